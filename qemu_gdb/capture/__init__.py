@@ -1,0 +1,1 @@
+"""Makes Snapshots: from a process or core inside gdb, or from pasted text."""

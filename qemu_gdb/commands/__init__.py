@@ -1,0 +1,1 @@
+"""gdb commands: parse the line, capture, explain, render."""

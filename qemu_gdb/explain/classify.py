@@ -1,0 +1,9 @@
+"""Says of every thread what it is for (role), what it does now (state), whose code is at work, and which frame to blame."""
+
+from __future__ import annotations
+
+from .context import Context
+
+
+def classify(context: Context) -> None:
+    """Fill role, state, subsystem and culprit of every thread."""

@@ -1,0 +1,47 @@
+"""What the reasoning over one Snapshot shares: the threads' stacks and explanations, the facts, look-ups by LWP."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional
+
+from ..model import Explanation, Facts, Snapshot, ThreadExplanation
+from .stack import Stack
+
+
+class Subject:
+    """One thread under explanation: its stack, and what has been concluded so far."""
+
+    def __init__(self, stack: Stack, told: ThreadExplanation) -> None:
+        self.stack = stack
+        self.told = told
+
+    @property
+    def number(self) -> Optional[int]:
+        return self.told.thread.number
+
+
+class Context:
+    """One Snapshot under explanation."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.facts: Facts = snapshot.facts
+        self.explanation = Explanation(snapshot=snapshot, program=snapshot.program, accelerator=snapshot.accelerator)
+        self.subjects: List[Subject] = [
+            Subject(Stack(thread), ThreadExplanation(thread=thread)) for thread in snapshot.threads
+        ]
+        self.explanation.threads = [subject.told for subject in self.subjects]
+        self._by_lwp: Dict[int, Subject] = {
+            s.told.thread.lwp: s for s in self.subjects if s.told.thread.lwp is not None
+        }
+
+    @property
+    def live_subjects(self) -> List[Subject]:
+        """Threads of the moment itself: without a sanitizer's history and without kernel-only threads."""
+        return [s for s in self.subjects if not s.told.thread.history and not s.told.thread.kernel_only]
+
+    def by_lwp(self, lwp: Optional[int]) -> Optional[Subject]:
+        return self._by_lwp.get(lwp) if lwp is not None else None
+
+    def with_role(self, *roles: str) -> List[Subject]:
+        return [s for s in self.live_subjects if s.told.role in roles]

@@ -1,0 +1,1 @@
+"""Writes an Explanation for people and programs; the only place that escapes."""
