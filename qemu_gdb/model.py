@@ -78,7 +78,8 @@ class Thread:
 class Message:
     """A line near the stack that the process or a tool wrote."""
 
-    kind: str  # assertion, glib, hw-error, qemu-error, error-abort, sanitizer, malloc, stack-smashing, fortify, cpu-abort, other
+    # assertion, glib, hw-error, qemu-error, error-abort, sanitizer, malloc, stack-smashing, fortify, cpu-abort, other
+    kind: str
     text: str
     function: Optional[str] = None
     file: Optional[str] = None
@@ -547,7 +548,7 @@ def to_plain(value: Any) -> _Plain:
     return value
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _fields(cls: type) -> Tuple[Tuple[str, Any], ...]:
     hints = typing.get_type_hints(cls)
     return tuple((f.name, hints[f.name]) for f in dataclasses.fields(cls))

@@ -1,4 +1,4 @@
-"""Says of every thread what it is for (role), what it does now (state), whose code is at work, and which frame to blame."""
+"""Says of every thread its role, its state, whose code is at work, and which frame to blame."""
 
 from __future__ import annotations
 
