@@ -1,0 +1,164 @@
+"""The ``qemu-gdb`` program: explains pasted backtraces and recorded snapshots outside gdb."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, List, Optional, Sequence, TextIO
+
+from . import __version__, options
+from .options import UsageError
+
+if TYPE_CHECKING:
+    from .model import Explanation, Snapshot
+
+EXPLAINED, NOTHING_FOUND, BAD_USAGE = 0, 1, 2
+MAX_BYTES = 1 << 30  # of a text
+
+EXPLAIN_OPTIONS = (options.ALL, options.VERBOSE, options.FORMAT)
+HELP = f"""\
+usage: qemu-gdb explain [options] FILE|- [THREAD...]
+
+Explains the QEMU backtraces in FILE (- reads standard input): what each thread is for and doing, why it
+crashed or hangs, what to do. FILE is text in any spelling that debuggers, crash reporters and mail give it, or a
+snapshot that qemu-explain --save wrote. With THREAD numbers: all about these threads.
+
+{options.usage(EXPLAIN_OPTIONS)}
+  -h, --help            this text
+      --version         the version of qemu-gdb
+
+Exit status: 0 explained, 1 not QEMU or nothing found, 2 bad usage or unreadable.
+"""
+
+
+class Unreadable(Exception):
+    """An input that can't be explained; the message is one line."""
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one command line; returns the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except UsageError as error:
+        sys.stderr.write(f"qemu-gdb: {_printable(str(error))}; qemu-gdb --help tells more\n")
+        return BAD_USAGE
+    except Unreadable as error:
+        sys.stderr.write(f"qemu-gdb: {_printable(str(error))}\n")
+        return BAD_USAGE
+    except BrokenPipeError:  # the reader, a pager say, has closed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXPLAINED
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        return 130
+
+
+def _printable(text: str) -> str:
+    from .render.safe import safe
+
+    return safe(text)
+
+
+def _run(words: List[str]) -> int:
+    if not words:
+        raise UsageError("expected a command: explain")
+    command, rest = words[0], words[1:]
+    if command in ("-h", "--help", "help") or "--help" in rest or "-h" in rest:
+        sys.stdout.write(HELP)
+        return EXPLAINED
+    if command == "--version":
+        sys.stdout.write(f"qemu-gdb {__version__}\n")
+        return EXPLAINED
+    if command == "explain":
+        return _explain(rest)
+    raise UsageError(f"there is no command {command!r}")
+
+
+def _explain(words: List[str]) -> int:
+    parsed = options.parse(words, EXPLAIN_OPTIONS)
+    if not parsed.words:
+        raise UsageError("expected a FILE, or - for standard input")
+    numbers = options.thread_numbers(parsed.words[1:])
+    snapshots = load(parsed.words[0])
+    from .explain import explain
+
+    explanations = [explain(snapshot) for snapshot in snapshots]
+    if numbers and parsed.format != "json":
+        known = {t.thread.number for e in explanations for t in e.threads}
+        missing = [n for n in numbers if n not in known]
+        if missing:
+            raise UsageError(f"there is no thread {missing[0]} in {parsed.words[0]}")
+    from .render import output
+
+    form = output.form_for(sys.stdout, verbose=parsed.has(options.VERBOSE), all_threads=parsed.has(options.ALL),
+                           numbers=numbers)
+    _write(sys.stdout, output.render(explanations, parsed.format, form, colour=output.wants_colour(sys.stdout)))
+    return status(explanations)
+
+
+def status(explanations: "Sequence[Explanation]") -> int:
+    """The exit status that these explanations deserve."""
+    return EXPLAINED if any(e.is_qemu and e.threads for e in explanations) else NOTHING_FOUND
+
+
+def _write(stream: TextIO, text: str) -> None:
+    encoding = stream.encoding or "ascii"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def load(path: str) -> "List[Snapshot]":
+    """The snapshots in a file of text or JSON (``-``: standard input); never empty.
+
+    :raises Unreadable: no such file, no text, or nothing that could be a stack
+    """
+    data = _read(path)
+    name = None if path == "-" else path
+    if data[:64].lstrip().startswith(b"{"):
+        recorded = _recorded(data)
+        if recorded is not None:
+            return recorded
+    from .capture import text
+
+    try:
+        snapshots = text.parse(text.read(data))
+    except text.UnreadableText as error:
+        raise Unreadable(f"{path}: {error}") from error
+    for snapshot in snapshots:
+        snapshot.source.file = snapshot.source.file or name
+    return snapshots
+
+
+def _read(path: str) -> bytes:
+    try:
+        if path == "-":
+            data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        else:
+            with open(path, "rb") as stream:
+                data = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise Unreadable(f"cannot read {path}: {reason}") from error
+    if len(data) > MAX_BYTES:
+        raise Unreadable(f"{path} is larger than {MAX_BYTES >> 20} MiB")
+    return data
+
+
+def _recorded(data: bytes) -> "Optional[List[Snapshot]]":
+    import json
+
+    from .model import Snapshot, from_plain
+
+    try:
+        plain = json.loads(data)
+        items = plain["snapshots"] if "snapshots" in plain else [plain]
+        if not items or not all(isinstance(i, dict) and "threads" in i and "source" in i for i in items):
+            return None
+        return [from_plain(Snapshot, item) for item in items]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
