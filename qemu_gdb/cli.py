@@ -97,7 +97,7 @@ def _explain(words: List[str]) -> int:
     return status(explanations)
 
 
-def status(explanations: "Sequence[Explanation]") -> int:
+def status(explanations: Sequence[Explanation]) -> int:
     """The exit status that these explanations deserve."""
     return EXPLAINED if any(e.is_qemu and e.threads for e in explanations) else NOTHING_FOUND
 
@@ -108,7 +108,7 @@ def _write(stream: TextIO, text: str) -> None:
     stream.flush()
 
 
-def load(path: str) -> "List[Snapshot]":
+def load(path: str) -> List[Snapshot]:
     """The snapshots in a file of text or JSON (``-``: standard input); never empty.
 
     :raises Unreadable: no such file, no text, or nothing that could be a stack
@@ -145,18 +145,18 @@ def _read(path: str) -> bytes:
     return data
 
 
-def _recorded(data: bytes) -> "Optional[List[Snapshot]]":
+def _recorded(data: bytes) -> Optional[List[Snapshot]]:
     import json
 
     from .model import Snapshot, from_plain
 
     try:
         plain = json.loads(data)
-        items = plain["snapshots"] if "snapshots" in plain else [plain]
+        items = plain.get("snapshots", [plain])
         if not items or not all(isinstance(i, dict) and "threads" in i and "source" in i for i in items):
             return None
         return [from_plain(Snapshot, item) for item in items]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

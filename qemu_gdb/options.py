@@ -1,4 +1,4 @@
-"""Reads the options of a command line, the same ones inside gdb and outside, for commands and the ``qemu-gdb`` program."""
+"""Reads the options of a command line, the same inside gdb and outside, for commands and the ``qemu-gdb`` program."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ..model import Explanation, Finding, Frame, KnownFix, Signal, ThreadExplanation
 from . import words
@@ -138,12 +138,12 @@ Row = Tuple[str, str, str, str]  # number, role, state, summary
 
 def table(explanation: Explanation, form: Form, merge: bool = True) -> List[str]:
     """The threads, a row each; many identical ones share a row."""
-    rows, dropped = rows(explanation, merge)
-    number_width = min(12, max((width(r[0]) for r in rows), default=1))
-    role_width = min(28, max((width(r[1]) for r in rows), default=1))
-    state_width = max((width(r[2]) for r in rows), default=1)
+    cells, dropped = rows(explanation, merge)
+    number_width = min(12, max((width(r[0]) for r in cells), default=1))
+    role_width = min(28, max((width(r[1]) for r in cells), default=1))
+    state_width = max((width(r[2]) for r in cells), default=1)
     lines: List[str] = []
-    for number, role, state, summary in rows:
+    for number, role, state, summary in cells:
         start = f"  {pad(number, number_width)}  "
         if not state:
             lines.append(cut(f"{start}{role}", form.columns))
@@ -162,6 +162,7 @@ def table(explanation: Explanation, form: Form, merge: bool = True) -> List[str]
 
 
 def rows(explanation: Explanation, merge: bool) -> Tuple[List[Row], int]:
+    """The table's cells, and how many rows were left out."""
     stopped = {v.lwp for v in explanation.snapshot.facts.vcpus if v.stopped and v.lwp is not None}
     told = explanation.threads
     groups: List[List[ThreadExplanation]] = [[t] for t in told]
@@ -169,12 +170,12 @@ def rows(explanation: Explanation, merge: bool) -> Tuple[List[Row], int]:
         groups = _grouped(told, by_summary=True)
         if len(groups) > 24:
             groups = _grouped(told, by_summary=False)
-    rows = [_row(explanation, group, stopped) for group in groups]
-    if merge and len(rows) > MAX_ROWS:
+    cells = [_row(explanation, group, stopped) for group in groups]
+    if merge and len(cells) > MAX_ROWS:
         busy = [i for i, g in enumerate(groups) if g[0].state not in ("idle", "running-guest", "unknown")]
         keep = set(busy[:MAX_ROWS]) | set(range(MAX_ROWS - min(len(busy), MAX_ROWS)))
-        return [r for i, r in enumerate(rows) if i in keep], len(rows) - len(keep)
-    return rows, 0
+        return [r for i, r in enumerate(cells) if i in keep], len(cells) - len(keep)
+    return cells, 0
 
 
 def _grouped(told: Sequence[ThreadExplanation], by_summary: bool) -> List[List[ThreadExplanation]]:
@@ -191,7 +192,7 @@ def _grouped(told: Sequence[ThreadExplanation], by_summary: bool) -> List[List[T
     return sorted(groups, key=lambda g: position[id(g[0])])
 
 
-def _row(explanation: Explanation, group: Sequence[ThreadExplanation], stopped: "set[Optional[int]]") -> Row:
+def _row(explanation: Explanation, group: Sequence[ThreadExplanation], stopped: Set[int]) -> Row:
     first = group[0]
     numbers = words.ranges([t.thread.number for t in group if t.thread.number is not None])
     if first.thread.kernel_only:
