@@ -1,0 +1,136 @@
+"""Runs a qemu-... command inside gdb: its line, its errors, its output, its completion; the same for all commands."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shlex
+import sys
+from typing import Any, List, Optional, Sequence
+
+import gdb
+
+from .. import options
+from ..options import Option, Parsed, UsageError
+from ..render.output import columns_for, is_utf8
+from ..render.safe import Form, safe
+from .declare import Declaration
+
+CHUNK = 4096  # characters given to gdb at a time; its pager and Ctrl-C work between them
+
+
+def invoke(declaration: Declaration, line: str) -> None:
+    """Run one command line. Errors reach the user as one line; Ctrl-C and ``q`` at the pager end it quietly."""
+    module = _module(declaration)
+    try:
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            raise UsageError(f"the line has an unfinished quote: {error}") from error
+        module.run(options.parse(words, module.OPTIONS))
+    except UsageError as error:
+        raise gdb.GdbError(safe(f"{declaration.name}: {error}; 'help {declaration.name}' tells more")) from None
+    except gdb.GdbError:
+        raise
+    except gdb.error as error:
+        raise gdb.GdbError(safe(f"{declaration.name}: {' '.join(str(error).split())}")) from None
+    except (OSError, MemoryError, RecursionError) as error:
+        raise gdb.GdbError(safe(f"{declaration.name}: {error or type(error).__name__}")) from None
+    except Exception as error:  # a mistake of this program: one line for the user, the place for its authors
+        if os.environ.get("QEMU_GDB_DEBUG"):
+            raise
+        raise gdb.GdbError(safe(f"{declaration.name}: internal error: {_place(error)}; please report it"
+                                " (QEMU_GDB_DEBUG=1 in the environment shows the traceback)")) from None
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" at {os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}{where}"
+
+
+def _module(declaration: Declaration) -> Any:
+    return importlib.import_module(f"{__package__}.{declaration.module}")
+
+
+def complete(declaration: Declaration, text: str, word: Optional[str]) -> List[str]:
+    """What may follow: options, their values, files, thread numbers."""
+    module = _module(declaration)
+    choices: Sequence[Option] = module.OPTIONS
+    before = text[:len(text) - len(word)] if word else text
+    current = re.split(r"\s", text)[-1]
+    previous = before.split()[-1:] if not current or before.endswith((" ", "\t")) else text.split()[-2:-1]
+    last = previous[0] if previous else ""
+    found: List[str]
+    option = next((o for o in choices if last in o.names and o.value), None)
+    name, equals, value = current.partition("=")
+    if option is None and equals:
+        option = next((o for o in choices if name in o.names and o.value), None)
+    else:
+        value = current
+    if option is not None:
+        found = list(option.choices) if option.choices else _files(value)
+        found = [c for c in found if c.startswith(value)]
+        whole = value
+    elif current.startswith("-"):
+        found = [n for o in choices for n in o.names if n.startswith(current)]
+        whole = current
+    else:
+        numbers = [str(t.num) for t in gdb.selected_inferior().threads()] if module.TAKES_THREADS else []
+        found = sorted((n for n in numbers if n.startswith(current)), key=int)
+        whole = current
+    # gdb completes only its own last word, which starts after a dash or a slash.
+    cut = len(whole) - len(word) if word is not None and whole.endswith(word) else 0
+    return [c[cut:] for c in found]
+
+
+def _files(start: str) -> List[str]:
+    folder, _, _ = start.rpartition("/")
+    try:
+        names = sorted(os.listdir(os.path.expanduser(folder) or ("/" if start.startswith("/") else ".")))[:2000]
+    except OSError:
+        return []
+    return [f"{folder}/{n}" if "/" in start else n for n in names]
+
+
+def form(parsed: Parsed, numbers: Sequence[int] = ()) -> Form:
+    """How pages are written now: gdb's width and charset, the command's switches."""
+    width = gdb.parameter("width")
+    charset = gdb.parameter("host-charset")
+    if charset in (None, "auto"):
+        charset = _charset()
+    return Form(columns_for(width if isinstance(width, int) else 0), is_utf8(str(charset)),
+                parsed.has(options.VERBOSE), parsed.has(options.ALL), tuple(numbers))
+
+
+def _charset() -> str:
+    told = gdb.execute("show host-charset", to_string=True)  # 'The host character set is "auto; currently UTF-8".'
+    found = re.search(r'currently ([\w.:-]+)', told)
+    return found.group(1) if found else "ASCII"
+
+
+def wants_colour() -> bool:
+    """Whether output gets colours: gdb's own style setting, NO_COLOR, a terminal."""
+    try:
+        styled = bool(gdb.parameter("style enabled"))
+    except (gdb.error, RuntimeError):
+        styled = False
+    return (styled and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in ("", "dumb")
+            and os.isatty(1))
+
+
+def write(text: str) -> None:
+    """Give ``text`` to gdb's output, through its pager."""
+    for start in range(0, len(text), CHUNK):
+        gdb.write(text[start:start + CHUNK])
+    gdb.flush()
+
+
+def progress(text: str) -> None:
+    """Show ``text`` on the terminal's last line, nothing where output is no terminal; "" removes it."""
+    if os.isatty(2):
+        sys.__stderr__.write(f"\r\x1b[K{text}")
+        sys.__stderr__.flush()

@@ -1,0 +1,77 @@
+"""Gets what a command is about, explained: the process that gdb has, or a text file; for every command."""
+
+from __future__ import annotations
+
+import os
+from typing import List, Optional
+
+import gdb
+
+from .. import options
+from ..model import Explanation, Notice, Snapshot
+from ..options import Parsed, UsageError
+
+
+def explanations(parsed: Parsed) -> List[Explanation]:
+    """Explain the file that ``--file`` names, else gdb's current process.
+
+    :raises UsageError: no process, no such file
+    """
+    from ..explain import explain
+
+    return [explain(snapshot) for snapshot in snapshots(parsed)]
+
+
+def snapshots(parsed: Parsed) -> List[Snapshot]:
+    """The snapshots behind ``explanations``."""
+    file = parsed.get(options.FILE)
+    if file is not None:
+        from .. import cli
+
+        try:
+            return cli.load(os.path.expanduser(file))
+        except cli.Unreadable as error:
+            raise UsageError(str(error)) from error
+    return [of_process()]
+
+
+def of_process() -> Snapshot:
+    """Capture gdb's current process and read its state; selection and settings stay as they are."""
+    from ..capture import process
+    from ..knowledge.arguments import WANTED_ARGUMENTS
+
+    with process.selection_kept():
+        try:
+            captured = process.capture(WANTED_ARGUMENTS)
+        except process.NoProcess as error:
+            raise UsageError(str(error)) from error
+        _read_state(captured)
+    return captured.snapshot
+
+
+def _read_state(captured: object) -> None:
+    """Fill the facts; what goes wrong there costs the facts, not the explanation."""
+    snapshot: Snapshot = captured.snapshot  # type: ignore[attr-defined]
+    try:
+        from .. import state
+
+        read_all = getattr(state, "read_all", None)
+        if read_all is not None:
+            read_all(snapshot, captured)
+    except gdb.GdbError:
+        raise
+    except Exception as error:
+        if os.environ.get("QEMU_GDB_DEBUG"):
+            raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        snapshot.notices.append(Notice("notice.unreadable", f"reading QEMU's state failed: {reason}"))
+
+
+def threads_checked(told: List[Explanation], numbers: List[int]) -> None:
+    """
+    :raises UsageError: one of ``numbers`` is no thread
+    """
+    known = {t.thread.number for e in told for t in e.threads}
+    missing: Optional[int] = next((n for n in numbers if n not in known), None)
+    if missing is not None:
+        raise UsageError(f"there is no thread {missing}")
