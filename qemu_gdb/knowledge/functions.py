@@ -1,0 +1,252 @@
+"""Which part of QEMU a function or source file belongs to, by a generated index; for `explain`."""
+
+from __future__ import annotations
+
+import functools
+import re
+import zlib
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+
+from ..model import canonical_name
+from .indexfile import DATA, MAGIC, IndexFile
+from .subsystems import subsystem_of
+
+__all__ = ["FunctionInfo", "is_qemu_function", "lookup", "section_of_file", "subsystem"]
+
+
+class FunctionInfo(NamedTuple):
+    """One place that defines a function."""
+
+    name: str
+    file: str  # relative to QEMU's top folder
+    section: Optional[str]  # of MAINTAINERS; None where it has no owner
+    versions: Tuple[str, ...]  # releases seen to have it, oldest first; of functions that are gone only the newest
+
+
+class _Files:
+    """The file table: path to section, one sorted text that is searched in place."""
+
+    def __init__(self) -> None:
+        text = zlib.decompress((DATA / "files.idx").read_bytes()[len(MAGIC) :])
+        count, _, rest = text.partition(b"\n")
+        lines = rest.split(b"\n", int(count))
+        self._sections = [line.decode() for line in lines[:-1]]
+        self._text = b"\n" + lines[-1]
+        self._rows: List[bytes] = []
+
+    def find(self, path: str) -> Optional[Tuple[str, Optional[str]]]:
+        """The path and its section, None when there is no such file."""
+        needle = b"\n" + path.encode(errors="replace") + b"\t"
+        at = self._text.find(needle)
+        if at < 0:
+            return None
+        return path, self._section(self._text[at + len(needle) : self._text.index(b"\n", at + 1)])
+
+    def named(self, name: str) -> List[Tuple[str, Optional[str]]]:
+        """Every file of that base name."""
+        needle = b"/" + name.encode(errors="replace") + b"\t"
+        found, at = [], self._text.find(needle)
+        while at >= 0:
+            start, end = self._text.rindex(b"\n", 0, at) + 1, self._text.index(b"\n", at)
+            path, _, section = self._text[start:end].partition(b"\t")
+            found.append((path.decode(), self._section(section)))
+            at = self._text.find(needle, end)
+        return found
+
+    def number(self, number: int) -> Tuple[str, Optional[str]]:
+        """The file that function records call by this number."""
+        if not self._rows:
+            self._rows = self._text.strip(b"\n").split(b"\n")
+        path, _, section = self._rows[number].partition(b"\t")
+        return path.decode(), self._section(section)
+
+    def _section(self, number: bytes) -> Optional[str]:
+        return self._sections[int(number)] if number else None
+
+
+@functools.cache
+def _files() -> _Files:
+    return _Files()
+
+
+@functools.cache
+def _indexes() -> Tuple[IndexFile, ...]:
+    return tuple(IndexFile(DATA / name) for name in ("functions.idx", "functions_target.idx", "functions_old.idx"))
+
+
+# Functions that macros and generators make in great numbers: name prefix, and the file that stands for them.
+# An empty file: look the rest of the name up instead.
+IMPLIED: Tuple[Tuple[str, str], ...] = (
+    ("_nocheck__trace_", "trace/control.c"),  # scripts/tracetool
+    ("trace_", "trace/control.c"),
+    ("qmp_marshal_", "qapi/qapi-commands.c"),  # scripts/qapi/commands.py
+    ("qapi_event_send_", "qapi/qapi-events.c"),  # scripts/qapi/events.py
+    ("qapi_free_", "qapi/qapi-types.c"),  # scripts/qapi/types.py
+    ("visit_type_", "qapi/qapi-visit.c"),  # scripts/qapi/visit.py
+    ("cpu_atomic_", "accel/tcg/cputlb.c"),  # accel/tcg/atomic_template.h
+    ("helper_atomic_", "accel/tcg/cputlb.c"),
+    ("gen_helper_", ""),  # include/exec/helper-gen.h.inc: the emitter of a call to helper_X
+    ("do_qemu_init_", ""),  # include/qemu/module.h: constructor of a type_init(X)
+    ("glib_autoptr_cleanup_", "include/qemu/lockable.h"),  # G_DEFINE_AUTOPTR_CLEANUP_FUNC
+    ("safe_syscall_base", "linux-user/signal.c"),  # common-user/host/*/safe-syscall.inc.S
+    ("helper_", "accel/tcg/tcg-runtime.c"),  # include/exec/helper-proto.h.inc
+)
+# Files made by generators: pattern, and the file whose section they take.
+GENERATED_FILES: Tuple[Tuple[str, str], ...] = (
+    (r"(?:^|/)(?:qapi/)?qapi-(?:commands|events|types|visit|introspect|init)[\w-]*\.[ch]$", "qapi/qapi-util.c"),
+    (r"(?:^|/)qmp-(?:marshal|commands)\.[ch]$", "monitor/qmp.c"),
+    (r"(?:^|/)trace/(?:generated-tracers|trace-[\w-]+)\.[ch]$", "trace/control.c"),
+    (r"(?:^|/)(?:trace-dtrace|trace-ust)[\w-]*\.[ch]$", "trace/control.c"),
+    (r"(?:^|/)decode-[\w-]+\.c\.inc$", "accel/tcg/translator.c"),
+)
+# Folders of other projects whose files carry names that QEMU's have too.
+_FOREIGN = re.compile(
+    r"(?:^|/)(?:glibc|nptl|sysdeps|glib(?:-[\d.]+)?|gobject|gio|openssl[\w.-]*|gnutls[\w.-]*|musl|mesa[\w.-]*)/"
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def _resolve(path: str) -> Optional[Tuple[str, Optional[str]]]:
+    """The file of QEMU that a debugger's path means, and its section."""
+    clean = path.replace("\\", "/").strip()
+    if not clean or _FOREIGN.search(clean) or clean.startswith("/usr/include/"):
+        return None
+    parts = [p for p in clean.split("/") if p not in ("", ".", "..")][-12:]
+    relative = not clean.startswith("/") and ":" not in clean
+    for start in range(len(parts)):
+        tail = "/".join(parts[start:])
+        if start == len(parts) - 1 and start and relative and not _is_top(parts[start - 1]):
+            break  # sysdeps/unix/poll.c is not QEMU's poll.c
+        found = _files().find(tail)
+        if found:
+            return found
+    for pattern, owner in GENERATED_FILES:
+        if re.search(pattern, clean):
+            return _files().find(owner)
+    if len(parts) == 1:
+        owners = [row for row in _files().named(parts[0]) if not _is_minor(row[0])]
+        if owners and len({section for _, section in owners}) == 1:
+            return owners[0]
+    return None
+
+
+def _is_top(folder: str) -> bool:
+    return "qemu" in folder.lower() or folder in ("src", "build")
+
+
+def section_of_file(path: str) -> Optional[str]:
+    """The MAINTAINERS section of a source file, in the spelling of a frame ("../block/io.c", "C:\\\\qemu\\\\block.c").
+
+    None for files that aren't QEMU's or that have no owner. Of releases the newest that has the file decides.
+    """
+    found = _resolve(path)
+    return found[1] if found else None
+
+
+def _name(function: Optional[str]) -> str:
+    name = canonical_name(function)
+    return name.rsplit("!", 1)[-1] if "!" in name else name
+
+
+@functools.lru_cache(maxsize=16384)
+def _defined(name: str) -> Tuple[FunctionInfo, ...]:
+    found: List[FunctionInfo] = []
+    for index in _indexes():
+        value = index.get(name)
+        for place in value.split(" ") if value else ():
+            number, _, mask = place.partition(".")
+            file, section = _files().number(int(number, 36))
+            bits = int(mask, 16) if mask else -1
+            versions = tuple(release for n, release in enumerate(index.header) if bits >> n & 1)
+            found.append(FunctionInfo(name, file, section, versions))
+    return tuple(found)
+
+
+def lookup(function: str) -> Tuple[FunctionInfo, ...]:
+    """Every place in QEMU 1.0 to 10.2 that defines a function; empty when none does.
+
+    Debuggers' suffixes (``.part.0``, ``[cold]``) are ignored. Functions that QEMU's generators make, and that no source
+    file holds, are given with the file that stands for them and no versions.
+    """
+    name = _name(function)
+    found = _defined(name)
+    if found or not name:
+        return found
+    for prefix, file in IMPLIED:
+        if name.startswith(prefix):
+            if not file:
+                rest = name[len(prefix) :]
+                return _defined("helper_" + rest if prefix == "gen_helper_" else rest)
+            owner = _files().find(file) or (file, None)
+            return (FunctionInfo(name, owner[0], owner[1], ()),)
+    if "::" in name:
+        crate = name.lstrip("<").partition("::")[0].replace("_", "-")
+        for file, section in _files().named("lib.rs"):
+            if file.startswith("rust/") and file.endswith(f"/{crate}/src/lib.rs"):
+                return (FunctionInfo(name, file, section, ()),)
+    return ()
+
+
+def is_qemu_function(name: str) -> bool:
+    """Whether QEMU itself (not only its tests) defines a function of this name. "main" is one of them."""
+    return any(not _is_minor(info.file) for info in lookup(name))
+
+
+def _is_minor(file: str) -> bool:
+    """Tests and stubs: they define functions under the names of the real ones."""
+    return file.startswith(("tests/", "stubs/", "accel/stubs/")) or file.endswith(
+        ("-stub.c", "-stubs.c", "_stub.c", "/stubs.c")
+    )
+
+
+@functools.lru_cache(maxsize=16384)
+def subsystem(function: Optional[str], file: Optional[str] = None) -> Optional[str]:
+    """The subsystem of a frame: by its file where that is known, else by its function.
+
+    None when it isn't QEMU's, or when files of unrelated subsystems define a function of that name.
+    """
+    resolved = _resolve(file) if file else None
+    places = lookup(function) if function else ()
+    if resolved:
+        # A frame can carry the header of a function that was inlined into it: then the function decides.
+        inlined = resolved[0].endswith(".h") and places and all(p.file != resolved[0] for p in places)
+        known = (_agreed(places, None) if inlined else None) or subsystem_of(*resolved)
+        if known:
+            return known
+    if file and not resolved and _FOREIGN.search(file.replace("\\", "/")):
+        return None
+    return _agreed(places, file)
+
+
+def _agreed(places: Sequence[FunctionInfo], file: Optional[str]) -> Optional[str]:
+    places = [p for p in places if not _is_minor(p.file)] or list(places)
+    if file:
+        base = file.replace("\\", "/").rsplit("/", 1)[-1]
+        places = [p for p in places if p.file.rsplit("/", 1)[-1] == base] or places
+    newest = max((_release_key(p.versions[-1]) for p in places if p.versions), default=())
+    for chosen in (places, [p for p in places if not p.versions or _release_key(p.versions[-1]) == newest]):
+        names = [name for name in (subsystem_of(p.file, p.section) for p in chosen) if name]
+        agreed = _one_of(names)
+        if agreed:
+            return agreed
+    return None
+
+
+def _one_of(names: Iterable[str]) -> Optional[str]:
+    counts: Dict[str, int] = {}
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+    if not counts:
+        return None
+    best = max(counts, key=lambda name: counts[name])
+    if len(counts) == 1 or (counts[best] >= 3 and counts[best] * 3 >= sum(counts.values()) * 2):
+        return best
+    for family in ("KVM", "TCG", "HVF", "Xen"):
+        related = sum(count for name, count in counts.items() if family in name)
+        if related * 3 >= sum(counts.values()) * 2:
+            return {"KVM": "KVM", "TCG": "TCG CPUs"}.get(family, family)
+    return None
+
+
+def _release_key(release: str) -> Tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", release))

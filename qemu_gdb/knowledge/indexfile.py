@@ -1,0 +1,70 @@
+"""Looks keys up in a compressed index of this package, reading only the blocks that hold them."""
+
+from __future__ import annotations
+
+import bisect
+import zlib
+from pathlib import Path
+from typing import Dict, List, Optional
+
+MAGIC = b"qemu-gdb-index-1\n"
+DATA = Path(__file__).parent / "data"
+
+
+class IndexFile:
+    """A sorted table from key to value, in zlib blocks; blocks are decompressed when they are first needed.
+
+    :raises OSError: the file can't be read
+    :raises ValueError: it is not an index file
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._bytes = path.read_bytes()
+        start = len(MAGIC) + 4
+        if not self._bytes.startswith(MAGIC):
+            raise ValueError(f"{path}: not an index file of this version; generate it again (data/README.md)")
+        size = int.from_bytes(self._bytes[len(MAGIC) : start], "little")
+        try:
+            lines = zlib.decompress(self._bytes[start : start + size]).decode().split("\n")
+        except zlib.error as error:
+            raise ValueError(f"{path}: damaged: {error}") from error
+        count = int(lines[0])
+        self.header: List[str] = lines[1 : 1 + count]
+        self._first: List[str] = []
+        self._start: List[int] = []
+        self._size: List[int] = []
+        at = start + size
+        for line in lines[1 + count :]:
+            key, _, length = line.rpartition(" ")
+            self._first.append(key)
+            self._start.append(at)
+            self._size.append(int(length))
+            at += int(length)
+        self._blocks: Dict[int, bytes] = {}
+
+    def _block(self, number: int) -> bytes:
+        block = self._blocks.get(number)
+        if block is None:
+            start = self._start[number]
+            block = self._blocks[number] = zlib.decompress(self._bytes[start : start + self._size[number]])
+        return block
+
+    def get(self, key: str) -> Optional[str]:
+        """The value of a key, None when it is not in the index."""
+        number = bisect.bisect_right(self._first, key) - 1
+        if number < 0 or not key or "\n" in key or " " in key:
+            return None
+        block = self._block(number)
+        needle = b"\n" + key.encode(errors="replace") + b" "
+        at = block.find(needle)
+        if at < 0:
+            return None
+        start = at + len(needle)
+        return block[start : block.index(b"\n", start)].decode()
+
+    def rows(self) -> List[str]:
+        """Every row as "key value", in order of the keys."""
+        rows: List[str] = []
+        for number in range(len(self._first)):
+            rows.extend(self._block(number).decode().strip("\n").split("\n"))
+        return rows
