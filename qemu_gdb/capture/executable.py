@@ -13,7 +13,8 @@ from typing import Dict, Optional, Tuple
 # vl.c: printf("QEMU emulator version " QEMU_FULL_VERSION ...), and likewise in qemu-img.c, qemu-nbd.c, qemu-io.c,
 # storage-daemon/qemu-storage-daemon.c and linux-user/main.c, 2.x to 10.2. QEMU_FULL_VERSION: "10.0.13 (Debian ...)".
 _VERSION = re.compile(
-    rb"(?:QEMU emulator|qemu-[a-z0-9_-]{1,32}|QEMU Guest Agent|%s) version (\d[\w.+~-]{0,40})(?: \(([^()\0\n]{1,100})\))?"
+    rb"(?:QEMU emulator|qemu-[a-z0-9_-]{1,32}|QEMU Guest Agent|%s) version "
+    rb"(\d[\w.+~-]{0,40})(?: \(([^()\0\n]{1,100})\))?"
 )
 _MAX_SECTION = 64 << 20
 

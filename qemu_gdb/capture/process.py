@@ -161,7 +161,8 @@ def _command_line(inferior: gdb.Inferior, kind: str, path: str) -> Optional[str]
         return None
     try:
         # A remote process of the same number is told apart by its program.
-        if os.path.basename(os.readlink(f"/proc/{inferior.pid}/exe").replace(" (deleted)", "")) != os.path.basename(path):
+        running = os.readlink(f"/proc/{inferior.pid}/exe").replace(" (deleted)", "")
+        if os.path.basename(running) != os.path.basename(path):
             return None
         with open(f"/proc/{inferior.pid}/cmdline", "rb") as stream:
             return stream.read(65536).replace(b"\0", b" ").decode("utf-8", "replace").strip() or None
