@@ -1,0 +1,109 @@
+"""Which memory of a process can hold its heap: what the coroutine search looks through."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Callable, List, Optional, Sequence, Tuple
+
+import gdb
+
+from .access import NotReadable, Process, field
+
+Range = Tuple[int, int]  # first address, address after the last
+_SECTION = re.compile(r"0x([0-9a-f]+)->0x([0-9a-f]+) at 0x[0-9a-f]+: load\S* (.*)")
+_STEP = 16 << 20
+_SHOW_AFTER = 2.0  # seconds
+
+
+def writable_ranges(process: Process) -> List[Range]:
+    """The writable, non-executable mappings that the core has, or that the kernel tells of a live process.
+
+    :raises NotReadable: neither is known (a remote target)
+    """
+    core = gdb.execute("maint info sections", to_string=True).partition("Core file:")[2]
+    found = [
+        (int(m.group(1), 16), int(m.group(2), 16))
+        for m in _SECTION.finditer(core)
+        if "READONLY" not in m.group(3) and "CODE" not in m.group(3)
+    ]
+    if found:
+        return found
+    pid = process.inferior.pid
+    connection = getattr(process.inferior, "connection", None)
+    if not pid or (connection is not None and connection.type != "native"):
+        raise NotReadable("the process's memory map is not known to gdb")
+    try:
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as maps:
+            for line in maps:
+                parts = line.split(None, 5)
+                if parts[1].startswith("rw-p"):
+                    first, _, last = parts[0].partition("-")
+                    found.append((int(first, 16), int(last, 16)))
+    except OSError as error:
+        raise NotReadable(f"/proc/{pid}/maps: {error.strerror}") from error
+    return found
+
+
+def guest_ram(process: Process) -> List[Range]:
+    """Where RAMBlocks lie in QEMU's memory (ram_list, include/exec/ramlist.h, 5.2 to 10.2)."""
+    ram_list = process.variable("ram_list")
+    ranges: List[Range] = []
+    if ram_list is None:
+        return ranges
+    for block in process.walk(ram_list["blocks"]["lh_first"], lambda b: b["next"]["le_next"], "RAM blocks", 1024):
+        with process.guard("RAM blocks"):
+            host, size = int(field(block, "host")), int(field(block, "max_length"))
+            if host and size:
+                ranges.append((host, host + size))
+    return ranges
+
+
+def heap_ranges(process: Process, stack_pointers: Sequence[int] = ()) -> List[Range]:
+    """Writable mappings without guest RAM and without the threads' stacks."""
+    ram = guest_ram(process)
+    result: List[Range] = []
+    for first, last in writable_ranges(process):
+        if any(first <= sp < last for sp in stack_pointers):
+            continue
+        pieces = [(first, last)]
+        for low, high in ram:
+            pieces = [
+                piece
+                for a, b in pieces
+                for piece in ((a, min(b, low)), (max(a, high), b))
+                if piece[0] < piece[1]
+            ]
+        result.extend(pieces)
+    return result
+
+
+def search(
+    process: Process,
+    ranges: Sequence[Range],
+    pattern: bytes,
+    limit: int,
+    progress: Optional[Callable[[str], None]] = None,
+) -> List[int]:
+    """Addresses of an aligned 8-byte pattern, at most ``limit`` of them; calls ``progress`` past two seconds."""
+    total = sum(last - first for first, last in ranges)
+    done, started, found = 0, time.monotonic(), []
+    for first, last in ranges:
+        position = first
+        while position < last and len(found) < limit:
+            end = min(position + _STEP, last)
+            try:
+                hit = process.inferior.search_memory(position, end - position, pattern)
+            except gdb.error:
+                hit = None  # a hole: gdb searches up to it only
+            if hit is None:
+                done += end - position
+                position = end
+                if progress is not None and time.monotonic() - started > _SHOW_AFTER:
+                    progress(f"searching memory for coroutines: {done * 100 // max(total, 1)} %")
+                continue
+            done += hit + 8 - position
+            position = hit + 8
+            if hit % 8 == 0:
+                found.append(hit)
+    return found
