@@ -1,0 +1,58 @@
+"""Stacks that are no user-space C stack but stand in such reports: kernel traces, Go's dumps."""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+from qemu_gdb.model import Frame
+
+# " [<ffffffff8100f06f>] ? kvm_arch_vcpu_ioctl+0x12/0x30 [kvm]", "? do_syscall_64+0x59/0x90", "[<0>] f+0x1/0x2"
+_KERNEL = re.compile(
+    r"(?:\[<(?P<pc>[0-9a-fA-F]{1,16})>\]\s*)?(?:\{\S+\}\s*)?(?:\?\s+)?"
+    r"(?P<function>[A-Za-z_][\w.]*)\+0x[0-9a-fA-F]+/0x[0-9a-fA-F]+(?:\s+\[(?P<module>[\w -]+)\])?\s*$"
+)
+_KERNEL_BARE = re.compile(r"\[<(?P<pc>[0-9a-fA-F]{8,16})>\]\s*(?:\?\s*)?0x[0-9a-fA-F]+\s*$")
+KERNEL_TRACE = re.compile(r"(?:Call [Tt]race|Backtrace|Stack traceback):")
+KERNEL_SIGN = re.compile(
+    r"BUG: |Oops: |kernel BUG at|Kernel panic|general protection fault|watchdog: BUG|rcu: INFO|INFO: task .{1,80} blocked|"
+    r"WARNING: CPU: \d+ PID"
+)
+KERNEL_TASK = re.compile(r"\b[Cc]omm: (?P<comm>\S+)|\bProcess (?P<process>\S+) \(pid: (?P<pid>\d+)")
+GOROUTINE = re.compile(r"goroutine (?P<id>\d{1,9}) (?:gp=\S+ )?(?:m=\S+ )?(?:mp=\S+ )?\[(?P<state>[^\]]*)\]:")
+_GO_CALL = re.compile(r"(?P<function>(?:created by )?[\w./*()$\[\]{}-]+?(?:\.[\w.*()$-]+)?)\((?P<args>[^()]*)\)\s*$")
+_GO_PLACE = re.compile(r"(?P<file>\S.*\.(?:go|s|c)):(?P<line>\d{1,8})(?:\s+\+0x[0-9a-fA-F]+)?(?:\s.*)?$")
+
+
+def kernel(line: str, level: int) -> Optional[Frame]:
+    """A line of a Linux kernel trace, else None."""
+    match = _KERNEL.match(line)
+    if match is not None:
+        frame = Frame(level, function=match.group("function"), library=match.group("module") or "vmlinux")
+        if match.group("pc"):
+            frame.pc = int(match.group("pc"), 16)
+        return frame
+    match = _KERNEL_BARE.match(line)
+    if match is None:
+        return None
+    return Frame(level, pc=int(match.group("pc"), 16), library="vmlinux")
+
+
+def go_call(line: str, level: int) -> Optional[Frame]:
+    """``runtime.gopark(0x8a8b20, ...)`` or ``created by main.init``, else None."""
+    if line.startswith("created by "):
+        return Frame(level, function=line[11:].split(" in goroutine")[0].strip())
+    match = _GO_CALL.match(line)
+    if match is None or "." not in match.group("function"):
+        return None
+    return Frame(level, function=match.group("function"))
+
+
+def go_place(line: str, frame: Frame) -> bool:
+    """Fill the file and line of a Go frame from the line below it."""
+    match = _GO_PLACE.match(line)
+    if match is None:
+        return False
+    frame.file = match.group("file")
+    frame.line = int(match.group("line"))
+    return True

@@ -1,0 +1,120 @@
+"""Frames and headings of AddressSanitizer, ThreadSanitizer, UBSan and of valgrind's tools."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, Optional
+
+from qemu_gdb.model import Frame
+
+# "0x5593da6704ea in f ../a.c:244:3", "0xfffc3a1678bb  (/lib64/libpthread.so.0+0x78bb)", "0x55 in f (module+0x12) (BuildId: ..)"
+_BUILD_ID = re.compile(r"\s*\(BuildId: [^)]{0,80}\)?\s*$")
+_MODULE = re.compile(r"\s*\((?P<module>[^()\s][^()]{0,400})\+0x[0-9a-fA-F]+\)\s*$")
+_PC = re.compile(r"0x(?P<pc>[0-9a-fA-F]{1,16})\s+(?:in\s+)?")
+_PLACE = re.compile(r"\s+(?P<file>[^\s:()][^\s:]*|<null>|<unknown module>)(?::(?P<line>\d{1,8}))?(?::\d{1,8})?\s*$")
+_TSAN = re.compile(
+    r"(?P<function>\S.*?)\s+(?P<file>[^\s:()]+|<null>):?(?P<line>(?<=:)\d{1,8})?(?::\d{1,8})?"
+    r"(?:\s+\((?P<module>[^()+]+)\+0x[0-9a-fA-F]+\))?\s*$"
+)
+# "==169952==    at 0xA47DCD: error_free (error.c:266)"
+_VALGRIND = re.compile(
+    r"(?:at|by) 0x(?P<pc>[0-9a-fA-F]{1,16}): (?P<function>\S.*?)(?: \((?:in (?P<module>[^()]+)|(?P<file>[^()]+?):(?P<line>\d{1,8}))\))?\s*$"
+)
+VALGRIND_PREFIX = re.compile(r"(?:==|--|\*\*)(\d{1,10})(?:==|--|\*\*)[ \t]?")
+
+
+class Heading(NamedTuple):
+    """What the line above a sanitizer's stack says about it."""
+
+    history: bool
+    thread: Optional[str]  # "T37", "main"
+    name: Optional[str]
+
+
+_THREAD = re.compile(
+    r"\bthread (?P<id>T\d+|#?\d+)(?: \((?P<name>[^()]*)\)| '(?P<quoted>[^']*)')?|\b(?P<main>main) thread\b", re.IGNORECASE
+)
+_HISTORY = re.compile(
+    r"^(?:previously allocated by|freed by|allocated by|Thread T?#?\d+.* (?:was )?created\b|Block was alloc'd|"
+    r"Location is (?:heap block|stack of|file descriptor)|Mutex M\d+ .*(?:created|acquired|previously)|"
+    r"Address 0x.* (?:free'd|alloc'd)|.*\bhere:$|Uninitialised value was created|Required order was|"
+    r"(?:followed by|by) a later acquisition|As if synchronized|.*was stored to memory at|.*was created by|"
+    r"Memory was marked as uninitialized|Thread #\d+ was created|Lock at 0x|.*first observed)",
+    re.IGNORECASE,
+)
+_PRESENT = re.compile(
+    r"^(?:(?:READ|WRITE|ACCESS) of size \d+|(?:Previous )?(?:atomic )?(?:read|write)\b.* (?:of size|access from)|"
+    r"(?:Invalid|Use of uninit|Conditional jump|Syscall param|Process terminating|Jump to the invalid|Source and dest|"
+    r"Possible data race|This conflicts with|Direct leak|Indirect leak|Argument '|.*lock order|Cycle in lock|"
+    r"Exiting thread still|Mismatched free|Thread #\d+: )|The signal is caused by)",
+    re.IGNORECASE,
+)
+
+
+def heading(line: str) -> Optional[Heading]:
+    """What ``line`` announces, None where it announces no stack."""
+    history = _HISTORY.match(line) is not None
+    if not history and not _PRESENT.match(line):
+        return None
+    match = _THREAD.search(line)
+    if match is None:
+        return Heading(history, None, None)
+    if match.group("main"):
+        return Heading(history, "main", None)
+    return Heading(history, match.group("id"), match.group("name") or match.group("quoted"))
+
+
+def numbered(level: int, text: str) -> Optional[Frame]:
+    """The frame behind ``#N`` where it is a sanitizer's, else None."""
+    body = _BUILD_ID.sub("", text) if "BuildId" in text else text
+    module = _MODULE.search(body)
+    pc = _PC.match(body)
+    if pc is None and module is None:
+        # ThreadSanitizer and symbolizers: "f file:line:col"
+        match = _TSAN.match(body)
+        if match is None or not (match.group("line") or match.group("file") == "<null>") or " at " in body:
+            return None
+        if "(" in match.group("function") and ")" not in match.group("function"):
+            return None
+    frame = Frame(level)
+    if pc is not None:
+        frame.pc = int(pc.group("pc"), 16)
+        start = pc.end()
+    else:
+        start = 0
+    rest = body[start : module.start() if module is not None else len(body)]
+    if module is not None:
+        frame.library = module.group("module").strip()
+    place = _PLACE.search(" " + rest)
+    if place is not None and (place.group("line") or "/" in place.group("file") or "<" in place.group("file")):
+        function = (" " + rest)[: place.start()].strip()
+        if not place.group("file").startswith("<"):
+            frame.file = place.group("file")
+            if place.group("line"):
+                frame.line = int(place.group("line"))
+    else:
+        if module is None:
+            return None
+        function = rest.strip()
+    if function.endswith(" at") or " at " in function or (pc is not None and " in " not in body[:40] and function):
+        return None
+    if function and function not in ("<null>", "<unknown>", "??"):
+        frame.function = function
+    return frame
+
+
+def valgrind(level: int, text: str) -> Optional[Frame]:
+    """The frame of ``at 0xA47DCD: error_free (error.c:266)``, the prefix ``==PID==`` already cut off."""
+    match = _VALGRIND.match(text)
+    if match is None:
+        return None
+    frame = Frame(level, pc=int(match.group("pc"), 16))
+    function = match.group("function")
+    if function != "???":
+        frame.function = function
+    if match.group("module"):
+        frame.library = match.group("module")
+    elif match.group("file"):
+        frame.file = match.group("file")
+        frame.line = int(match.group("line"))
+    return frame

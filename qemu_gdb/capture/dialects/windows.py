@@ -1,0 +1,89 @@
+"""Frames and headings of WinDbg (cdb, ntsd, kd) and of Wine's winedbg."""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+from qemu_gdb.capture.dialects import gdb
+from qemu_gdb.model import Frame
+
+# "04 00000012`e4fff3f0 00007ff6`12345678 qemu_system_x86_64!main_loop_wait+0x1f2 [C:\q\util\main-loop.c @ 570]"
+_WINDBG = re.compile(
+    r"(?:(?P<level>[0-9a-fA-F]{2,4})\s+)?(?:\(Inline(?: Function)?\)\s+)?(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}|-{8}`?-{0,8})\s+"
+    r"(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}|-{8}`?-{0,8})\s+(?:(?P<args>(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}\s+){2,4}):?\s*)?"
+    r"(?P<symbol>\S+!.+|0x[0-9a-fA-F`]+|\S+\+0x[0-9a-fA-F]+)\s*$"
+)
+_SHORT = re.compile(r"(?:(?P<level>[0-9a-fA-F]{2,4})\s+)(?P<symbol>[\w.-]+!\S.*)$")
+_SYMBOL = re.compile(
+    r"(?P<module>[^!\s]+)!(?P<function>[^\[]+?)(?:\+0x[0-9a-fA-F]+)?(?:\s+\[(?P<file>.+?)\s+@\s+(?P<line>\d+)\])?\s*$"
+)
+WINDBG_HEADER = re.compile(r"\s*(?:#\s+)?(?:Child-SP|ChildEBP)\s+RetAddr")
+WINDBG_THREAD = re.compile(
+    r"(?P<current>[.#]?)\s*(?P<number>\d{1,6})\s+Id:\s+[0-9a-fA-F]+\.(?P<tid>[0-9a-fA-F]+)\s+Suspend:\s*\S+\s+Teb:\s*\S+\s*\w*\s*(?:\"(?P<name>[^\"]*)\")?"
+)
+# "=>0 0x7b83ba1e SwitchToFiber+0x1e() in kernel32 (0x04dde198)"
+_WINE = re.compile(r"(?:=>)?\s*(?P<level>\d{1,6})\s+0x(?P<pc>[0-9a-fA-F]{6,16})\s+(?P<rest>\S.*)$")
+_WINE_REST = re.compile(
+    r"(?P<function>[^\s(+]+)\+0x[0-9a-fA-F]+\s*(?=\()"
+)
+_WINE_TAIL = re.compile(
+    r"\s*(?:\[(?P<file>[^\]]+?)(?::(?P<line>\d+))?\]\s*)?(?:in (?P<module>\S+)\s*)?(?:\((?:\+?0x[0-9a-fA-F]+)\)\s*)*$"
+)
+WINE_THREAD = re.compile(r"Backtracing for thread (?P<tid>[0-9a-fA-F]+) in process (?P<pid>[0-9a-fA-F]+)(?: \((?P<program>.*)\))?")
+
+
+def windbg(line: str, level: int) -> Optional[Frame]:
+    """One line of WinDbg's ``k``, ``kn``, ``kb`` and the like, else None; ``level`` where the line has no number."""
+    match = _WINDBG.match(line) or _SHORT.match(line)
+    if match is None:
+        return None
+    if match.group("level"):
+        level = int(match.group("level"), 16)
+    frame = Frame(level)  # without pc: the address that WinDbg prints is where this frame returns to
+    symbol = _SYMBOL.match(match.group("symbol"))
+    if symbol is None:
+        text = match.group("symbol")
+        if not text.startswith("0x"):
+            frame.library = text.split("+")[0]
+        return frame
+    frame.function = symbol.group("function").strip()
+    frame.library = symbol.group("module")
+    if symbol.group("file"):
+        frame.file = symbol.group("file")
+        frame.line = int(symbol.group("line")[:9])
+    if "(Inline" in line:
+        frame.kind = "inline"
+    return frame
+
+
+def winedbg(line: str) -> Optional[Frame]:
+    """One line of winedbg's ``bt``, else None."""
+    match = _WINE.match(line)
+    if match is None:
+        return None
+    rest = match.group("rest")
+    frame = Frame(int(match.group("level")), pc=int(match.group("pc"), 16))
+    name = _WINE_REST.match(rest)
+    if name is None:
+        bare = re.match(r"(?:in )?(?P<module>[\w.-]+) \(\+0x[0-9a-fA-F]+\)", rest)
+        if bare is None:
+            return None
+        frame.library = bare.group("module")
+        return frame
+    close = gdb.close_of(rest, name.end())
+    if close < 0:
+        frame.function = name.group("function")
+        frame.args = gdb.arguments(rest[name.end() + 1 :])
+        return frame
+    tail = _WINE_TAIL.match(rest[close + 1 :])
+    if tail is None:
+        return None
+    frame.function = name.group("function")
+    frame.args = gdb.arguments(rest[name.end() + 1 : close])
+    frame.library = tail.group("module")
+    if tail.group("file"):
+        frame.file = tail.group("file")
+        if tail.group("line"):
+            frame.line = int(tail.group("line")[:9])
+    return frame
