@@ -1,1 +1,181 @@
 """Reads QEMU's own structures through gdb into facts; a file per topic, bounded, read-only."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+
+from ..model import Notice, Snapshot
+from . import (
+    aio,
+    block,
+    chardev,
+    coroutines,
+    iothreads,
+    jobs,
+    locks,
+    memory_regions,
+    migration,
+    monitor,
+    pointers,
+    rcu,
+    runstate,
+    vcpus,
+    waits,
+)
+from .access import Limits, Process
+from .arguments import FrameArguments
+from .qom import Qom
+
+__all__ = ["Limits", "read_all"]
+
+
+def read_all(
+    snapshot: Snapshot,
+    captured: Any = None,
+    progress: Optional[Callable[[str], None]] = None,
+    limits: Optional[Limits] = None,
+) -> None:
+    """Fill ``snapshot.facts`` and ``snapshot.coroutines`` from the selected inferior.
+
+    The snapshot's threads must have been captured with the registers of their frame 0. Selects threads: to be called
+    where the selection is kept. What can't be read becomes a notice, the rest is read. ``captured`` is the capture
+    that made the snapshot; it is not needed.
+    """
+    process = Process(limits)
+    reading = _Reading(process, snapshot)
+    for topic in (
+        reading.locks_and_waits,
+        reading.machine,
+        reading.block_layer,
+        reading.coroutines,
+        reading.event_loops,
+        reading.monitor,
+        reading.names,
+        reading.finish,
+    ):
+        with process.guard(topic.__name__.replace("_", " ")):
+            topic() if topic != reading.coroutines else reading.coroutines(progress)
+    for text in process.notes:
+        snapshot.notices.append(Notice("notice.unreadable", text))
+
+
+class _Reading:
+    """One reading of one process, topic by topic."""
+
+    def __init__(self, process: Process, snapshot: Snapshot) -> None:
+        self.process, self.snapshot, self.facts = process, snapshot, snapshot.facts
+        self.qom = Qom(process)
+        self.arguments = FrameArguments(process)
+        self.graph = block.Graph()
+        self.devices: Dict[int, Set[str]] = {}
+        self.bql = 0
+        self.names_of_locks: Dict[int, str] = {}
+
+    def locks_and_waits(self) -> None:
+        process, facts = self.process, self.facts
+        self.bql = locks.bql_address(process)
+        self.names_of_locks = locks.names(process, self.bql)
+        facts.main_context = iothreads.main_context(process)
+        with process.guard("iothreads"):
+            facts.iothreads = iothreads.read(process, self.qom)
+        with process.guard("vCPUs"):
+            facts.vcpus = vcpus.read(process, self.snapshot.accelerator)
+        self._name_vcpu_locks()
+        reader = waits.WaitReader(process, self.arguments, self.names_of_locks)
+        facts.waits = reader.read(self.snapshot.threads)
+        locks.read(process, facts, facts.waits, self.names_of_locks, self.bql)
+
+    def _name_vcpu_locks(self) -> None:
+        type_ = self.process.type("CPUState", "cpu_exec", "qemu_cpu_kick", "cpu_list_add")
+        if type_ is None:
+            return
+        for vcpu in self.facts.vcpus:
+            value = self.process.at(vcpu.address, type_)
+            with self.process.guard(f"locks of vCPU {vcpu.index}"):
+                self.names_of_locks[int(value["halt_cond"])] = f"halt_cond of vCPU {vcpu.index}"
+                self.names_of_locks[int(value["work_mutex"].address)] = f"work_mutex of vCPU {vcpu.index}"
+
+    def machine(self) -> None:
+        process, facts = self.process, self.facts
+        facts.runstate = runstate.read(process)
+        with process.guard("migration"):
+            facts.migration = migration.read(process, self.qom)
+        with process.guard("character devices"):
+            facts.chardevs = chardev.read(process, self.qom)
+        with process.guard("RCU readers"):
+            facts.rcu_readers = rcu.read(process, self.snapshot.threads)
+
+    def block_layer(self) -> None:
+        self.graph = block.read(self.process, self.qom)
+        self.facts.nodes, self.facts.requests = self.graph.nodes, self.graph.requests
+        if self.graph.backends:
+            self.facts.extra["block_backends"] = block.plain_backends(self.graph)
+        self.facts.jobs = jobs.read(self.process)
+        for context, labels in self.graph.devices.items():
+            self.devices.setdefault(context, set()).update(labels)
+
+    def coroutines(self, progress: Optional[Callable[[str], None]] = None) -> None:
+        facts = self.facts
+        known: List[Tuple[int, str]] = [(r.coroutine, "request") for r in facts.requests]
+        known += [(j.coroutine, "job") for j in facts.jobs]
+        dispatcher = self.process.variable("qmp_dispatcher_co")  # monitor/monitor.c, since 5.2
+        if dispatcher is not None:
+            known.append((int(dispatcher), "monitor"))
+        stack_pointers = [t.registers["rsp"] for t in self.snapshot.threads if "rsp" in t.registers]
+        self.snapshot.coroutines = coroutines.read(self.process, self.qom, known, stack_pointers, progress)
+
+    def event_loops(self) -> None:
+        process, facts = self.process, self.facts
+        contexts = self._contexts()
+        for context in contexts:
+            with process.guard("an AioContext"):
+                handlers = list(aio.handlers(process, self.qom, context, self.devices))
+                facts.handlers += handlers
+                facts.bottom_halves += list(aio.bottom_halves(process, context))
+                for iothread in facts.iothreads:
+                    if iothread.context == context:
+                        iothread.handlers = len(handlers)
+        live = self.snapshot.source.kind == "live"
+        facts.timers = list(aio.timers(process, contexts, aio.clocks_now(process, live)))
+        iothreads.served(process, self.qom, facts.iothreads, self.devices)
+
+    def _contexts(self) -> List[int]:
+        contexts = [c for c in [self.facts.main_context, *(t.context for t in self.facts.iothreads)] if c]
+        handlers = self.process.variable("iohandler_ctx")  # util/main-loop.c: the main loop's other descriptors
+        if handlers is not None:
+            with self.process.guard("iohandler_ctx"):
+                if int(handlers):
+                    contexts.append(int(handlers))
+                    self.facts.extra["iohandler_context"] = hex(int(handlers))
+        return list(dict.fromkeys(contexts))
+
+    def monitor(self) -> None:
+        self.facts.monitor_commands = monitor.read(
+            self.process, self.arguments, self.snapshot.threads, self.snapshot.coroutines
+        )
+
+    def names(self) -> None:
+        stacks = [t.frames for t in self.snapshot.threads] + [c.frames for c in self.snapshot.coroutines]
+        found = pointers.gather(stacks)
+        regions = pointers.name(self.process, self.qom, self.graph, self.facts, found)
+        wanted = dict.fromkeys([*regions, *pointers.addresses_of_regions(stacks)])
+        self.facts.regions = memory_regions.read(self.process, self.qom, wanted)
+        for region in self.facts.regions:
+            owner = self.qom.label(self._owner_address(region.owner_path)) if region.owner_path else ""
+            label = f"region {region.name}" if region.name else "a memory region"
+            self.facts.objects[hex(region.address)] = f"{label} of {owner or region.owner_type}" \
+                if owner or region.owner_type else label
+
+    def _owner_address(self, path: str) -> int:
+        return self.qom.resolve(*[p for p in path.split("/") if p])
+
+    def finish(self) -> None:
+        """Join facts of different topics."""
+        by_coroutine = {r.coroutine: r for r in self.facts.requests if r.coroutine}
+        by_node = {n.name: n for n in self.facts.nodes}
+        for coroutine in self.snapshot.coroutines:
+            request = by_coroutine.get(coroutine.address)
+            node = by_node.get(request.node) if request is not None else None
+            if coroutine.waits_kind == "peer" and node is not None and node.peer and node.peer not in coroutine.waits_text:
+                head = coroutine.waits_text.partition(" at ")[0]
+                coroutine.waits_text = f"{head} at {node.peer}"

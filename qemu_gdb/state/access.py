@@ -69,6 +69,7 @@ class Process:
         self.objfile = self._main_objfile()
         self._void_p = gdb.lookup_type("void").pointer() if self._knows_void() else None
         self._fs_base: Dict[int, int] = {}
+        self._threads: Optional[Dict[int, gdb.InferiorThread]] = None
         self.has_types = self.objfile is not None and (
             self.symbol("aio_poll") is not None or self.symbol("main") is not None
         )
@@ -353,6 +354,12 @@ class Process:
 
     # -- threads
 
+    def thread(self, lwp: Optional[int]) -> Optional[gdb.InferiorThread]:
+        """gdb's thread of an LWP."""
+        if self._threads is None:
+            self._threads = {t.ptid[1]: t for t in self.inferior.threads()}
+        return None if lwp is None else self._threads.get(lwp)
+
     def fs_base(self, thread: gdb.InferiorThread) -> int:
         """The thread pointer of an x86-64 thread; selects the thread."""
         lwp = thread.ptid[1]
@@ -410,33 +417,6 @@ def optional(read: Callable[[], Any], default: Any = None) -> Any:
         return read()
     except (gdb.error, NotReadable):
         return default
-
-
-@contextlib.contextmanager
-def selection_kept() -> Iterator[None]:
-    """Give the selected thread and frame back, whatever happens inside."""
-    thread = gdb.selected_thread()
-    level = 0
-    try:
-        frame = gdb.selected_frame().newer()
-        while frame is not None and level < 100000:
-            level += 1
-            frame = frame.newer()
-    except gdb.error:
-        level = 0
-    try:
-        yield
-    finally:
-        if thread is not None and thread.is_valid():
-            thread.switch()
-            if level:
-                frame = gdb.newest_frame()
-                for _ in range(level):
-                    older = frame.older()
-                    if older is None:
-                        break
-                    frame = older
-                frame.select()
 
 
 def _first_line(error: Exception) -> str:

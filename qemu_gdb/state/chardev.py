@@ -1,0 +1,45 @@
+"""The character devices: what they are, who is at the other end, whether somebody is connected."""
+
+from __future__ import annotations
+
+from typing import List
+
+from ..model import Chardev
+from .access import Process, optional
+from .channels import describe, socket_address
+from .qom import Qom
+
+_STATES = ("disconnected", "connecting", "connected")  # TCPChardevState, chardev/char-socket.c, since 4.0
+
+
+def read(process: Process, qom: Qom) -> List[Chardev]:
+    """The children of /chardevs (chardev/char.c, 5.2 to 10.2)."""
+    container = qom.resolve("chardevs")
+    result: List[Chardev] = []
+    socket_type = process.type("SocketChardev", "char_socket_type_info", "tcp_chr_connect")
+    base = process.type("Chardev", "qemu_chr_write", "qemu_chr_be_event")
+    with process.guard("the character devices"):
+        for name, address in qom.children(container) if container else ():
+            kind = (qom.type_name(address) or "chardev").replace("chardev-", "")
+            entry = Chardev(name, kind, address=address)
+            result.append(entry)
+            with process.guard(f"chardev {name}"):
+                if kind == "socket" and socket_type is not None:
+                    value = process.at(address, socket_type)
+                    state = optional(lambda: int(value["state"]))  # noqa: B023
+                    if state is not None and 0 <= state < len(_STATES):
+                        entry.connected = _STATES[state] == "connected"
+                    entry.peer = socket_address(process, value["addr"])
+                    ioc = int(value["ioc"])
+                    channel = describe(process, qom, ioc) if ioc else None
+                    if channel is not None and channel.peer and not channel.peer.startswith("unix:"):
+                        entry.peer = channel.peer
+                    listens = bool(optional(lambda: int(value["is_listen"]), 0))  # noqa: B023
+                    if listens and entry.peer:
+                        entry.peer += ",server=on"
+                elif base is not None:
+                    value = process.at(address, base)
+                    entry.peer = optional(lambda: process.string(value["filename"], 128), "")  # noqa: B023
+                    opened = optional(lambda: int(value["be_open"]))  # noqa: B023
+                    entry.connected = None if opened is None else bool(opened)
+    return result

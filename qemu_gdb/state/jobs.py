@@ -1,0 +1,42 @@
+"""Block and other background jobs."""
+
+from __future__ import annotations
+
+from typing import List
+
+from ..model import Job
+from .access import Process, field, optional
+
+
+def read(process: Process) -> List[Job]:
+    """All jobs (``jobs``, job.c; struct Job, include/qemu/job.h, 5.2 to 10.2)."""
+    head = process.variable("jobs")
+    if head is None:
+        return []
+    result = []
+    for job in process.qlist(head, "job_list", "jobs", 1024):
+        with process.guard("a job"):
+            driver = job["driver"]
+            kind = process.enum_name("JobType_lookup", int(driver["job_type"])) or "job"
+            entry = Job(process.string(job["id"], 64), kind)  # an internal job has no id
+            entry.status = process.enum_name("JobStatus_lookup", int(job["status"]))
+            entry.coroutine = int(job["co"])
+            for name in ("paused", "busy", "cancelled"):
+                setattr(entry, name, optional(lambda: bool(int(job[name]))))  # noqa: B023
+            progress = optional(lambda: (int(field(job, "progress")["current"]),  # noqa: B023
+                                         int(field(job, "progress")["remaining"])))  # noqa: B023
+            if progress:
+                entry.progress = f"{progress[0]} of {progress[0] + progress[1]} bytes"
+            entry.in_flight = _in_flight(process, job, kind)
+            result.append(entry)
+    return result
+
+
+def _in_flight(process: Process, job, kind: str):  # type: ignore[no-untyped-def]
+    """Copies that a mirror job has started and not finished (MirrorBlockJob.in_flight, block/mirror.c)."""
+    if kind not in ("mirror", "commit"):
+        return None
+    type_ = process.type("MirrorBlockJob", "mirror_start", "mirror_job_driver")
+    if type_ is None or process.function_at(job["driver"]["run"]) != "mirror_run":
+        return None
+    return optional(lambda: int(process.at(int(job), type_)["in_flight"]))

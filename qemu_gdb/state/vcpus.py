@@ -1,0 +1,141 @@
+"""The vCPUs: which thread runs each, whether it is stopped or halted, and why it last left the guest."""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+import gdb
+
+from ..model import VCpu
+from .access import NotReadable, Process, field, optional
+
+_LIMIT = 4096
+
+# linux/kvm.h; the numbers are the kernel's ABI
+KVM_EXITS = {
+    0: "unknown", 1: "exception", 2: "io", 3: "hypercall", 4: "debug", 5: "hlt", 6: "mmio", 7: "irq-window-open",
+    8: "shutdown", 9: "fail-entry", 10: "intr", 11: "set-tpr", 12: "tpr-access", 16: "nmi", 17: "internal-error",
+    18: "osi", 19: "papr-hcall", 21: "watchdog", 23: "epr", 24: "system-event", 26: "ioapic-eoi", 27: "hyperv",
+    28: "arm-nisv", 29: "rdmsr", 30: "wrmsr", 31: "dirty-ring-full", 32: "ap-reset-hold", 33: "bus-lock", 34: "xen",
+    35: "riscv-sbi", 36: "riscv-csr", 37: "notify", 39: "memory-fault",
+}  # fmt: skip
+
+
+def read(process: Process, accelerator: Optional[str] = None) -> List[VCpu]:
+    """All vCPUs in the order of QEMU's list: ``cpus_queue`` since 8.2 (``cpus`` before), include/hw/core/cpu.h."""
+    head = process.variable("cpus_queue", "cpus")
+    if head is None:
+        return []
+    result: List[VCpu] = []
+    x86 = process.type("X86CPU", "x86_cpu_dump_local_apic_state", "cpu_x86_cpuid")
+    run_type = process.type("struct kvm_run", "kvm_cpu_exec")
+    accelerator = accelerator or _accelerator(process)
+    for cpu in process.qtailq(head, "node", "the list of vCPUs", _LIMIT):
+        with process.guard("a vCPU"):
+            result.append(_vcpu(process, cpu, x86, run_type, accelerator))
+    return result
+
+
+def _accelerator(process: Process) -> Optional[str]:
+    """kvm_allowed, tcg_allowed, ...: set for the accelerator in use (accel/*, all versions)."""
+    for name in ("kvm", "tcg", "xen", "hvf", "nvmm", "whpx"):
+        value = process.variable(f"{name}_allowed")
+        if value is not None and optional(lambda: int(value), 0):  # noqa: B023
+            return name
+    return None
+
+
+def _vcpu(
+    process: Process,
+    cpu: gdb.Value,
+    x86: Optional[gdb.Type],
+    run_type: Optional[gdb.Type],
+    accelerator: Optional[str],
+) -> VCpu:
+    result = VCpu(int(field(cpu, "cpu_index")), address=int(cpu), accelerator=accelerator)
+    result.lwp = optional(lambda: int(cpu["thread_id"])) or None
+    for name in ("halted", "stop", "stopped", "running", "exit_request"):
+        setattr(result, name, optional(lambda: bool(int(cpu[name]))))  # noqa: B023
+    requests = optional(lambda: int(cpu["interrupt_request"]))
+    queued = optional(lambda: int(cpu["work_list"]["sqh_first"]))
+    if requests is not None and result.halted:
+        # cpu_thread_is_idle's own reasons to run (system/cpus.c): a stop request or queued work; an interrupt
+        # request may be masked, which only the target's has_work decides.
+        result.has_work = bool(result.stop or queued) or (None if requests else False)
+    if run_type is not None:
+        _kvm_exit(process, cpu, run_type, result)
+    if x86 is not None:
+        with process.guard(f"registers of vCPU {result.index}"):
+            _guest_x86(process, cpu, x86, result)
+    return result
+
+
+def _kvm_exit(process: Process, cpu: gdb.Value, run_type: gdb.Type, result: VCpu) -> None:
+    run = optional(lambda: int(cpu["kvm_run"]), 0)
+    if not run:
+        return
+    result.accelerator = "kvm"
+    try:
+        value = process.at(run, run_type)
+        number = int(value["exit_reason"])
+    except gdb.error:
+        return  # a core may lack this mapping
+    result.exit_reason = KVM_EXITS.get(number, str(number))
+    with process.guard(f"the last KVM exit of vCPU {result.index}"):
+        if number == 2:
+            io = value["io"]
+            direction = "OUT" if int(io["direction"]) else "IN"
+            count = int(io["count"])
+            times = f", {count} times" if count > 1 else ""
+            data = ""
+            size = int(io["size"])
+            if direction == "OUT" and count == 1 and size in (1, 2, 4):
+                offset = int(io["data_offset"])
+                if 0 < offset < 1 << 16:
+                    written = int.from_bytes(process.read(run + offset, size), "little")
+                    data = f", value {written:#x}"
+            result.exit_detail = f"{direction} port {int(io['port']):#x}, {size} bytes{data}{times}"
+        elif number == 6:
+            mmio = value["mmio"]
+            size = min(int(mmio["len"]), 8)
+            write = bool(int(mmio["is_write"]))
+            data = ""
+            if write:
+                written = int.from_bytes(process.read(int(mmio["data"].address), size), "little")
+                data = f", value {written:#x}"
+            result.exit_detail = f"{'write' if write else 'read'} at {int(mmio['phys_addr']):#x}, {size} bytes{data}"
+        elif number == 17:
+            result.exit_detail = f"suberror {int(value['internal']['suberror'])}"
+        elif number == 9:
+            reason = int(value["fail_entry"]["hardware_entry_failure_reason"])
+            result.exit_detail = f"hardware reason {reason:#x}"
+        elif number == 24:
+            kinds = {1: "shutdown", 2: "reset", 3: "crash", 4: "wakeup", 5: "suspend"}
+            kind = int(value["system_event"]["type"])
+            result.exit_detail = kinds.get(kind, str(kind))
+
+
+# target/i386/cpu.h: HF_CS32_MASK, HF_LMA_MASK, HF_CS64_MASK; CR0_PE
+_HF_CS32, _HF_LMA, _HF_CS64, _CR0_PE, _HF_SMM = 1 << 4, 1 << 14, 1 << 15, 1, 1 << 19
+
+
+def _guest_x86(process: Process, cpu: gdb.Value, x86: gdb.Type, result: VCpu) -> None:
+    name = x86.strip_typedefs().tag or ""
+    if name not in ("X86CPU", "ArchCPU"):  # ArchCPU since 7.0
+        raise NotReadable(f"X86CPU is {name}")
+    env = field(process.at(int(cpu), x86), "env")
+    # Under KVM these are a copy, true only while QEMU has fetched it and not yet given it back.
+    if result.accelerator == "kvm" and not optional(lambda: int(cpu["vcpu_dirty"]), 0):
+        return
+    flags = int(env["hflags"])
+    base = int(env["segs"][1]["base"])
+    result.pc = (int(env["eip"]) + (0 if flags & _HF_CS64 else base)) & 0xFFFFFFFFFFFFFFFF
+    if flags & _HF_CS64:
+        mode = "64-bit"
+    elif not int(env["cr"][0]) & _CR0_PE:
+        mode = "real mode"
+    elif flags & _HF_CS32:
+        mode = "32-bit"
+    else:
+        mode = "16-bit"
+    result.mode = f"{mode} SMM" if flags & _HF_SMM else mode
