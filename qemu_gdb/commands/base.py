@@ -58,33 +58,27 @@ def _module(declaration: Declaration) -> Any:
 
 def complete(declaration: Declaration, text: str, word: Optional[str]) -> List[str]:
     """What may follow: options, their values, files, thread numbers."""
+    if word is None:  # gdb asks where words break; its own answer is right
+        return []
     module = _module(declaration)
     choices: Sequence[Option] = module.OPTIONS
-    before = text[:len(text) - len(word)] if word else text
-    current = re.split(r"\s", text)[-1]
-    previous = before.split()[-1:] if not current or before.endswith((" ", "\t")) else text.split()[-2:-1]
-    last = previous[0] if previous else ""
-    found: List[str]
-    option = next((o for o in choices if last in o.names and o.value), None)
+    parts = text.split() or [""]
+    if text[-1:].isspace():
+        parts.append("")
+    current, previous = parts[-1], parts[-2] if len(parts) > 1 else ""
     name, equals, value = current.partition("=")
-    if option is None and equals:
-        option = next((o for o in choices if name in o.names and o.value), None)
-    else:
-        value = current
+    option = next((o for o in choices if o.value and (name if equals else previous) in o.names), None)
     if option is not None:
-        found = list(option.choices) if option.choices else _files(value)
-        found = [c for c in found if c.startswith(value)]
-        whole = value
+        current = value if equals else current
+        found = list(option.choices) if option.choices else _files(current)
     elif current.startswith("-"):
-        found = [n for o in choices for n in o.names if n.startswith(current)]
-        whole = current
+        found = [n for o in choices for n in o.names]
+    elif module.TAKES_THREADS:
+        found = [str(n) for n in sorted(t.num for t in gdb.selected_inferior().threads())]
     else:
-        numbers = [str(t.num) for t in gdb.selected_inferior().threads()] if module.TAKES_THREADS else []
-        found = sorted((n for n in numbers if n.startswith(current)), key=int)
-        whole = current
-    # gdb completes only its own last word, which starts after a dash or a slash.
-    cut = len(whole) - len(word) if word is not None and whole.endswith(word) else 0
-    return [c[cut:] for c in found]
+        found = []
+    cut = max(0, len(current) - len(word))  # gdb's own word starts after a dash, a slash, a dot
+    return [c[cut:] for c in found if c.startswith(current)]
 
 
 def _files(start: str) -> List[str]:

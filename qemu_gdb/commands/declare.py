@@ -45,7 +45,7 @@ class QemuCommand(gdb.Command):
     def __init__(self, declaration: Declaration) -> None:
         self.__doc__ = declaration.says
         self._declaration = declaration
-        super().__init__(declaration.name, gdb.COMMAND_STACK, gdb.COMPLETE_NONE)
+        super().__init__(declaration.name, gdb.COMMAND_STACK)
 
     def invoke(self, line: str, from_tty: bool) -> None:
         self.dont_repeat()
