@@ -2,7 +2,7 @@
 
 For the other rules of ``explain`` (all take a ``Stack`` and answer None where the stack shows nothing of the kind):
 
-- ``guest_access(stack)``: the guest's port or MMIO access that the innermost dispatch on the stack serves
+- ``guest_access(stack)``: the guest's port or MMIO access that the stack delivers to a device
 - ``monitor_command(stack)``: the QMP or HMP command that runs on the stack
 - ``block_request(stack)``: the innermost block-layer request (type, node, driver, offset, bytes)
 - ``drain(stack)``: the outermost drain or nested poll that waits on the stack
@@ -13,104 +13,462 @@ For the other rules of ``explain`` (all take a ``Stack`` and answer None where t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Optional
+from typing import Dict, FrozenSet, List, Optional, Sequence, Tuple
 
-from ..model import Facts
+from ..knowledge.functions import subsystem as function_subsystem
+from ..knowledge.stages import TABLE, Row, View, block, events, guest, migration, monitor, process
+from ..knowledge.stages.block import BlockRequest, Drain
+from ..knowledge.stages.guest import GuestAccess
+from ..knowledge.stages.monitor import MonitorCall
+from ..knowledge.stages.rows import told as phrase
+from ..model import Facts, Message, Stage, ThreadExplanation, VCpu
 from .context import Context, Subject
 from .stack import Stack
 
+__all__ = [
+    "BlockRequest", "Drain", "GuestAccess", "MonitorCall", "block_request", "drain", "guest_access", "job", "migration_phase",
+    "monitor_command", "tell", "trigger_chain",
+]  # fmt: skip
 
-@dataclass(frozen=True)
-class GuestAccess:
-    """An access of the guest that QEMU delivers to a device."""
+SUMMARY_LIMIT = 110
+_FOREVER = 100_000  # more frames than that are no story
 
-    kind: str  # "port" (PIO), "mmio", "hypercall", "msr"
-    first: int = 0  # positions in the stack of the frames that deliver it, inner to outer
-    last: int = 0
-    write: Optional[bool] = None
-    address: Optional[int] = None  # port number or guest-physical address
-    virtual: Optional[int] = None  # guest-virtual address, under TCG
-    offset: Optional[int] = None  # in the device's memory region
-    width: Optional[int] = None  # bytes
-    value: Optional[int] = None  # of a write
-    register: str = ""  # "virtio-pci legacy: device status"
-    handler: str = ""  # the device model's function that serves it
-    device: str = ""  # from facts: type and id of the region's owner
-    text: str = ""  # "guest 2-byte OUT to port 0xc012 (virtio-pci legacy: device status)"
-
-
-@dataclass(frozen=True)
-class MonitorCall:
-    """A monitor command on a stack."""
-
-    protocol: str  # "QMP" or "HMP"
-    command: str  # as a user types it: "blockdev-del", "stop"
-    position: int  # of the frame that shows it
-    arguments: str = ""
-
-    @property
-    def text(self) -> str:
-        return f'{self.protocol} "{self.command}"'
-
-
-@dataclass(frozen=True)
-class BlockRequest:
-    """A request of the block layer on a stack."""
-
-    type: str  # read, write, flush, discard, write-zeroes, ioctl, truncate, block-status, ...
-    position: int
-    node: str = ""
-    driver: str = ""
-    offset: Optional[int] = None
-    bytes: Optional[int] = None
-    text: str = ""
+# An inner stage that says nothing beside its caller's stage becomes part of it: outer name -> inner names.
+_WAITS = frozenset(("mutex", "condition", "event"))
+_MERGE: Dict[str, FrozenSet[str]] = {
+    "main loop": frozenset(("GLib main loop", "event loop")),
+    "GLib main loop": frozenset(("event loop",)),
+    "event loop": frozenset(("GLib main loop",)),
+    "BQL": _WAITS,
+    "AioContext lock": _WAITS,
+    "mutex": frozenset(("event",)),
+    "condition": frozenset(("event", "mutex")),
+    "event": frozenset(("condition",)),
+    "thread join": frozenset(("event", "condition")),
+    "vCPU thread": _WAITS,
+    "RCU": frozenset(("event", "condition")),
+    "worker thread": frozenset(("condition", "event")),
+    "exclusive section": frozenset(("condition", "event")),
+    "vCPU pause": frozenset(("condition", "event")),
+    "work on a vCPU": frozenset(("condition", "event")),
+    "VNC": frozenset(("condition", "event")),
+    "multifd": frozenset(("event", "condition")),
+    "graph lock": frozenset(("mutex",)),
+    "coroutine": frozenset(("coroutine wake-up",)),
+    "KVM vCPU loop": frozenset(("KVM request",)),
+}
 
 
-@dataclass(frozen=True)
-class Drain:
-    """A drain, or another nested poll that waits for block I/O."""
+_PLUMBING = re.compile(r"_|pthread_|futex|lll_|g_|std::|syscall$|ppoll$|poll$|epoll|clone|start_thread|sem_|select$|pselect$")
 
-    kind: str  # "drain-all", "drain", "flush", "request" (a synchronous one), "job", "poll"
-    position: int  # of the frame that asks for it
-    poll: Optional[int] = None  # of aio_poll under it
-    text: str = ""
+
+def _is_plumbing(name: str) -> bool:
+    """Whether a function outside of QEMU is libc's or GLib's own, and no library that a reader wants to see."""
+    return _PLUMBING.match(name) is not None or not name.strip("?")
+
+
+@dataclass
+class _Part:
+    """A run of positions that becomes a stage."""
+
+    row: Optional[Row]
+    first: int
+    last: int
+    subsystem: Optional[str] = None
+    name: str = ""
+
+
+class Story:
+    """The stages of one stack, inner to outer, before they are put into words."""
+
+    def __init__(self, stack: Stack, facts: Optional[Facts] = None, messages: Sequence[Message] = (),
+                 subsystems: Sequence[Optional[str]] = ()) -> None:  # fmt: skip
+        names = stack.names[:_FOREVER]
+        self.stack = stack
+        self.view = View(stack.frames, names, 0, len(names) - 1, facts, {"messages": list(messages)})
+        self._subsystems = list(subsystems) if len(subsystems) == len(stack.frames) else None
+        self.parts = self._merge(self._group(self._rows()))
+
+    def subsystem(self, position: int) -> Optional[str]:
+        """Owner of a frame's code."""
+        if self._subsystems is not None:
+            return self._subsystems[position]
+        frame = self.stack.frames[position]
+        return function_subsystem(frame.name or None, frame.file)
+
+    def _rows(self) -> List[Tuple[Optional[Row], Optional[str], bool]]:
+        """Row, subsystem and whether the frame is foreign (libc, GLib, no name) of every position."""
+        found: List[Tuple[Optional[Row], Optional[str], bool]] = []
+        for position, name in enumerate(self.view.all_names):
+            row = TABLE.row(name)
+            if row is not None and row.name == "thread entry":
+                found.append((row, None, True))
+                continue
+            if self.stack.frames[position].kind == "jit":
+                found.append((TABLE.row("code_gen_buffer"), None, False))
+                continue
+            owner = None if row is not None and row.subsystem is not None else self.subsystem(position)
+            if row is not None:
+                found.append((row, owner, False))
+            else:
+                found.append((None, owner, not name or owner is None and _is_plumbing(name)))
+        return found
+
+    def _group(self, rows: Sequence[Tuple[Optional[Row], Optional[str], bool]]) -> List[_Part]:
+        parts: List[_Part] = []
+        waiting: Optional[int] = None  # first position of a foreign run that has no outer stage yet
+        for position, (row, owner, foreign) in enumerate(rows):
+            if foreign:
+                if waiting is None:
+                    waiting = position
+                continue
+            first = position if waiting is None else waiting
+            last_part = parts[-1] if parts else None
+            if last_part is not None and self._same(last_part, row, owner):
+                last_part.last = position
+            else:
+                parts.append(_Part(row, first, position, owner))
+            waiting = None
+        if waiting is not None:  # nothing outer: the entry of the thread
+            if parts:
+                parts[-1].last = len(rows) - 1
+            elif rows:
+                parts.append(_Part(None, waiting, len(rows) - 1))
+        return parts
+
+    @staticmethod
+    def _same(part: _Part, row: Optional[Row], owner: Optional[str]) -> bool:
+        if part.row is not None or row is not None:
+            return part.row is row
+        return part.subsystem == owner
+
+    def _merge(self, parts: List[_Part]) -> List[_Part]:
+        merged: List[_Part] = []
+        for part in parts:
+            while merged and part.row is not None and merged[-1].row is not None:
+                inner = merged[-1].row.name
+                if inner == part.row.name or inner in _MERGE.get(part.row.name, ()):
+                    part.first = merged[-1].first
+                    merged.pop()
+                else:
+                    break
+            merged.append(part)
+        return merged
+
+    def part_view(self, part: _Part) -> View:
+        return self.view.part(part.first, part.last)
+
+    def part_name(self, part: _Part) -> str:
+        if part.row is not None:
+            return part.row.name
+        index = self.parts.index(part)
+        outer = self.parts[index + 1] if index + 1 < len(self.parts) else None
+        if outer is not None and outer.row is not None and outer.row.name == "guest access":
+            return "device model"
+        owner = part.subsystem or self._owner(part)
+        if owner is not None and any("/hw/" in f"/{f.file or ''}" for f in self.stack.frames[part.first : part.last + 1]):
+            return "device model"
+        return f"code of {owner}" if owner else "library code"
+
+    def _owner(self, part: _Part) -> Optional[str]:
+        counts: Dict[str, int] = {}
+        for position in range(part.first, min(part.last, part.first + 60) + 1):
+            row = TABLE.row(self.view.all_names[position])
+            if part.row is not None and row is not part.row:
+                continue
+            owner = self.subsystem(position)
+            if owner:
+                counts[owner] = counts.get(owner, 0) + 1
+        if not counts:
+            return part.row.subsystem if part.row is not None else None
+        top = max(counts.values())
+        return next(o for o, n in counts.items() if n == top)
+
+    def part_text(self, part: _Part, short: bool = False) -> str:
+        """The stage in words; ``short`` for a chain, "" where a chain leaves it out."""
+        if part.row is None:
+            return self._chain_of_names(part, 2 if short else 4)
+        view = self.part_view(part)
+        says = part.row.says
+        if short and part.row.short is not None:
+            says = part.row.short
+        return phrase(says, view)
+
+    def _chain_of_names(self, part: _Part, limit: int) -> str:
+        names = [n for n in reversed(self.part_view(part).names) if n and TABLE.row(n) is None]
+        names = list(dict.fromkeys(names))
+        if not names:
+            return "no function name is known" if limit > 2 else ""
+        if len(names) > limit:
+            names = [*names[: limit // 2], "…", *names[len(names) - (limit - limit // 2) :]]
+        return " → ".join(names)
+
+    def stages(self) -> List[Stage]:
+        """Stages, the outermost first."""
+        found = []
+        for part in reversed(self.parts):
+            text = self.part_text(part) or "the thread's entry"
+            found.append(Stage(
+                name=self.part_name(part), subsystem=self._owner(part),
+                first=self.stack.level(part.first), last=self.stack.level(part.last), text=text,
+            ))  # fmt: skip
+        return found
+
+    def links(self, skip: FrozenSet[str] = frozenset()) -> List[Tuple[int, bool, str]]:
+        """Weight, whether it triggers, and phrase of what a summary may name, the innermost first."""
+        found: List[Tuple[int, bool, str]] = []
+        for part in self.parts:
+            name = part.row.name if part.row is not None else ""
+            if name in skip:
+                continue
+            text = self.part_text(part, short=True)
+            if not text or any(text == known for _, _, known in found):
+                continue
+            if part.row is not None:
+                found.append((part.row.weight, part.row.trigger, text))
+            else:
+                found.append((5 if self.part_name(part) == "device model" else 4, False, text))
+        return found
+
+
+def _select(links: Sequence[Tuple[int, bool, str]], limit: int, keep_first: bool = True) -> List[str]:
+    """The phrases that tell the most in ``limit`` characters, the innermost first."""
+    if not keep_first:
+        links = [link for link in links if len(link[2]) <= limit]
+    if not links:
+        return []
+    order = sorted(range(len(links)), key=lambda i: (-links[i][0], -i if links[i][1] else i))
+    strong = any(weight >= 6 for weight, _, _ in links)
+    chosen: List[int] = []
+    used = 0
+    if keep_first:
+        first = next((i for i, link in enumerate(links) if link[0] >= 3), 0)
+        order = [first] + [i for i in order if i != first]
+    trigger = next((i for i in range(len(links) - 1, -1, -1) if links[i][1] and links[i][0] >= 6), None)
+    if trigger is not None:
+        order = order[:1] + [i for i in (trigger,) if i != order[0]] + [i for i in order[1:] if i != trigger]
+    for rank, index in enumerate(order):
+        weight, _, text = links[index]
+        if rank and (weight == 0 or weight <= 3 and strong):
+            continue
+        cost = len(text) + (3 if used else 0)
+        if chosen and used + cost > limit:
+            continue
+        chosen.append(index)
+        used += cost
+    return [links[i][2] for i in sorted(chosen)]
+
+
+def _clip(text: str, limit: int = SUMMARY_LIMIT) -> str:
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+# --------------------------------------------------------------------------------------------------------------
+# What a single stack shows
+
+
+def _view(stack: Stack, facts: Optional[Facts] = None) -> View:
+    return View(stack.frames, stack.names, 0, len(stack.names) - 1, facts)
 
 
 def guest_access(stack: Stack, facts: Optional[Facts] = None) -> Optional[GuestAccess]:
-    """The guest access that the innermost device dispatch on the stack serves."""
-    return None
+    """The guest's port or MMIO access that the stack delivers to a device."""
+    return guest.access(_view(stack, facts))
 
 
 def monitor_command(stack: Stack) -> Optional[MonitorCall]:
     """The monitor command that runs on the stack."""
-    return None
+    return monitor.command(_view(stack))
 
 
 def block_request(stack: Stack, facts: Optional[Facts] = None) -> Optional[BlockRequest]:
     """The innermost block-layer request on the stack."""
-    return None
+    return block.request(_view(stack, facts))
 
 
 def drain(stack: Stack) -> Optional[Drain]:
     """The outermost drain or nested poll on the stack."""
-    return None
+    return block.drain(_view(stack))
 
 
 def job(stack: Stack) -> Optional[str]:
     """Type of the block job whose code is on the stack: "mirror", "backup", ..."""
-    return None
+    return block.job(_view(stack))
 
 
 def migration_phase(stack: Stack) -> Optional[str]:
     """The phase of migration that the stack is in, as a phrase."""
-    return None
+    return migration.phase(_view(stack))
 
 
 def trigger_chain(subject: Subject, facts: Optional[Facts] = None) -> str:
     """Why the thread is where it is, outside in, as one phrase; "" where the stack does not show it."""
-    return ""
+    story = Story(subject.stack, facts, (), subject.told.frame_subsystems)
+    links = story.links(frozenset(("abort",)))
+    return " → ".join(reversed(_select(links, 220, keep_first=False)))
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Summaries
+
+_VCPU_ROLES = frozenset(("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other"))
+# Where a thread of a role rests, in words; those that need values are told below.
+_RESTS: Dict[str, str] = {
+    "rcu": "no callback is queued",
+    "thread-pool-worker": "no request; leaves after 10 s idle",
+    "migration-return-path": "waits for messages of the destination",
+    "multifd-send": "waits for pages to send",
+    "multifd-recv": "waits for pages of the source",
+    "postcopy-fault": "waits for the guest's page faults",
+    "postcopy-listen": "waits for pages of the source",
+    "compress": "waits for pages to compress",
+    "vnc-worker": "no display update to encode",
+    "spice-worker": "polls for display commands and clients",
+    "audio": "waits for sound to play or record",
+    "glib-worker": "a helper thread of GLib, nothing to do",
+    "mem-prealloc": "waits for memory to touch",
+}
+_WAIT_STAGES = frozenset(("BQL", "mutex", "condition", "event", "AioContext lock"))
+
+
+def _vcpu(context: Context, told: ThreadExplanation) -> Optional[VCpu]:
+    lwp = told.thread.lwp
+    return next((v for v in context.facts.vcpus if lwp is not None and v.lwp == lwp), None)
+
+
+def _rest(context: Context, subject: Subject, story: Story) -> str:
+    told = subject.told
+    role = told.role
+    if role in _VCPU_ROLES:
+        vcpu = _vcpu(context, told)
+        runstate = context.facts.runstate
+        if vcpu is not None:
+            if vcpu.stopped:
+                return f"stopped: the VM is {runstate}" if runstate and runstate != "running" else "stopped by QEMU"
+            if vcpu.halted:
+                return "halted, waits for an interrupt or kick"
+        if runstate and runstate not in ("running", "suspended"):
+            return f"stopped: the VM is {runstate}"
+        return "waits for work: halted or stopped"
+    if role in ("main-loop", "iothread", "monitor-iothread", "tool-main"):
+        words = events.polled(story.view)
+        if not any(n in events._POLL for n in story.view.all_names[:12]):
+            words = _busy(story) or words
+        lwp = told.thread.lwp
+        for iothread in context.facts.iothreads:
+            if lwp is not None and iothread.lwp == lwp:
+                if iothread.handlers is not None and "its descriptors" in words:
+                    words = words.replace("its descriptors", f"{iothread.handlers} descriptors")
+                if iothread.serves:
+                    words += f"; serves {', '.join(iothread.serves[:3])}"
+        return words
+    return _RESTS.get(role) or _busy(story)
+
+
+def _waits_for(told: ThreadExplanation, default: str) -> str:
+    waits = told.waits_for
+    words = default
+    if waits is not None:
+        if waits.object and waits.object not in ("BQL", "the BQL") and default != "the BQL":
+            words = waits.object
+        if waits.owner_thread is not None:
+            words += f", held by thread {waits.owner_thread}"
+    return f"waits for {words}"
+
+
+def _busy(story: Story, limit: int = SUMMARY_LIMIT) -> str:
+    return " ← ".join(_select(story.links(), limit))
+
+
+def _after(story: Story, first: str, skip: FrozenSet[str]) -> str:
+    rest = _select(story.links(skip), SUMMARY_LIMIT - len(first) - 3, keep_first=False)
+    return " ← ".join([first, *rest])
+
+
+def _crash(context: Context, subject: Subject, story: Story) -> str:
+    signal = subject.told.thread.signal or context.snapshot.signal
+    name = signal.name if signal is not None and signal.name else "a fatal signal"
+    position = next(
+        (i for i, part in enumerate(story.view.all_names) if part and not part.startswith("<") and part not in process.DYING), None
+    )
+    where = ""
+    if subject.told.culprit:
+        where = f" in {subject.told.culprit}"
+    elif position is not None:
+        where = f" in {story.view.all_names[position]}"
+    top = story.view.all_names[0] if story.view.all_names else ""
+    if subject.told.culprit and top and top != subject.told.culprit and TABLE.row(top) is None:
+        where = f" in {top}"
+    first = f"{name}{where}"
+    return _after(story, first, frozenset(("signal", "memory copy", "abort")))
+
+
+def summarize(context: Context, subject: Subject, story: Story) -> str:
+    """One line that says what the thread does now."""
+    told = subject.told
+    state = told.state
+    if told.thread.kernel_only or not story.view.all_names:
+        return "no QEMU thread: kernel helper, no user stack" if told.thread.kernel_only else "no frames"
+    view = story.view
+    dying = next((p for p in story.parts if p.row is not None and p.row.name == "abort"), None)
+    if state in ("aborting", "crashed") or (state == "unknown" and dying is not None and dying.first == 0):
+        if dying is not None:
+            return _after(story, process.death(story.part_view(dying)), frozenset(("abort", "signal")))
+        return _crash(context, subject, story)
+    if state == "idle":
+        return _rest(context, subject, story)
+    if state == "running-guest":
+        if told.role == "vcpu-kvm":
+            return "runs guest code (KVM_RUN)"
+        if told.role == "user-mode":
+            return "runs the guest program"
+        return "runs guest code"
+    if state == "waiting-bql":
+        return _after(story, _waits_for(told, "the BQL"), _WAIT_STAGES)
+    if state == "waiting-aiocontext-lock":
+        return _after(story, _waits_for(told, "an AioContext's lock"), _WAIT_STAGES)
+    if state == "waiting-mutex":
+        return _after(story, _waits_for(told, events.lock_name(view) or "a mutex"), _WAIT_STAGES)
+    if state == "waiting-drain-or-nested-poll":
+        links = story.links(frozenset(("bottom half", "event loop")))
+        position = next((i for i, link in enumerate(links) if link[0] >= 4), 0)
+        return " ← ".join(_select(links[position:], SUMMARY_LIMIT))
+    words = _busy(story)
+    return words or "; ".join(s.text for s in story.stages()[-1:])
+
+
+# --------------------------------------------------------------------------------------------------------------
+
+
+def _key(subject: Subject) -> Tuple[object, ...]:
+    told = subject.told
+    thread = told.thread
+    frames = tuple((f.name, f.file, f.kind, tuple(f.args.items()), tuple(f.locals.items())) for f in thread.frames)
+    return (frames, told.role, told.state, told.waits_for and (told.waits_for.object, told.waits_for.owner_thread))
 
 
 def tell(context: Context) -> None:
     """Fill stages and summary of every thread."""
+    by_lwp: FrozenSet[Optional[int]] = frozenset(v.lwp for v in context.facts.vcpus) | frozenset(
+        i.lwp for i in context.facts.iothreads)
+    known: Dict[Tuple[object, ...], Tuple[List[Stage], str]] = {}
+    for index, subject in enumerate(context.subjects):
+        thread = subject.told.thread
+        messages = [m for m in context.snapshot.messages if m.thread is None or m.thread == index]
+        own = thread.lwp if thread.lwp in by_lwp and thread.lwp is not None else None
+        key = (*_key(subject), own, thread.crashed or thread.current)
+        if key in known:
+            stages, summary = known[key]
+            levels = {f.level for f in thread.frames}
+            if all(s.first in levels and s.last in levels for s in stages):
+                subject.told.stages = [Stage(s.name, s.subsystem, s.first, s.last, s.text) for s in stages]
+                subject.told.summary = summary
+                continue
+        story = Story(subject.stack, context.facts, messages, subject.told.frame_subsystems)
+        subject.told.stages = story.stages()
+        summary = summarize(context, subject, story)
+        subject.told.summary = re.sub(r"\s+", " ", _clip(summary, SUMMARY_LIMIT + 40)).strip()
+        if len(known) < 4096:
+            known[key] = (subject.told.stages, subject.told.summary)

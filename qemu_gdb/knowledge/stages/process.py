@@ -1,0 +1,191 @@
+"""The process as a whole: start-up, shutdown and reset, user-mode emulation, thread entries, and the ways a process dies."""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, List, Optional
+
+from ...model import Message
+from ..match import Names
+from .rows import Row, View
+
+# Functions that end the process: libc, GLib and QEMU's own
+DYING = Names(
+    "raise", "abort", "kill", "pthread_kill*", "tgkill", "__assert_fail*", "__assert", "__assert_rtn", "assert_fail*", "__assert_perror_fail",
+    "g_assertion_message*", "g_log*", "g_logv", "g_error", "g_return_if_fail_warning", "g_abort", "hw_error", "cpu_abort",
+    "error_handle_fatal", "error_handle", "error_exit", "error_setg_internal", "error_propagate*", "error_setv", "error_setg*",
+    "libc_message*", "malloc_printerr*", "__stack_chk_fail*", "stack_chk_fail", "fortify_fail*", "__fortify_fail*", "chk_fail",
+    "__chk_fail", "__asan_*", "__sanitizer_*", "__ubsan_*", "__interceptor_*", "_nl_load_domain*", "__libc_message*", "g_on_error*",
+    "qemu_abort_*", "error_report_abort", "die", "_lwp_kill", "NtRaiseException", "RaiseException", "_gnutls_assert*",
+    "error_append_hint", "error_setg_errno_internal", "__longjmp_chk", "____longjmp_chk", "dump_assert", "g_malloc_abort", "terminate",
+    "g_structured_log*", "qemu_assert*", "_exit", "msvcrt_abort", "abort_msg*",
+)
+_ENTRY = Names("start_thread", "clone", "clone3", "thread_start", "_pthread_start", "pthread_start", "qemu_thread_start", "__clone",
+               "main", "_start", "__libc_start_main*", "__libc_start_call_main*", "libc_start_main*", "libc_start_call_main", "start",
+               "g_thread_proxy", "win32_start_routine", "thread_trampoline", "start_wqthread", "__pthread_clone*", "___clone",
+               "RtlUserThreadStart", "BaseThreadInitThunk", "_libc_start*", "generic_start_main*", "entry", "thread_body",
+               "qemu_main", "__libc_csu_init", "asan_thread_start", "lwp_start", "posix_memalign")
+
+
+def _messages(view: View) -> List[Message]:
+    found = view.memo.get("messages")
+    return found if isinstance(found, list) else []
+
+
+def _clip(text: str, limit: int = 90) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _victim(view: View) -> str:
+    """First QEMU function outside the run: the one that asserted or aborted."""
+    for position in range(view.last + 1, len(view.all_names)):
+        name = view.all_names[position]
+        if name and name not in DYING:
+            return name
+    return ""
+
+
+def expression(view: View) -> str:
+    """Expression of the assertion that a stack is in, "" where it is not readable."""
+    text = view.string(Names("__assert_fail*", "assert_fail*", "__assert*"), "assertion", "expr", "assertion_expr")
+    if not text:
+        text = view.string(Names("g_assertion_message*"), "expr")
+    return text or ""
+
+
+def death(view: View) -> str:
+    """How the process dies, in one phrase: the assertion's words, hw_error's message, the abort's caller."""
+    whole = view.whole()
+    names = list(view.names)
+    where = _victim(view)
+    at = f" in {where}" if where else ""
+    place = ""
+    for position in range(view.last + 1, min(view.last + 3, len(view.frames))):
+        frame = view.frames[position]
+        if frame.file and frame.line:
+            place = f" ({frame.file.rsplit('/', 1)[-1]}:{frame.line})"
+            break
+    messages = _messages(view)
+    if any(n.startswith(("__assert", "assert_fail", "g_assertion_message")) for n in names):
+        words = expression(view)
+        if not words:
+            words = next((m.expression or "" for m in messages if m.kind in ("assertion", "glib") and m.expression), "")
+        return f'assertion "{_clip(words, 60)}" failed{at}{place}' if words else f"an assertion failed{at}{place}"
+    if "hw_error" in names:
+        text = whole.string("hw_error", "fmt") or ""
+        text = next((m.text for m in messages if m.kind == "hw-error"), text)
+        return f'hw_error{at}: "{_clip(text.strip(), 70)}"' if text else f"hw_error{at}"
+    if "cpu_abort" in names:
+        text = whole.string("cpu_abort", "fmt") or ""
+        return f'cpu_abort{at}: "{_clip(text, 60)}"' if text else f"cpu_abort{at}"
+    if any(n.startswith(("error_handle", "error_setg_internal", "error_setv", "error_propagate")) for n in names):
+        text = next((m.text for m in messages if m.kind == "error-abort"), "")
+        return f'an error that may not happen (&error_abort){at}: "{_clip(text, 60)}"' if text else (
+            f"an error that may not happen (&error_abort){at}")
+    if any(n.startswith(("malloc_printerr", "libc_message", "__libc_message")) for n in names):
+        text = whole.string(Names("malloc_printerr*", "libc_message*", "__libc_message*"), "str", "fmt") or ""
+        text = next((m.text for m in messages if m.kind == "malloc"), text)
+        return f'libc stopped the process{at}: "{_clip(text, 60)}"' if text else f"libc found its heap or stack damaged{at}"
+    if any(n.startswith(("stack_chk_fail", "__stack_chk_fail")) for n in names):
+        return f"stack smashing detected{at}"
+    if any("fortify" in n or n in ("chk_fail", "__chk_fail") for n in names):
+        return f"a buffer overflow was detected by fortify{at}"
+    if any("longjmp_chk" in n for n in names):
+        return f"longjmp causes uninitialized stack frame{at}"
+    if any(n.startswith(("g_log", "g_error", "g_structured")) for n in names):
+        text = next((m.text for m in messages if m.kind == "glib"), "")
+        return f'a fatal GLib message{at}: "{_clip(text, 60)}"' if text else f"a fatal GLib message{at}"
+    if "error_exit" in names:
+        return f"a thread primitive failed{at} (error_exit)"
+    expression_text = next((m.expression or "" for m in messages if m.kind == "assertion" and m.expression and (
+        not m.function or m.function == where)), "")
+    if expression_text and any(n in ("abort", "raise") for n in names):
+        return f'assertion "{_clip(expression_text, 60)}" failed{at}{place}'
+    return f"aborts{at}{place}"
+
+
+# linux-user/syscall.c, bsd-user: what the guest asked for
+def _user(view: View) -> str:
+    number = view.number(("do_syscall", "do_syscall1", "do_freebsd_syscall"), "num")
+    call = next((m.group(1) for n in view.names if (m := re.match(r"(?:do_|safe_)(?!syscall)(\w+)$", n))), "")
+    if any(n in ("do_syscall", "do_syscall1", "do_freebsd_syscall") for n in view.names):
+        detail = f" {call}" if call else (f" {number}" if number is not None else "")
+        return f"makes the guest program's system call{detail}"
+    if any("signal" in n for n in view.names):
+        return "delivers a signal to the guest program"
+    if any(n in ("load_elf_binary", "loader_exec", "load_elf_image") for n in view.names):
+        return "loads the guest program"
+    return "runs the guest program"
+
+
+_STARTUP: Dict[str, str] = {
+    "qemu_init": "starting",
+    "qemu_create_cli_devices": "creates the devices of the command line",
+    "qemu_create_machine": "creates the machine",
+    "qemu_create_early_backends": "creates backends of the command line",
+    "qemu_create_late_backends": "creates backends of the command line",
+    "configure_accelerators": "starts the accelerator",
+    "configure_blockdev": "opens the disks of the command line",
+    "machine_run_board_init": "builds the board",
+    "qmp_x_exit_preconfig": "builds the board and the devices",
+    "qemu_init_board": "builds the board",
+    "bdrv_init": "initialises the block layer",
+}
+
+
+def _startup(view: View) -> str:
+    for name in view.names:
+        if name in _STARTUP and name != "qemu_init":
+            return f"QEMU is starting: {_STARTUP[name]}"
+    option = next((n for n in view.names if n.endswith("_init_func")), "")
+    if option:
+        return f"QEMU is starting: handles -{option[: -len('_init_func')].replace('_', '-')}"
+    return "QEMU is starting"
+
+
+def _shutdown(view: View) -> str:
+    if any(n in ("exit", "__run_exit_handlers", "run_exit_handlers") or "exit_handlers" in n for n in view.names):
+        return "the process exits: runs exit handlers"
+    if any("reset" in n for n in view.names):
+        return "resets the machine"
+    if any("wakeup" in n or "suspend" in n for n in view.names):
+        return "suspends or wakes the machine"
+    if any("cleanup" in n for n in view.names):
+        return "QEMU shuts down: cleans up"
+    return "shuts the machine down"
+
+
+def victim_file(view: View) -> Optional[str]:
+    """Source file of the frame that called the dying functions."""
+    position = view.last + 1
+    return view.frames[position].file if position < len(view.frames) else None
+
+
+ROWS = (
+    Row("abort", DYING, death, subsystem=None, weight=9,
+        reads=("__assert_fail", "__assert_fail_base", "assert_fail", "hw_error", "cpu_abort", "g_assertion_message_expr",
+               "g_assertion_message", "malloc_printerr", "libc_message", "__libc_message")),
+    Row("thread entry", _ENTRY, "", short="", subsystem=None, weight=0),
+    Row("start-up", Names(*_STARTUP, "*_init_func", "qemu_opts_foreach", "vl_main", "machine_*_init*", "pc_init*", "pc_q35_init*",
+                          "qemu_create_*", "machvirt_init", "machine_class_init", "qemu_main_init", "module_call_init", "do_configure_accelerator",
+                          "accel_init_machine", "qemu_opts_*", "process_def", "foreach_device_config"),
+        _startup, subsystem="Main loop", weight=6, trigger=True, order=-1),
+    Row("shutdown", Names("qemu_cleanup", "qemu_system_shutdown*", "qemu_system_reset", "exit", "__run_exit_handlers", "run_exit_handlers",
+                          "__GI_exit", "qemu_system_killed", "qemu_system_powerdown", "qemu_run_exit_notifiers", "notifier_list_notify",
+                          "*_machine_reset", "qemu_devices_reset*", "pc_machine_reset", "qemu_system_wakeup", "qemu_system_suspend",
+                          "_dl_fini", "_fini", "qemu_kill_report", "qemu_run_machine_init_done_notifiers", "qemu_thread_atexit_*",
+                          "monitor_cleanup", "iothread_stop*", "iothread_instance_finalize", "iothread_destroy", "qemu_shutdown_requested"),
+        _shutdown, subsystem="Main loop", weight=7, trigger=True),
+    # linux-user/, bsd-user/
+    Row("guest program", Names("cpu_loop", "do_syscall", "do_syscall1", "do_futex", "do_safe_futex", "safe_*", "safe_syscall_base", "do_fork",
+                               "clone_func", "process_pending_signals", "handle_pending_signal", "host_signal_handler", "queue_signal",
+                               "load_elf_*", "loader_exec", "target_mmap*", "target_munmap", "do_freebsd_syscall", "do_openat", "do_ioctl",
+                               "do_execve*", "do_sendrecvmsg*", "do_select", "dump_core_and_abort", "force_sig*", "target_*"),
+        _user, subsystem=None, weight=6, trigger=True, order=-1,
+        reads=("do_syscall", "do_syscall1")),
+    Row("test program", Names("g_test_run*", "g_test_run_suite*", "test_*", "main_test*"), "runs a test", weight=3, order=-5),
+    Row("signal", Names("<signal handler called>", "__restore_rt", "_sigtramp", "sigbus_handler", "sigsegv_handler", "termsig_handler",
+                        "sigbus_reraise", "killpg", "sigbus_prealloc_handler", "sig_ipi_handler"),
+        "in a signal handler", subsystem=None, weight=5),
+)
