@@ -278,18 +278,6 @@ def fill_sections(sections: Dict[str, Optional[str]], pairs: Iterable[Pair], gon
             sections[file] = votes.most_common(1)[0][0]
 
 
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-
-
-def base36(number: int) -> str:
-    """A number in the digits that the index uses."""
-    text = ""
-    while number:
-        number, digit = divmod(number, 36)
-        text = _DIGITS[digit] + text
-    return text or "0"
-
-
 def build(sources: Sequence[Path], old: Optional[Path], data: Path) -> None:
     """Write the index into a folder: files.idx (file to section) and functions*.idx (function to files and releases).
 
@@ -318,7 +306,7 @@ def build(sources: Sequence[Path], old: Optional[Path], data: Path) -> None:
     fill_sections(sections, [*where, *gone], {f for _, f in gone} - {f for _, f in where})
 
     files = sorted(sections)
-    number = {file: base36(n) for n, file in enumerate(files)}
+    number = {file: indexfile.base36(n) for n, file in enumerate(files)}
     names = sorted({s for s in sections.values() if s})
     section_number = {name: str(n) for n, name in enumerate(names)}
     size = indexfile.write_list(

@@ -52,3 +52,15 @@ def write_list(path: Path, header: Iterable[str], lines: Iterable[str]) -> int:
     packed = zlib.compress("\n".join([str(len(head)), *head, *lines, ""]).encode(), 9)
     path.write_bytes(MAGIC + packed)
     return len(MAGIC) + len(packed)
+
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def base36(number: int) -> str:
+    """A number in the digits that the indexes use."""
+    text = ""
+    while number:
+        number, digit = divmod(number, 36)
+        text = _DIGITS[digit] + text
+    return text or "0"

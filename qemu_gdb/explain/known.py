@@ -1,0 +1,258 @@
+"""Says whether a fix is known for what a stack shows: by its assertion first, then by its stack."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
+
+from ..knowledge.folding import ENDS, fold, is_layer
+from ..knowledge.problems import Problem, expression_key, is_telling, problems
+from ..model import Explanation, KnownFix, Message, Snapshot, Thread, ThreadExplanation
+from .signature import Likeness, stack_similarity
+
+COMMIT_LINK = "https://gitlab.com/qemu-project/qemu/-/commit/"
+
+_MOST_STACKS = 24  # of one process that are looked up
+_MOST_CANDIDATES = 60  # stacks of the index that are aligned with one of ours
+_LEAST = 0.3  # score of a match that is told
+_FIX_BONUS = 0.15  # in the ranking, of a match that comes with a fix to have
+_GENERIC = 4  # an assertion that so many problems share says little about the cause
+
+Subject = Union[Snapshot, Explanation, ThreadExplanation, Thread]
+
+
+@dataclass
+class _Match:
+    """What speaks for one problem."""
+
+    problem: int
+    assertion: str = ""  # the function that holds it
+    exact: bool = True  # the expression is the same; else the report does not tell it
+    shared_by: int = 0  # problems that have the same assertion
+    likeness: Optional[Likeness] = None
+    others: List[Likeness] = field(default_factory=list)  # of further threads
+
+    @property
+    def path(self) -> float:
+        return _path(self.likeness) if self.likeness else 0.0
+
+    @property
+    def score(self) -> float:
+        more = sum(_path(other) for other in self.others)
+        stack = min(1.0, self.path + 0.1 * more)
+        if not self.assertion:
+            return 0.9 * stack
+        if not self.exact:
+            return max(0.9 * stack, 0.35 + 0.4 * stack)
+        return min(1.0, (0.55 if self.shared_by < _GENERIC else 0.3) + 0.45 * stack)
+
+    @property
+    def confidence(self) -> str:
+        functions = len(self.likeness.functions) if self.likeness else 0
+        if self.assertion and self.exact:
+            enough = 0.6 if self.shared_by < _GENERIC else 0.8
+            if self.path >= enough and functions >= 3:
+                return "certain"
+            return "likely" if self.shared_by < _GENERIC else "possible"
+        strong = (
+            self.likeness is not None and self.likeness.first <= 1 and functions >= 4 and self.likeness.share >= 0.7
+        )
+        return "likely" if strong and self.path >= 0.75 else "possible"
+
+
+def find_known(subject: Subject, version: Optional[str] = None, limit: int = 3) -> List[KnownFix]:
+    """The known problems that match best, at most ``limit``, best first; empty when none is near.
+
+    ``version`` is QEMU's as it tells it ("8.2.0", "7.2.9 (Debian 1:7.2+dfsg-7+deb12u7)"); a Snapshot brings its own.
+    ``score`` is 0..1. ``confidence`` is "certain" only for the same assertion reached on the same path.
+    """
+    stacks, enders, messages = _seen(subject)
+    if version is None:
+        snapshot = subject.snapshot if isinstance(subject, Explanation) else subject
+        if isinstance(snapshot, Snapshot):
+            version = " ".join(part for part in (snapshot.version, snapshot.package) if part)
+    matches: Dict[int, _Match] = {}
+    _by_assertion(stacks, enders, messages, matches)
+    _by_stack(stacks, matches)
+    told: Dict[str, KnownFix] = {}
+    ours = _release(version)
+    ranked = sorted((_rank(match, ours), number) for number, match in matches.items() if match.score >= _LEAST)
+    for _, number in ranked:
+        match = matches[number]
+        fix = _told(match, problems().problem(match.problem), version)
+        key = fix.commit or fix.link or ""
+        if key in told:
+            told[key].link = told[key].link if match.assertion == "" else told[key].link or fix.link
+            continue
+        told[key] = fix
+        if len(told) >= limit:
+            break
+    return list(told.values())
+
+
+def _seen(subject: Subject) -> Tuple[List[Tuple[str, ...]], List[str], List[Message]]:
+    """The folded stacks that may tell the problem (the likeliest first), functions that aborted, and the assertions."""
+    messages: List[Message] = []
+    if isinstance(subject, Explanation):
+        threads = sorted(
+            (t for t in subject.threads if not t.thread.history),
+            key=lambda t: (t.state not in ("crashed", "aborting"), t.state in ("idle", "running-guest")),
+        )
+        candidates = [t.thread for t in threads] + [t.thread for t in subject.threads if t.thread.history]
+        messages = subject.snapshot.messages
+    elif isinstance(subject, Snapshot):
+        candidates = sorted(subject.threads, key=lambda t: (t.history, not t.crashed, not t.current))
+        messages = subject.messages
+    else:
+        candidates = [subject.thread if isinstance(subject, ThreadExplanation) else subject]
+    stacks: List[Tuple[str, ...]] = []
+    enders: List[str] = []
+    for thread in candidates:
+        if any(frame.name in ENDS for frame in thread.frames[:8]):
+            outside = fold(frame.function for frame in thread.frames[:24])
+            enders.extend(outside[:1])
+        tokens = fold(frame.function for frame in thread.frames)
+        if any(not is_layer(token) for token in tokens) and tokens not in stacks:
+            stacks.append(tokens)
+            if len(stacks) == _MOST_STACKS:
+                break
+    return stacks, enders, [m for m in messages if m.expression or m.kind in ("assertion", "glib")]
+
+
+def _by_assertion(
+    stacks: Sequence[Tuple[str, ...]],
+    enders: Sequence[str],
+    messages: Sequence[Message],
+    matches: Dict[int, _Match],
+) -> None:
+    """Match by function and expression; where no message tells the expression, by the function that aborted."""
+    told: Set[str] = set()
+    for message in messages:
+        telling = is_telling(message.expression)
+        key = expression_key(message.expression) if telling else ""
+        functions = [message.function] if message.function else [stack[0] for stack in stacks[:2]]
+        for function in functions:
+            name = re.sub(r"\(.*", "", function or "").rsplit(" ", 1)[-1].lstrip("*")
+            told.add(name)
+            same = {problem for known, problem in problems().asserting(name) if known == key}
+            for problem in same:
+                match = matches.setdefault(problem, _Match(problem))
+                match.assertion = name
+                match.shared_by = max(match.shared_by, len(same) if telling else _GENERIC)
+    for name in enders:
+        if name not in told:
+            for _, problem in problems().asserting(name):
+                match = matches.setdefault(problem, _Match(problem, name, exact=False))
+                match.assertion = match.assertion or name
+
+
+def _by_stack(stacks: Sequence[Tuple[str, ...]], matches: Dict[int, _Match]) -> None:
+    index = problems()
+    for tokens in stacks:
+        weights: Dict[int, float] = {}
+        for token in set(tokens):
+            if not is_layer(token):
+                rarity = index.rarity(token)
+                for number in index.stacks_with(token):
+                    weights[number] = weights.get(number, 0.0) + rarity
+        near = sorted(weights, key=lambda n: (-weights[n], n))[:_MOST_CANDIDATES]
+        for problem in matches:
+            near.extend(s.number for s in index.stacks_of(problem) if s.number not in near)
+        best: Dict[int, Likeness] = {}
+        for number in near:
+            known = index.stack(number)
+            likeness = stack_similarity(tokens, known.tokens)
+            if not _holds(likeness, tokens, known.tokens) and not (known.problem in matches and likeness.functions):
+                continue
+            if known.problem not in best or _path(likeness) > _path(best[known.problem]):
+                best[known.problem] = likeness
+        for problem, likeness in best.items():
+            match = matches.setdefault(problem, _Match(problem))
+            if match.likeness is None:
+                match.likeness = likeness
+            elif _path(likeness) > _path(match.likeness):
+                match.others.append(match.likeness)
+                match.likeness = likeness
+            else:
+                match.others.append(likeness)
+
+
+def _path(likeness: Likeness) -> float:
+    """0..1: how much of the way is the same; a short stack inside a long one counts for less than two whole ones."""
+    same = 0.5 * likeness.contained + 0.5 * likeness.share
+    enough = min(1.0, likeness.weight / 12.0)
+    return same * (0.4 + 0.6 * enough) * max(0.4, 1.0 - 0.1 * likeness.first)
+
+
+def _holds(likeness: Likeness, ours: Sequence[str], known: Sequence[str]) -> bool:
+    """Whether a likeness is enough to stand alone: telling functions near the top, not only a common tail."""
+    if likeness.first > 4:
+        return False
+    telling = min(sum(not is_layer(t) for t in ours), sum(not is_layer(t) for t in known))
+    return len(likeness.functions) >= min(2, telling) and likeness.weight >= 6.0
+
+
+def _told(match: _Match, problem: Problem, version: Optional[str]) -> KnownFix:
+    commit = problem.commits[0] if problem.commits else None
+    release = (problem.releases[0] if problem.releases else "") or None
+    parts = []
+    if match.assertion and match.exact:
+        parts.append(f"the same assertion in {match.assertion}")
+    elif match.assertion:
+        parts.append(f"an assertion in {match.assertion} (this report does not tell which)")
+    if match.likeness is not None:
+        functions = match.likeness.functions
+        shown = ", ".join(functions[:4]) + (f" and {len(functions) - 4} more" if len(functions) > 4 else "")
+        parts.append(f"the path {shown}")
+    return KnownFix(
+        commit=commit,
+        release=release,
+        score=round(match.score, 2),
+        link=problem.link or (COMMIT_LINK + commit if commit else None),
+        matched=" and ".join(parts),
+        confidence=match.confidence,
+        has_fix=has_fix(version, release),
+    )
+
+
+def _release(version: Optional[str]) -> Optional[Tuple[int, ...]]:
+    """The first version number of a text, with three parts; None without one."""
+    found = re.search(r"\d+(?:\.\d+)+", version or "")
+    if not found:
+        return None
+    numbers = tuple(int(n) for n in found.group().split("."))[:3]
+    return numbers + (0,) * (3 - len(numbers))
+
+
+def _rank(match: _Match, ours: Optional[Tuple[int, ...]]) -> Tuple[float, float]:
+    """Sorts matches, best first: by score, a fix that our version can't have before an issue without one.
+
+    Of equal ones the fix that came soonest after our version, or the newest where the version is unknown.
+    """
+    known = problems().problem(match.problem)
+    theirs = _release(next((r for r in known.releases if r), None))
+    if theirs is None:
+        return (-match.score - (_FIX_BONUS / 2 if known.commits else 0.0), 0.0)
+    if ours is None:
+        return (-match.score - _FIX_BONUS, -theirs[0] - theirs[1] / 100)
+    gap = (theirs[0] - ours[0]) + (theirs[1] - ours[1]) / 100
+    return (-match.score - (_FIX_BONUS if gap >= 0 else 0.0), abs(gap))
+
+
+def has_fix(version: Optional[str], release: Optional[str]) -> Optional[bool]:
+    """Whether a QEMU of a version has what was first released in ``release``; None where that can't be known.
+
+    A later or equal release has it. An earlier plain ``X.Y.0`` has not; of a stable update, a development version or a
+    distribution's package nobody can tell: fixes are backported.
+    """
+    ours, wanted = _release(version), _release(release)
+    if ours is None or wanted is None:
+        return None
+    number = re.search(r"\d+(?:\.\d+)+", version or "")
+    rest = (version or "")[number.end() :] if number else ""
+    if ours > wanted or (ours == wanted and not re.match(r"[-.~]?rc", rest)):
+        return True
+    if ours[2] == 0 and not rest.strip() and number and number.group().count(".") >= 2:
+        return False
+    return None

@@ -1,0 +1,121 @@
+"""Known problems of QEMU, by the functions of their stacks and by their assertions; for `explain.known`."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+from .folding import is_layer
+from .indexfile import DATA, IndexFile
+
+# Expressions that any function may hold, and so tell nothing by themselves.
+_EMPTY_EXPRESSIONS = frozenset({"", "0", "false", "codeshouldnotbereached", "ret==0", "!ret", "r==0", "r>=0", "!r"})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A fixing commit, or a tracker's issue with the commits that resolve it."""
+
+    number: int
+    commits: Tuple[str, ...]
+    releases: Tuple[str, ...]  # first release with the commit of the same position, "" where unknown
+    link: str  # of the issue, "" for a commit without one
+
+
+@dataclass(frozen=True)
+class KnownStack:
+    """One stack of a problem, folded (see `knowledge.folding`)."""
+
+    number: int
+    problem: int
+    tokens: Tuple[str, ...]
+
+
+def expression_key(expression: Optional[str]) -> str:
+    """A hash that an assertion's expression keeps over spacing, outer brackets and a report's damage; "" for none."""
+    text = expression or ""
+    text = re.split(r"\)?Bail out!|\)\s*(?:Aborted|failed)", text)[0]
+    text = re.sub(r"^\s*(?:assertion failed:|Assertion)", "", text.strip(), flags=re.I)
+    text = re.sub(r"\s|[`'\"“”‘’]", "", text)
+    while text.startswith("(") and text.endswith(")") and _closes_last(text):
+        text = text[1:-1]
+    if text.count("(") == text.count(")") + 1 and text.startswith("("):
+        text = text[1:]
+    text = text.rstrip(".")
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=6).hexdigest() if text else ""
+
+
+def is_telling(expression: Optional[str]) -> bool:
+    """Whether an assertion's expression says more than that something failed."""
+    return re.sub(r"[\s()]", "", expression or "").lower() not in _EMPTY_EXPRESSIONS
+
+
+def _closes_last(text: str) -> bool:
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0:
+            return position == len(text) - 1
+    return False
+
+
+class Problems:
+    """The index of known problems, read lazily.
+
+    :raises OSError, ValueError: as `IndexFile`
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._index = IndexFile(path)
+        self.stacks = int(self._index.header[0])
+        self._stack: Dict[int, KnownStack] = {}
+
+    def problem(self, number: int) -> Problem:
+        value = self._index.get(f"p:{number}")
+        if value is None:
+            raise ValueError(f"no problem {number} in the index")
+        commits, releases, link = value.split("\t")
+        return Problem(number, tuple(c for c in commits.split(",") if c), tuple(releases.split(",")), link)
+
+    def stack(self, number: int) -> KnownStack:
+        found = self._stack.get(number)
+        if found is None:
+            problem, *tokens = (self._index.get(f"s:{number}") or "0").split(" ")
+            found = self._stack[number] = KnownStack(number, int(problem), tuple(tokens))
+        return found
+
+    def stacks_with(self, token: str) -> List[int]:
+        """Numbers of the stacks that hold a token."""
+        value = self._index.get("f:" + token) if not is_layer(token) else None
+        return [int(number, 36) for number in value.split(" ")] if value else []
+
+    def stacks_of(self, problem: int) -> List[KnownStack]:
+        value = self._index.get(f"o:{problem}")
+        return [self.stack(int(number)) for number in value.split(" ")] if value else []
+
+    def asserting(self, function: str) -> List[Tuple[str, int]]:
+        """(expression key, problem) of every known assertion in a function."""
+        value = self._index.get("a:" + function)
+        pairs = (item.split(":") for item in value.split(" ")) if value else ()
+        return [(key, int(problem)) for key, problem in pairs]
+
+    @functools.lru_cache(maxsize=4096)  # noqa: B019
+    def rarity(self, token: str) -> float:
+        """How much a token tells: inverse document frequency over the stacks of the index, 0 for a layer.
+
+        Between 1 for what every stack has and about 7.6 for what none has.
+        """
+        if is_layer(token):
+            return 0.0
+        return 1.0 + math.log((self.stacks + 1) / (len(self.stacks_with(token)) + 1))
+
+
+@functools.lru_cache(maxsize=1)
+def problems() -> Problems:
+    """The index of this package."""
+    return Problems(DATA / "problems.idx")

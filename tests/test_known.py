@@ -1,0 +1,202 @@
+"""Which known QEMU problem is named for a stack, and how surely."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from qemu_gdb.capture import text
+from qemu_gdb.explain.known import find_known, has_fix
+from qemu_gdb.knowledge.build import problems as builder
+from qemu_gdb.knowledge.indexfile import DATA, IndexFile
+from qemu_gdb.knowledge.problems import Problems, expression_key
+from qemu_gdb.model import Frame, Message, Snapshot, Thread
+
+CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
+
+
+def thread(*functions):
+    return Thread(frames=[Frame(level, function) for level, function in enumerate(functions)])
+
+
+ROUTES = thread(
+    "raise", "abort", "kvm_irqchip_commit_routes", "kvm_irqchip_commit_route_changes", "kvm_virtio_pci_vq_vector_use",
+    "kvm_virtio_pci_vector_use_one", "kvm_virtio_pci_vector_vq_use", "virtio_pci_set_guest_notifiers",
+    "virtio_scsi_dataplane_start", "virtio_bus_start_ioeventfd", "virtio_pci_start_ioeventfd", "virtio_ioport_write",
+    "virtio_pci_config_write", "memory_region_write_accessor", "access_with_adjusted_size", "flatview_write",
+    "address_space_rw", "kvm_handle_io", "kvm_cpu_exec", "kvm_vcpu_thread_fn", "qemu_thread_start", "start_thread",
+)  # fmt: skip
+
+
+def test_fixes_of_an_assertion_that_the_stack_does_not_spell_are_named():
+    found = find_known(Snapshot(threads=[ROUTES], version="8.2.0"))
+    fixes = [f for f in found if f.release == "9.0.0"]
+    assert {f.commit[:12] for f in fixes} == {"2ce6cff94df2", "e34f4d87e8d4"}
+    assert all("kvm_irqchip_commit_routes" in f.matched and f.confidence == "possible" for f in fixes)
+    assert all(f.link.startswith("https://") and f.has_fix is False for f in fixes)
+
+
+def test_same_assertion_on_the_same_path_is_certain():
+    crash = thread(
+        "__pthread_kill_implementation", "__GI_raise", "__GI_abort", "__assert_fail_base", "__GI___assert_fail",
+        "virtio_net_pre_save", "vmstate_save_state_v", "vmstate_save_state_with_err", "vmstate_save",
+        "qemu_savevm_state_complete_precopy_non_iterable", "qemu_savevm_state_complete_precopy", "qemu_savevm_state",
+        "save_snapshot", "snapshot_save_job_bh", "aio_bh_poll", "aio_poll", "bdrv_poll_co", "blk_pwrite",
+        "pflash_update", "pflash_write",
+    )  # fmt: skip
+    message = Message("assertion", "", function="virtio_net_pre_save", expression="!n->vhost_started")
+    best = find_known(Snapshot(threads=[crash], messages=[message]))[0]
+    assert (best.confidence, best.link) == ("certain", "https://gitlab.com/qemu-project/qemu/-/issues/2111")
+
+
+def test_same_assertion_by_another_path_is_not_certain():
+    crash = thread("abort", "__assert_fail", "virtio_net_pre_save", "colo_do_checkpoint_transaction", "colo_thread")
+    message = Message("assertion", "", function="virtio_net_pre_save", expression="! n->vhost_started")
+    assert find_known(Snapshot(threads=[crash], messages=[message]))[0].confidence == "likely"
+
+
+@pytest.mark.parametrize(
+    "resting",
+    [
+        ("ppoll", "qemu_poll_ns", "os_host_main_loop_wait", "main_loop_wait", "qemu_main_loop", "main"),
+        ("syscall", "qemu_futex_wait", "qemu_event_wait", "call_rcu_thread", "qemu_thread_start", "start_thread"),
+        ("ioctl", "kvm_vcpu_ioctl", "kvm_cpu_exec", "kvm_vcpu_thread_fn", "qemu_thread_start", "start_thread"),
+        ("ppoll", "qemu_poll_ns", "fdmon_poll_wait", "aio_poll", "iothread_run", "qemu_thread_start", "start_thread"),
+        ("raise", "abort", "__assert_fail", "??", "aio_bh_poll", "aio_dispatch", "g_main_context_dispatch", "main"),
+        ("some_new_function", "coroutine_trampoline", "__start_context"),
+        ("??", "??"),
+        (),
+    ],
+)
+def test_common_tail_alone_matches_nothing(resting):
+    assert find_known(Snapshot(threads=[thread(*resting)])) == []
+
+
+@pytest.mark.parametrize(
+    "version, release, expected",
+    [
+        ("9.0.0", "9.0.0", True),
+        ("10.0.2", "9.0.0", True),
+        ("8.2.0", "9.0.0", False),
+        ("8.2.4", "9.0.0", None),  # stable updates carry fixes back
+        ("7.2.9 (Debian 1:7.2+dfsg-7+deb12u7)", "8.0.0", None),  # so do distributions
+        ("9.0.0-rc1", "9.0.0", None),
+        ("8.2.50", "9.0.0", None),  # development towards 9.0
+        ("2.5", "2.6.0", None),
+        (None, "9.0.0", None),
+        ("8.2.0", None, None),
+    ],
+)
+def test_whether_a_version_has_a_fix(version, release, expected):
+    assert has_fix(version, release) is expected
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "bs->refcnt > 0",
+        "(bs->refcnt > 0)",
+        "bs->refcnt>0",
+        "assertion failed: (bs->refcnt > 0)",
+        "bs->refcnt > 0)Bail out! x",
+    ],
+)
+def test_assertion_is_the_same_in_every_spelling(spelling):
+    assert expression_key(spelling) == expression_key("bs->refcnt > 0")
+    assert expression_key("(a) > (b)") != expression_key("a) > (b")
+
+
+def test_index_holds_no_text_of_others():
+    for row in IndexFile(DATA / "problems.idx").rows():
+        key, _, value = row.partition(" ")
+        if key.startswith("a:"):
+            assert all(len(item.split(":")[0]) in (0, 12) for item in value.split(" "))
+        elif key.startswith("p:"):
+            commits, releases, link = value.split("\t")
+            assert all(set(c) <= set("0123456789abcdef") for c in commits.split(",")) and " " not in link
+            assert all(set(r) <= set("0123456789.") for r in releases.split(","))
+
+
+MESSAGE = """nbd: keep the client until its reply is read
+
+The export could be freed under a reply:
+
+  #0  0x0000555555a in raise () from libc.so
+  #1  0x0000555555b in nbd_client_put (client=0x0) at ../nbd/server.c:1
+  #2  0x0000555555c in nbd_co_send_sparse_read () at ../nbd/server.c:2
+  #3  0x0000555555d in nbd_trip (opaque=0x1) at ../nbd/server.c:3
+  #4  0x0000555555e in coroutine_trampoline () at ../util/coroutine-ucontext.c:4
+
+qemu-nbd: ../nbd/server.c:1700: nbd_client_put: Assertion
+`client->refcount > 7' failed.
+
+Resolves: https://gitlab.com/qemu-project/qemu/-/issues/99999
+"""
+
+
+def test_index_grows_by_the_commits_of_a_git_clone(tmp_path):
+    def git(*arguments):
+        identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+        done = subprocess.run(
+            ["git", "-C", tmp_path, *identity, *arguments], check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    git("init", "-q")
+    for message, tag in (("Start", "v8.2.0"), (MESSAGE, "v9.0.0"), ("Nothing of a stack", "v9.1.0")):
+        git("commit", "-q", "--allow-empty", "-m", message)
+        git("tag", tag)
+    commit = git("rev-parse", "v9.0.0")
+    assert builder.main(["--git", str(tmp_path), "--data", str(tmp_path)]) == 0
+    index = Problems(tmp_path / "problems.idx")
+    ((key, number),) = index.asserting("nbd_client_put")
+    assert key == expression_key("client->refcount > 7")
+    assert (index.problem(number).commits, index.problem(number).releases) == ((commit,), ("9.0.0",))
+    assert index.stacks_of(number)[0].tokens == ("nbd_client_put", "nbd_send_sparse_read", "nbd_trip", "@coroutine")
+
+
+def test_builder_tells_what_is_wrong_with_its_input(tmp_path, capsys):
+    (tmp_path / "facts").write_text("[]\n")
+    assert builder.main([str(tmp_path / "facts"), "--data", str(tmp_path)]) == 2
+    assert "expected an object" in capsys.readouterr().err
+    assert builder.main(["--git", str(tmp_path / "none"), "--data", str(tmp_path)]) == 2
+
+
+def corpus_cases():
+    if not CORPUS.is_dir():
+        pytest.skip(f"no corpus at {CORPUS}")
+    for meta in sorted(CORPUS.glob("*/meta.json")):
+        label = json.loads(meta.read_text())
+        snapshots = text.parse(text.read(meta.with_name("bt.txt")))
+        found = [fix for s in snapshots for fix in find_known(s, label.get("qemu_version"))]
+        yield label, sorted(found, key=lambda fix: -fix.score)
+
+
+def indexed_commits():
+    rows = (row.partition(" ")[2] for row in IndexFile(DATA / "problems.idx").rows() if row.startswith("p:"))
+    return {commit for value in rows for commit in value.split("\t")[0].split(",") if commit}
+
+
+def test_fix_of_every_real_report_that_the_index_has_is_among_the_first_three():
+    indexed, missed, count = indexed_commits(), [], 0
+    for label, found in corpus_cases():
+        fixed_by = label.get("fixed_by")
+        if fixed_by and any(commit.startswith(fixed_by) for commit in indexed):
+            count += 1
+            if not any((fix.commit or "").startswith(fixed_by) for fix in found[:3]):
+                missed.append(label["id"])
+    assert count >= 30 and missed == []
+
+
+def test_no_real_report_is_certain_to_be_another_problem():
+    wrong = []
+    for label, found in corpus_cases():
+        for fix in found:
+            own = (
+                fix.link == label.get("link")
+                or (label.get("fixed_by") or "?") == (fix.commit or "")[: len(label.get("fixed_by") or "?")]
+            )
+            if fix.confidence == "certain" and not own:
+                wrong.append((label["id"], fix.commit, fix.link))
+    assert wrong == []
