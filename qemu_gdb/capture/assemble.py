@@ -187,6 +187,9 @@ def _same_stack(one: Thread, other: Thread) -> bool:
     if not one.frames or not other.frames:
         return False
     shorter, longer = sorted((one.frames, other.frames), key=len)
+    addresses = [f.pc for f in shorter[:200] if f.pc]
+    if len(addresses) >= 2 and shorter[0].level == longer[0].level and set(addresses) <= {f.pc for f in longer}:
+        return True
     by_level = {frame.level: frame for frame in longer}
     agree = 0
     for frame in shorter[:60]:
@@ -488,6 +491,7 @@ def _kinds(frames: List[Frame]) -> None:
                 and frame.function is not None
                 and inner.function is not None
                 and frame.kind == "normal"
+                and (frame.pc is None or frame.function != inner.function or bool(frame.args))
             ):
                 inner.kind = "inline"
             inner = frame
@@ -604,6 +608,8 @@ def _command(snapshot: Snapshot, line: str) -> None:
 def _program(snapshot: Snapshot) -> None:
     if snapshot.program is not None:
         snapshot.program = snapshot.program.strip("`'\"")
+        if snapshot.program.endswith(".exe"):
+            snapshot.program = snapshot.program[:-4]
     full = snapshot.program if snapshot.program and len(snapshot.program) != 15 else None
     if full is not None:
         return
@@ -613,7 +619,7 @@ def _program(snapshot: Snapshot) -> None:
         candidates.append(word)
     for message in snapshot.messages:
         match = _ASSERT_PROGRAM.match(message.text)
-        if match is not None:
+        if match is not None and match.group("program") != "qemu":
             candidates.append(match.group("program").rsplit("/", 1)[-1])
     for thread in snapshot.threads[:400]:
         for frame in thread.frames[:100]:

@@ -44,6 +44,7 @@ _TAG = re.compile(
 )
 _QUOTE = re.compile(r"[ \t]{0,3}(?:[A-Z]{0,3}>[ \t]?)+")
 _LONE_QUOTE = re.compile(r"[ \t>]*>[ \t>]*$")
+_MARKED = re.compile(r"^[ \t]{0,3}(?:[A-Z]{0,3}>|[|¦│])", re.MULTILINE)
 _BAR = re.compile(r"[ \t]*[|¦│][ \t]?")
 _STUFFED = re.compile(r"(?<=\w)\.\.(?=(?:c|h|S|m|cc|cpp|rs|inc|so)\b)")
 _FENCE = re.compile(r"\s*(?:`{3,}|~{3,})")
@@ -87,10 +88,14 @@ def clean(text: str) -> Tuple[List[str], List[str]]:
         undone.append("markdown")
     if ".." in text:
         text = _STUFFED.sub(".", text)
+    marked = _MARKED.search(text) is not None
+    fenced = "```" in text or "~~~" in text or "\\\n" in text
     lines = text.split("\n")
     del text
-    lines = _undo_quotes(lines, undone)
-    lines = _undo_markdown(lines, undone)
+    if marked:
+        lines = _undo_quotes(lines, undone)
+    if fenced:
+        lines = _undo_markdown(lines, undone)
     lines = _split_joined(lines, undone)
     return _undo_hard_wrap(lines, undone), undone
 

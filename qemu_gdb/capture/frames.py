@@ -16,6 +16,7 @@ _PLACE = re.compile(r":\d{1,8}$")
 _FROM = re.compile(r"(?:^|\s|\))from\s+(?:target:)?\S+$")
 _AT = re.compile(r"(?:^|\s|\))at\s*(?P<path>[^\s()\"]*)$")
 _SOURCE = re.compile(r"\.(?:c|h|S|s|cc|cpp|rs|inc|m|mm|hpp|cxx)$")
+_CLOSED = re.compile(r"\) (?:at \S+:\d+|from \S+)$")  # whatever the strings before it look like
 _ADDRESS_ONLY = re.compile(r"(?:0x[0-9a-fA-F]*)?(?:\s*in)?$")
 _FRAME = re.compile(
     r"(?:0x[0-9a-fA-F]|in\b|<signal |<function |<null>|<unknown|\?\?|n/a|\(|"
@@ -46,11 +47,11 @@ def continuation(line: str) -> bool:
     return _CONTINUES.match(line) is not None
 
 
-def state(text: str) -> State:
-    """What may follow ``text``, a frame without its number."""
+def state(text: str, balanced: bool) -> State:
+    """What may follow ``text``, a frame without its number, whose parentheses are all closed if ``balanced``."""
     if text.endswith("..."):
         return State.SOFT
-    if not _balanced(text):
+    if not balanced and _CLOSED.search(text[-1000:]) is None:
         return State.OPEN
     if text.endswith((",", "=")):
         return State.OPEN
@@ -74,19 +75,6 @@ def state(text: str) -> State:
     if _ADDRESS_ONLY.match(text):
         return State.OPEN
     return State.SOFT
-
-
-def _balanced(text: str) -> bool:
-    if text.count("(") == text.count(")") and text.count('"') % 2 == 0:
-        return True
-    position = text.find("(")
-    while position >= 0:
-        close = gdb.close_of(text, position)
-        if close < 0:
-            # strings that do not end: the list is closed where a place follows it
-            return re.search(r"\) (?:at \S+:\d+|from \S+)$", text[-1000:]) is not None
-        position = text.find("(", close + 1)
-    return True
 
 
 def accepts(current: State, text: str, line: str) -> bool:

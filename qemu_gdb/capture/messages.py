@@ -46,6 +46,9 @@ _SIGNAL_LINES = (
     re.compile(r"^\s*signal:?\s+(?:(?P<number>\d{1,2})\b|(?P<name>SIG[A-Z]+))", re.IGNORECASE),
     re.compile(r"caught (?:signal )?(?P<name>SIG[A-Z]+)|crash(?:ed|es) with (?:signal )?(?P<name2>SIG[A-Z]+)"),
 )
+_SIGNAL_HINT = re.compile(
+    r"[Ss]ignal|SIG[A-Z]{2}|EXC_|segfault|fault|Sanitizer:|dumped|[Aa]bort|[Bb]us error|killed by|nstruction|xception|system call|Access viol"
+)
 _EXC = re.compile(
     r"stop reason = (?P<exc>EXC_[A-Z_]+)(?: \(code=(?P<code>[^,)]+)(?:, (?:address|subcode)=(?P<address>0x[0-9a-fA-F]+))?\))?"
 )
@@ -151,6 +154,8 @@ def signal_named(name: Optional[str], number: Optional[int], text: str) -> Signa
 
 def signal_of(line: str) -> Optional[Signal]:
     """The signal that ``line`` tells of, None where it tells of none."""
+    if _SIGNAL_HINT.search(line) is None:
+        return None
     for pattern in _SIGNAL_LINES:
         match = pattern.search(line)
         if match is None:
@@ -237,15 +242,15 @@ def message_of(line: str) -> Optional[Message]:
         glib = _glib(line)
         if glib is not None:
             return glib
-    match = _UBSAN.search(line)
+    match = _UBSAN.search(line) if "runtime error" in line else None
     if match is not None:
         return Message("sanitizer", _clip(line), file=match.group("file"), line=int(match.group("line")[:9]))
-    match = _SANITIZER.search(line)
+    match = _SANITIZER.search(line) if "Sanitizer" in line or "RaceHunter" in line else None
     if match is not None:
         return Message("sanitizer", _clip(line))
     if _VALGRIND.match(line):
         return Message("sanitizer", _clip(line))
-    match = _UNEXPECTED.search(line)
+    match = _UNEXPECTED.search(line) if "Unexpected error" in line else None
     if match is not None:
         return Message(
             "error-abort",
@@ -254,25 +259,25 @@ def message_of(line: str) -> Optional[Message]:
             file=match.group("file"),
             line=int(match.group("line")[:9]),
         )
-    if _SMASH.search(line):
+    if ("smashing" in line or "overflow" in line) and _SMASH.search(line):
         return Message("stack-smashing", _clip(line))
-    if _FORTIFY.search(line):
+    if ("***" in line or "FORTIFY" in line) and _FORTIFY.search(line):
         return Message("fortify", _clip(line))
-    match = _HW_ERROR.search(line)
+    match = _HW_ERROR.search(line) if "hardware error" in line else None
     if match is not None:
         return Message("hw-error", _clip(line))
-    if _CPU_ABORT.search(line):
+    if ("fatal" in line or "TCG" in line or "opcode" in line) and _CPU_ABORT.search(line):
         return Message("cpu-abort", _clip(line))
-    if _KVM.search(line):
+    if ("KVM" in line or "kvm" in line) and _KVM.search(line):
         return Message("qemu-error", _clip(line))
-    if "(" in line or "corrupt" in line or "malloc" in line:
+    if "()" in line or "corrupt" in line or "malloc" in line or "freed" in line or "_int_" in line:
         match = _MALLOC.search(line)
         if match is not None and " in " not in line[: match.start()] and "#" not in line[: match.start()]:
             return Message("malloc", _clip(line))
-    match = _QEMU_LINE.search(line)
+    match = _QEMU_LINE.search(line) if ": " in line and ("qemu" in line or "kvm" in line) else None
     if match is not None and not _PROSE.search(match.group("text")) and not match.group("text").startswith("-"):
         return Message("qemu-error", _clip(line))
-    if _HVF.search(line):
+    if "HV_" in line and _HVF.search(line):
         return Message("qemu-error", _clip(line))
     return None
 

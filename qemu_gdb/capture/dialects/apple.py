@@ -13,7 +13,7 @@ _LLDB = re.compile(
 )
 _OFFSET = re.compile(r"\s+\+\s+(?:0x[0-9a-fA-F]+|\d+)\s*")
 _MARK = re.compile(r"\s*\[(?:opt|artificial|inlined|noinline)\]")
-_LLDB_AT = re.compile(r"\s+at\s+(?P<file>\S.*?)(?::(?P<line>\d{1,8}))?(?::\d{1,8})?\s*$")
+_LLDB_AT = re.compile(r"\s+at\s+(?P<file>[^\s()][^()]*?)(?::(?P<line>\d{1,8}))?(?::\d{1,8})?\s*$")
 LLDB_THREAD = re.compile(
     r"(?P<current>\*\s*)?thread #(?P<number>\d{1,7})(?P<rest>\s*[:,].*|\s*)$"
 )

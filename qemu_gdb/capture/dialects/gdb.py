@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Dict, List, Optional, Tuple
 
 from qemu_gdb.model import Frame
@@ -12,12 +13,15 @@ MAX_VALUE = 4096  # characters kept of one value
 
 _PC = re.compile(r"(?:0x([0-9a-fA-F]{1,16})[^\s]*)\s*(?:in\b\s*)?")
 _SIMPLE_NAME = re.compile(r"[\w.$@~?!:\[\]/+-]*")
-_AT = re.compile(r"\s*\bat\s*(?P<file>\S.*?)(?::(?P<line>\d+))?(?::\d+)?\s*$")
+_AT = re.compile(r"\s*\bat\s*(?P<file>\S.*?)(?::(?P<line>\d+))?(?::\d+)?(?:\s+from\s+(?P<lib>\S+))?\s*$")
+_LIBRARY = re.compile(r"\.(?:so|dll|dylib)(?:[.\d]*)$", re.IGNORECASE)
+_SOURCE = re.compile(r"\.(?:c|h|S|s|cc|cpp|cxx|hh|hpp|inc|rs|m|mm|go|asm)$")
 _FROM = re.compile(r"\s*\bfrom\s+(?P<lib>\S.*?)\s*$")
 _DELIMITER = re.compile(r"""["'(){}\[\]<>,]""")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_STRING_END = re.compile(r'(?:[^"\\]|\\.)*"')
+_BRACKET = re.compile(r"""["'()]""")
 _CHAR = re.compile(r"'(?:[^'\\]|\\.)[^']{0,6}'")
-_CLOSES = {")": "(", "}": "{", "]": "["}
 _QUALIFIER = re.compile(r"\s*(?:const|volatile|noexcept|&&?)?\s*(?:\[[^\]\[]{0,80}\])*\s*(?=\()")
 
 
@@ -53,6 +57,38 @@ def close_of(text: str, start: int) -> int:
                 position = quoted.end()
 
 
+def scan(text: str, depth: int, quoted: bool) -> Tuple[int, bool]:
+    """How many parentheses are open after ``text``, and whether a string is; before it ``depth`` were, and ``quoted``."""
+    position = 0
+    if quoted:
+        end = _STRING_END.match(text)
+        if end is None:
+            return depth, True
+        position = end.end()
+    elif '"' not in text and "'" not in text:
+        return max(0, depth + text.count("(") - text.count(")")), False
+    while True:
+        match = _BRACKET.search(text, position)
+        if match is None:
+            return depth, False
+        at = match.start()
+        char = text[at]
+        position = at + 1
+        if char == "(":
+            depth += 1
+        elif char == ")":
+            depth = max(0, depth - 1)
+        elif char == '"':
+            string = _STRING.match(text, at)
+            if string is None:
+                return depth, True
+            position = string.end()
+        else:
+            character = _CHAR.match(text, at)
+            if character is not None:
+                position = character.end()
+
+
 def split_arguments(text: str) -> List[str]:
     """The pieces of an argument list between commas that stand in no bracket and no string."""
     if not any(char in text for char in "({[\"'<"):
@@ -76,7 +112,7 @@ def split_arguments(text: str) -> List[str]:
             depth += 1
         elif char in ")}]":
             depth -= 1
-        elif char == "<" and text.startswith("<", at):
+        elif char == "<":
             end = text.find(">", at)
             if 0 < end < at + 200:
                 position = end + 1
@@ -107,8 +143,47 @@ def arguments(text: str) -> Dict[str, str]:
         entry = name + "@entry"
         if value.startswith(entry):
             value = value[len(entry) :].lstrip("= ") or "..."
-        found[name] = value[:MAX_VALUE]
+        if name.endswith("@entry"):
+            # gdb adds the value at entry where the present one is another or unknown
+            name = name[: -len("@entry")]
+            if found.get(name) not in (None, "<optimized out>", "...", ""):
+                continue
+        found[sys.intern(name)] = value[:MAX_VALUE]
     return found
+
+
+# What most lines are: a C function whose arguments hold no string and no bracket
+_USUAL = re.compile(
+    r"#(?P<level>\d{1,7}) +(?:0x(?P<pc>[0-9a-fA-F]{1,16}) in )?(?P<name>[A-Za-z_?][\w.@?]*) \((?P<args>[^()\"'{}]*)\)"
+    r"(?: at (?P<file>[^\s:]+):(?P<line>\d{1,9})| from (?P<lib>\S+))$"
+)
+_LOST = "<optimized out>"
+
+
+def usual_frame(line: str) -> Optional[Frame]:
+    """The frame of one whole line of the most common form; None says only that ``parse_frame`` must look."""
+    match = _USUAL.match(line)
+    if match is None:
+        return None
+    level, pc, name, args, file, number, library = match.groups()
+    frame = Frame(int(level), None if name == "??" else sys.intern(name))
+    if pc is not None:
+        frame.pc = int(pc, 16)
+    if file is not None:
+        frame.file = sys.intern(file)
+        frame.line = int(number)
+    else:
+        frame.library = sys.intern(library)
+    if args:
+        values = {}
+        for piece in args.split(", "):
+            key, equals, value = piece.partition("=")
+            if not equals or "@" in key or " " in key or "@entry=" in value:
+                frame.args = arguments(args)
+                return frame
+            values[sys.intern(key)] = _LOST if value == _LOST else value
+        frame.args = values
+    return frame
 
 
 def _name_end(text: str) -> Tuple[int, int]:
@@ -187,7 +262,7 @@ def parse_frame(level: int, text: str) -> Optional[Frame]:
             return frame
     end, opening = _name_end(body)
     name = body[:end].strip()
-    frame.function = None if name in ("", "??", "???") else name
+    frame.function = None if name in ("", "??", "???") else name.lstrip("*")  # old glibc: *__GI_raise
     tail = body[end:]
     if opening >= 0:
         close = close_of(body, opening)
@@ -216,9 +291,15 @@ def location(frame: Frame, tail: str) -> None:
     """Fill file and line, or library, from what follows the arguments."""
     match = _AT.match(tail)
     if match is not None:
-        frame.file = match.group("file")
+        file = match.group("file")
+        frame.library = match.group("lib")
         if match.group("line"):
+            frame.file = file
             frame.line = int(match.group("line")[:9])
+        elif _LIBRARY.search(file):
+            frame.library = file
+        elif _SOURCE.search(file):
+            frame.file = file
         return
     match = _FROM.match(tail)
     if match is not None:
