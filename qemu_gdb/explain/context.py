@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional
 
 from ..model import Explanation, Facts, Snapshot, ThreadExplanation
 from .stack import Stack
+
+if TYPE_CHECKING:
+    from .waits import Held, Waiting
 
 
 class Subject:
@@ -14,6 +17,8 @@ class Subject:
     def __init__(self, stack: Stack, told: ThreadExplanation) -> None:
         self.stack = stack
         self.told = told
+        self.waiting: Optional[Waiting] = None  # filled by waits.resolve
+        self.held: List[Held] = []
 
     @property
     def number(self) -> Optional[int]:

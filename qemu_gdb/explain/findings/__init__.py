@@ -1,9 +1,62 @@
-"""Draws conclusions about the whole process: crashes, hangs, broken rules, healthy states."""
+"""Draws the conclusions about the whole process, the most important first."""
 
 from __future__ import annotations
 
+from typing import List
+
+from ...model import Finding
 from ..context import Context
+from . import asks, crash, hang, rules, state
 
 
 def find(context: Context) -> None:
-    """Fill the explanation's findings, the most important first."""
+    """Fill the explanation's findings: crash, hang, broken rule, state, in this order."""
+    if not context.explanation.is_qemu:
+        return
+    cause = crash.find_cause(context)
+    findings: List[Finding] = [] if cause is None else [crash.told(context, cause)]
+    stopped = crash.stopped_by_debugger(context)
+    if cause is None:
+        hangs = hang.find(context)
+        if stopped:
+            # a debugger's stop makes others wait; only what no running on would end is a hang
+            hangs = [f for f in hangs if f.kind == "hang.deadlock" and f.confidence != "possible"]
+        findings += hangs
+    broken = rules.find(context, cause)
+    findings = _with_rules(findings, broken)
+    findings = _with_state(findings, state.find(context, findings))
+    asks.fill(context, findings)
+    _known(context, findings)
+    context.explanation.findings = findings
+
+
+def _with_rules(findings: List[Finding], broken: List[Finding]) -> List[Finding]:
+    """Each rule behind the finding of the same thread that it explains."""
+    result = list(findings)
+    for rule in broken:
+        position = next((i for i, f in enumerate(result) if set(f.threads) & set(rule.threads) or not f.threads), None)
+        if position is None:
+            result.append(rule)
+        else:
+            result.insert(position + 1, rule)
+    return result
+
+
+def _with_state(findings: List[Finding], states: List[Finding]) -> List[Finding]:
+    if states and states[0].kind == "state.breakpoint" and not any(f.kind.startswith("hang.") for f in findings):
+        return states + findings
+    certain = [s for s in states if s.kind in ("state.io-error", "state.guest-panicked", "state.shutdown", "state.incoming", "state.prelaunch")]
+    doubtful = findings and findings[0].confidence == "possible"
+    if certain and doubtful:
+        return states + findings
+    return findings + states
+
+
+def _known(context: Context, findings: List[Finding]) -> None:
+    """Known problems that match the main crash or hang."""
+    main = next((f for f in findings if f.kind.startswith(("crash.", "hang."))), None)
+    if main is None or main.confidence == "possible":
+        return
+    from ..known import find_known
+
+    main.known_fixes = find_known(context.explanation)

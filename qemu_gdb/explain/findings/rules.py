@@ -1,0 +1,315 @@
+"""Which of QEMU's own threading rules a stack breaks: often the cause behind a failed assertion or a deadlock."""
+
+from __future__ import annotations
+
+from typing import List, Optional, Tuple
+
+from ...knowledge import holders, rules
+from ...model import Finding
+from ..context import Context, Subject
+from ..stack import Stack
+from . import common
+from .common import at, capital, evidence, finding, who
+from .crash import Cause, coroutine_line, find_recursion
+
+
+def find(context: Context, cause: Optional[Cause]) -> List[Finding]:
+    """All rules broken, of the crashed thread first."""
+    found: List[Finding] = []
+    if cause is not None:
+        found += _asserted(context, cause)
+        found += _coroutine_entry(context, cause)
+        found += _recursion(context, cause)
+    subjects = context.live_subjects
+    if len(subjects) > 64:
+        subjects = [s for s in subjects if len(s.stack) > 12]
+    for subject in subjects:
+        for rule in (_exclusive, _reentrancy, _nested_poll):
+            one = rule(context, subject)
+            if one is not None and not any(f.kind == one.kind and f.threads == one.threads for f in found):
+                found.append(one)
+    return found[:8]
+
+
+def thread_word(context: Context, subject: Subject) -> str:
+    """ "an iothread": which kind of thread ran the code."""
+    return rules.THREADS.get(subject.told.role, "this thread")
+
+
+def asserted_rule(expression: Optional[str]) -> Optional[rules.AssertedRule]:
+    """The threading rule that an assertion's expression checks."""
+    if not expression:
+        return None
+    return next((row for row in rules.ASSERTED if row.expression.search(expression)), None)
+
+
+def _asserted(context: Context, cause: Cause) -> List[Finding]:
+    row = asserted_rule(cause.expression)
+    if row is None:
+        return []
+    subject, stack = cause.subject, cause.subject.stack
+    function = cause.function or "this code"
+    thread = thread_word(context, subject)
+    blame = cause.blame
+    sentences = [row.rule.format(function=function)]
+    entry = _entry(stack, blame)
+    if row.name in ("bql", "global-state"):
+        if subject.told.role == "iothread":
+            way = _way(stack, blame)
+            sentences.append(f"{capital(thread)} runs without the BQL" + (f"; it came here by {way}." if way else "."))
+            sentences.append("The call belongs in the main loop (a bottom half there), or must not be made from an iothread.")
+        elif stack.find(rules.GENERATED) is not None:
+            helper = _helper(stack)
+            sentences.append(
+                f"Generated guest code runs without the BQL, and {helper or 'its helper'} called this without taking it: "
+                "the helper has to take the BQL around the call (bql_lock)."
+            )
+        else:
+            sentences.append(f"{who(subject)} came here" + (f" from {entry}" if entry else "") + " without taking it.")
+    elif row.name == "in-coroutine":
+        trampoline = stack.find("coroutine_trampoline")
+        sentences.append(
+            f"This stack is a coroutine's{f' ({at(stack, trampoline)} is its start)' if trampoline is not None else ''}"
+            + (f"; the way in is {entry}." if entry else ".")
+        )
+    elif row.name == "exclusive":
+        outer = stack.find(("cpu_exec", "cpu_exec_loop", "cpu_tb_exec"), blame or 0)
+        if outer is not None:
+            sentences.append(f"It was called inside {at(stack, outer)}.")
+    proof = [evidence(subject, blame, f"{function} asserts {cause.expression}")]
+    if entry and blame is not None:
+        position = stack.find(entry, blame)
+        if position is not None:
+            proof.append(evidence(subject, position, f"came from {entry}"))
+    confidence = "certain" if cause.confidence == "certain" else "likely"
+    return [
+        finding(row.kind, capital(row.headline.format(function=function, thread=thread)), confidence, sentences,
+                subjects=[subject], proof=proof, rule=f"asserted.{row.name}")
+    ]  # fmt: skip
+
+
+_TRANSIT = holders.EVENT_LOOP_INTERNALS
+
+
+def _entry(stack: Stack, blame: Optional[int]) -> str:
+    """The function by which the outermost layer called into this: the frame just inside the event loop or guest code."""
+    if blame is None:
+        return ""
+    entry = ""
+    for position in range(blame + 1, len(stack)):
+        name = stack.names[position]
+        if name in rules.GENERATED or name in ("coroutine_trampoline", "iothread_run", "aio_poll", "aio_dispatch_handler",
+                                               "aio_bh_call", "aio_bh_poll", "g_main_context_dispatch", "qemu_thread_start",
+                                               "aio_dispatch_handlers", "migration_thread", "kvm_cpu_exec",
+                                               "timerlist_run_timers"):  # fmt: skip
+            return entry
+        if name and name not in common.PLUMBING:
+            entry = name
+    return entry
+
+
+def _way(stack: Stack, blame: Optional[int]) -> str:
+    """The functions from the event loop to the frame to blame, outside in, bounded."""
+    if blame is None:
+        return ""
+    names: List[str] = []
+    notifier = False
+    for position in range(blame + 1, len(stack)):
+        name = stack.names[position]
+        if name in ("aio_dispatch_handler", "aio_dispatch_handlers"):
+            notifier = True
+        if name in holders.EVENT_LOOP_INTERNALS or name in ("iothread_run", "coroutine_trampoline", "qemu_thread_start"):
+            break
+        if name and (not names or names[-1] != name):
+            names.append(name)
+    names.reverse()
+    if len(names) > 8:
+        names = [*names[:4], "...", *names[-3:]]
+    return ("an event notifier → " if notifier and names else "") + " → ".join(names)
+
+
+def _helper(stack: Stack) -> str:
+    guest = stack.find(rules.GENERATED)
+    if guest is None or guest == 0:
+        return ""
+    return next((stack.names[p] for p in range(guest - 1, -1, -1) if stack.names[p]), "")
+
+
+def _coroutine_entry(context: Context, cause: Cause) -> List[Finding]:
+    line, meaning = coroutine_line(context)
+    stack = cause.subject.stack
+    position = stack.find(("qemu_aio_coroutine_enter", "qemu_coroutine_enter", "coroutine_trampoline", "qemu_coroutine_yield"), 0,
+                          12)  # fmt: skip
+    if not line or position is None:
+        return []
+    caller = common.qemu_frame(stack, position + 1)
+    while caller is not None and stack.names[caller] in ("aio_co_enter", "aio_co_wake", "qemu_coroutine_enter",
+                                                         "qemu_aio_coroutine_enter", "aio_co_schedule"):  # fmt: skip
+        caller = common.qemu_frame(stack, caller + 1)
+    by = f", entered by {at(stack, caller)}" if caller is not None else ""
+    return [
+        finding("rule.coroutine-context", f'"{line}"', "certain",
+                [f"{capital(meaning)}{by}.", "Whoever queued or kept that coroutine did so after it had ended, or twice."],
+                subjects=[cause.subject], proof=[evidence(cause.subject, position, line)],
+                steps=["print *co in the coroutine-enter frame: caller, scheduled and entry tell who entered it before"],
+                rule="coroutine-entry")
+    ]  # fmt: skip
+
+
+def _recursion(context: Context, cause: Cause) -> List[Finding]:
+    recursion = cause.recursion or find_recursion(cause.subject.stack)
+    if recursion is None:
+        return []
+    names = [n for n in recursion.names if n and n not in common.PLUMBING]
+    if not names:
+        return []
+    chain = " → ".join(reversed(names[:8]))
+    return [
+        finding("rule.recursion", f"{names[-1]} is entered again inside its own call, without end", "likely",
+                [f"The interval is {chain} → {names[-1]}.",
+                 "One of these has to record that it is under way before it calls the next."],
+                subjects=[cause.subject], rule="recursion",
+                proof=[evidence(cause.subject, cause.subject.stack.find(names[0]), f"levels {recursion.first} to {recursion.last}")])
+    ]  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------------------------
+
+
+def exclusive_inside(stack: Stack) -> Optional[Tuple[int, int]]:
+    """Positions of start_exclusive and of the cpu_exec frame around it, None where there are none."""
+    inner = stack.find("start_exclusive")
+    if inner is None:
+        return None
+    # cpu_exec_step_atomic and process_queued_cpu_work call it outside cpu_exec, as they should
+    outer = stack.find(("cpu_tb_exec", "cpu_loop_exec_tb", "cpu_exec_loop", "cpu_exec_setjmp", "cpu_exec"), inner + 1)
+    if outer is None or stack.find(("cpu_exec_step_atomic", "process_queued_cpu_work"), inner + 1, outer) is not None:
+        return None
+    return inner, outer
+
+
+def exclusive_caller(stack: Stack, inner: int) -> Optional[int]:
+    """Position of the frame that asked for the exclusive section."""
+    position = inner + 1
+    while position < len(stack) and stack.names[position] in ("start_exclusive", ""):
+        position += 1
+    return position if position < len(stack) else None
+
+
+def _exclusive(context: Context, subject: Subject) -> Optional[Finding]:
+    found = exclusive_inside(subject.stack)
+    if found is None:
+        return None
+    stack = subject.stack
+    inner, outer = found
+    caller = exclusive_caller(stack, inner)
+    name = stack.names[caller] if caller is not None else "a function"
+    outermost = stack.find_outermost(("cpu_exec",))
+    run = outermost if outermost is not None else outer
+    title = f"{name} starts an exclusive section inside cpu_exec"
+    sentences = [
+        "start_exclusive() waits until no vCPU is inside cpu_exec, so a vCPU may call it only from outside: this one counts as "
+        f"running itself since {at(stack, run)}.",
+        "Code that needs it there has to leave cpu_exec first (cpu_loop_exit_atomic) or queue the work (async_safe_run_on_cpu).",
+    ]
+    return finding("rule.exclusive-inside-cpu-exec", title, "certain", sentences, subjects=[subject], rule="exclusive-inside-cpu-exec",
+                   proof=[evidence(subject, inner, f"start_exclusive called by {name}"),
+                          evidence(subject, run, "cpu_exec has not been left")])  # fmt: skip
+
+
+def dispatches(stack: Stack) -> List[Tuple[int, str, str]]:
+    """The device handlers on a stack, inner to outer: position, function, and the object that it serves."""
+    found: List[Tuple[int, str, str]] = []
+    position = 0
+    while position < len(stack):
+        if stack.names[position] in rules.DISPATCH:
+            inner = position - 1
+            while inner >= 0 and (not stack.names[inner] or stack.names[inner] in rules.DISPATCH):
+                inner -= 1
+            if inner >= 0 and (not found or found[-1][0] != inner):
+                opaque = stack.arg(inner, "opaque", "ptr", "s", "p") or ""
+                found.append((inner, stack.names[inner], opaque.split()[0] if opaque else ""))
+            while position < len(stack) and (stack.names[position] in rules.DISPATCH or not stack.names[position]):
+                position += 1
+        position += 1
+    return found
+
+
+def _reentrancy(context: Context, subject: Subject) -> Optional[Finding]:
+    stack = subject.stack
+    if not any(n in ("memory_region_dispatch_write", "memory_region_dispatch_read", "access_with_adjusted_size",
+                     "memory_region_write_accessor", "memory_region_read_accessor") for n in stack.names):  # fmt: skip
+        return None
+    entries = dispatches(stack)
+    for index, (inner, name, opaque) in enumerate(entries):
+        for outer, other, other_opaque in entries[index + 1 :]:
+            same = (opaque and opaque == other_opaque) or (name == other and not (opaque and other_opaque))
+            if not same or stack.find(rules.DMA, inner + 1, outer) is None:
+                continue
+            dma = stack.find(rules.DMA, inner + 1, outer)
+            between = next((stack.names[p] for p in range(outer - 1, inner, -1)
+                            if stack.names[p] and stack.names[p] not in rules.DMA and stack.names[p] not in rules.DISPATCH), other)  # fmt: skip
+            sentences = [
+                f"While {at(stack, outer)} serves an access, its own DMA ({between}, then {at(stack, dma or inner)}) writes to or reads "
+                f"from the device's registers again and enters {at(stack, inner)}: the guest aimed the DMA at the device itself.",
+                "QEMU 8.1 and later refuse this for most devices (\"Blocked re-entrant IO\").",
+            ]
+            return finding("rule.mmio-reentrancy", f"A device is entered twice: {name} runs inside {other}, by DMA", "likely",
+                           sentences, subjects=[subject], rule="mmio-reentrancy",
+                           proof=[evidence(subject, inner, f"{name} second time"), evidence(subject, outer, f"{other} first time")])  # fmt: skip
+    return None
+
+
+_HOME = ("main-loop", "iothread", "monitor-iothread", "tool-main", "test", "coroutine", "unknown", "user-mode")
+_CALLBACK_LOOPS = ("aio_bh_poll", "aio_bh_call", "aio_dispatch", "aio_dispatch_handler", "aio_dispatch_handlers",
+                   "timerlist_run_timers")  # fmt: skip
+
+
+def foreign_poll(subject: Subject) -> Optional[Tuple[int, Optional[int], Optional[int]]]:
+    """A poll of an AioContext by a thread that owns none: positions of the outermost aio_poll, of a callback that runs
+    inside it (None: it only waits), and of a second poll inside that (None: there is none)."""
+    if subject.told.role in _HOME:
+        return None
+    stack = subject.stack
+    outer = stack.find_outermost(("aio_poll",))
+    if outer is None:
+        return None
+    callback = None
+    for position in range(outer - 1, -1, -1):
+        name = stack.names[position]
+        if name and name not in holders.EVENT_LOOP_INTERNALS and name not in holders.PRIMITIVES:
+            callback = position
+            break
+    second = None
+    if callback is not None:
+        second = stack.find("aio_poll", 0, callback)
+    return outer, callback, second
+
+
+def _nested_poll(context: Context, subject: Subject) -> Optional[Finding]:
+    found = foreign_poll(subject)
+    if found is None:
+        return None
+    outer, callback, second = found
+    if callback is None:
+        return None
+    stack = subject.stack
+    asked = next((p for p in range(outer + 1, len(stack)) if stack.names[p] and stack.names[p] != "aio_poll"), None)
+    name = stack.names[callback]
+    sentences = [
+        "An AioContext is polled by the thread it belongs to.",
+        f"{who(subject)} polls one itself in {at(stack, outer)}"
+        + (f", for {at(stack, asked)}" if asked is not None else "")
+        + f", and this poll runs {at(stack, callback)}, which was meant for the owner of that context.",
+    ]
+    proof = [evidence(subject, outer, "aio_poll on a thread without an AioContext"), evidence(subject, callback, f"{name} runs inside it")]
+    if second is not None:
+        sentences.append(f"There it polls once more ({at(stack, second)}): an event loop nested in an event loop.")
+        proof.append(evidence(subject, second, "second aio_poll, nested in the first"))
+    title = f"{capital(common.short(subject))} runs {name} in a nested poll that is not its own"
+    if subject.told.role == "migration":
+        title = "The migration thread polls an AioContext that is not its own" + (", twice nested" if second is not None else "")
+    elif subject.told.role.startswith("vcpu"):
+        title = f"{name} runs on a vCPU thread, inside a nested poll"
+    return finding("rule.nested-poll-off-home-thread", title, "likely", sentences, subjects=[subject], proof=proof,
+                   rule="nested-poll-off-home-thread")  # fmt: skip

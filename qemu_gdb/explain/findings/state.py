@@ -1,0 +1,308 @@
+"""What state a process is in when it neither crashed nor hangs: idle, running, paused, stopped by an I/O error..."""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+from ...knowledge import fatal
+from ...model import Evidence, Finding, Notice
+from .. import stories
+from ..context import Context, Subject
+from . import common
+from .common import capital, evidence, finding, joined, short, who
+from .crash import stopped_by_debugger
+
+_VCPUS = ("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other")
+
+# QAPI RunState -> kind, title, what to do. qapi/run-state.json, 2.x to 10.x.
+_RUNSTATES = {
+    "prelaunch": ("state.prelaunch", "The VM has not been started yet (-S)", "`cont` starts it"),
+    "preconfig": ("state.prelaunch", "QEMU waits for its configuration (-preconfig)", "`x-exit-preconfig` goes on"),
+    "inmigrate": ("state.incoming", "QEMU waits for an incoming migration (-incoming)", "start the migration on the source"),
+    "postmigrate": ("state.paused", "The VM was migrated away; this is what is left of the source", "`quit` ends it; `cont` only if the "
+                    "destination did not start"),
+    "finish-migrate": ("state.paused", "The VM is stopped for the last phase of a migration", "query-migrate"),
+    "paused": ("state.paused", "The VM is paused", "`cont` resumes it"),
+    "suspended": ("state.paused", "The guest is suspended (S3)", "`system_wakeup` wakes it"),
+    "restore-vm": ("state.paused", "A snapshot is being loaded", "wait for loadvm"),
+    "save-vm": ("state.paused", "A snapshot is being saved", "wait for savevm"),
+    "debug": ("state.paused", "The VM is stopped by the gdbstub", "continue in the gdb that debugs the guest"),
+    "io-error": ("state.io-error", "The VM is stopped by an I/O error; the threads themselves are healthy",
+                 "mend the storage, then `cont`: QEMU sends the request again"),
+    "guest-panicked": ("state.guest-panicked", "The guest reported a panic", "look at the guest's console or dump; `system_reset` restarts it"),
+    "internal-error": ("state.guest-panicked", "The VM is stopped by an internal error of the accelerator",
+                       "look at QEMU's stderr (KVM internal error, register dump) and the host's kernel log"),
+    "shutdown": ("state.shutdown", "The guest has shut down; QEMU stays because of -no-shutdown", "`quit` ends it, `system_reset` restarts it"),
+    "watchdog": ("state.paused", "The VM was paused by its watchdog", "`cont` or `system_reset`"),
+    "colo": ("state.paused", "The VM is stopped for a COLO checkpoint", "wait for the checkpoint"),
+}  # fmt: skip
+
+
+def find(context: Context, before: List[Finding]) -> List[Finding]:
+    """The state of the process; a debugger's stop or a run state explains a quiet process best."""
+    found: List[Finding] = []
+    crashed = any(f.kind.startswith("crash.") for f in before)
+    if crashed:
+        return found
+    stop = _breakpoint(context)
+    if stop is not None:
+        found.append(stop)
+    state = _runstate(context)
+    hangs = [f for f in before if f.kind.startswith("hang.")]
+    if state is not None and not (hangs and state.kind in ("state.running", "state.paused")):
+        found.append(state)
+    if not found and not hangs:
+        quiet = _quiet(context)
+        if quiet is not None:
+            found.append(quiet)
+    return found
+
+
+# --------------------------------------------------------------------------------------------------------------
+
+
+def _breakpoint(context: Context) -> Optional[Finding]:
+    signal = context.snapshot.signal or next((t.signal for t in context.snapshot.threads if t.signal), None)
+    line = stopped_by_debugger(context)
+    current = _current(context)
+    name = signal.name if signal is not None else None
+    if not line and (name is None or name in fatal.SIGNALS and name != "SIGTRAP"):
+        return None
+    if not line and name not in fatal.HARMLESS and name != "SIGTRAP":
+        return None
+    if current is None:
+        return None
+    if not line and name in ("SIGINT", "SIGSTOP", "SIGTSTP") and (
+        context.snapshot.source.kind != "text" or len(context.live_subjects) > 1
+    ):
+        return None  # somebody looks at the process; what it does is the question
+    story = common.story(context, current)
+    sentences: List[str] = []
+    if line or name == "SIGTRAP":
+        title = "Stopped at a breakpoint; nothing is wrong"
+        proof = [Evidence(text=line or "SIGTRAP", thread=current.number)]
+        position = common.qemu_frame(current.stack)
+        if position is not None and current.stack.names[position]:
+            place = common.place(current.stack.frames[position])
+            sentences.append(f"{who(current)} is in {current.stack.names[position]}{f' ({place})' if place else ''}.")
+    else:
+        title = f"Stopped by {name}, which is no error"
+        sentences.append(f"{fatal.HARMLESS[name or '']}.")
+        if name in ("SIGUSR1", "SIGUSR2"):
+            sentences.append("A debugger has to pass it on.")
+        proof = [Evidence(text=signal.text if signal is not None and signal.text else str(name), thread=current.number)]
+    if story:
+        sentences.append(f"{who(current)}: {story.rstrip('.')}.")
+    waiters = [s for s in context.live_subjects if s.waiting is not None and s.waiting.kind == "bql" and s is not current]
+    if waiters:
+        sentences.append(f"{capital(common.listed(waiters))} {'waits' if len(waiters) == 1 else 'wait'} for the BQL meanwhile, which is normal: device "
+                         "accesses are short.")  # fmt: skip
+    steps = []
+    if name == "SIGUSR1":
+        steps = ["in gdb: handle SIGUSR1 noprint nostop pass"]
+    elif name == "SIGUSR2":
+        steps = ["in gdb: handle SIGUSR2 noprint nostop pass (lldb: process handle SIGUSR2 -s false -p true)"]
+    return finding("state.breakpoint", title, "certain", sentences, subjects=[current], proof=proof, steps=steps, rule="debugger-stop")
+
+
+def _current(context: Context) -> Optional[Subject]:
+    subjects = context.live_subjects
+    return next((s for s in subjects if s.told.thread.current), subjects[0] if subjects else None)
+
+
+def _runstate(context: Context) -> Optional[Finding]:
+    name = context.facts.runstate
+    if not name:
+        return None
+    name = name.replace("_", "-").lower()
+    if name == "running":
+        return _running(context)
+    row = _RUNSTATES.get(name)
+    if row is None:
+        return None
+    kind, title, step = row
+    sentences = [f"Run state {name}."]
+    nodes = [n for n in context.facts.nodes if n.note]
+    if kind == "state.io-error" and nodes:
+        sentences += [f"Node {n.name} ({n.driver}): {n.note}." for n in nodes[:2]]
+    migration = next((m for m in context.facts.migration), None)
+    if migration is not None and kind in ("state.incoming", "state.paused"):
+        sentences.append(f"Migration ({migration.direction}): {migration.state}{f', {migration.uri}' if migration.uri else ''}.")
+    busy = _busy(context)
+    if not busy:
+        sentences.append("All threads rest normally.")
+    return finding(kind, title, "certain", sentences, steps=[capital(step)], proof=[Evidence(text=f"run state {name}")], rule=f"runstate.{name}")
+
+
+def _busy(context: Context) -> List[Subject]:
+    return [s for s in context.live_subjects if (s.waiting is None or not s.waiting.resting) and s.told.role not in _VCPUS
+            and s.told.state not in ("idle", "running-guest") and s.told.role not in ("external-library", "glib-worker")]  # fmt: skip
+
+
+def _running(context: Context) -> Optional[Finding]:
+    vcpus = context.with_role(*_VCPUS)
+    guest = [s for s in vcpus if s.told.state == "running-guest"]
+    busy = _busy(context)
+    main = context.with_role("main-loop")
+    if main and not busy and not guest and vcpus:
+        return finding("state.idle", "Nothing is stuck in QEMU: the guest is idle and all threads rest", "certain",
+                       ["Run state running; the vCPUs are halted and wait for an interrupt; the main loop waits for events."],
+                       proof=[Evidence(text="run state running")], rule="running-idle")  # fmt: skip
+    sentences = ["Run state running."]
+    if guest:
+        sentences.append(f"{capital(common.listed(guest))} {'runs' if len(guest) == 1 else 'run'} guest code.")
+    if busy:
+        first = busy[0]
+        sentences.append(f"{who(first)}: {first.told.summary or 'executes'}.")
+    return finding("state.running", "The VM runs; nothing is stuck in QEMU", "certain", sentences, subjects=guest[:4],
+                   proof=[Evidence(text="run state running")], rule="running")  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------------------------
+# From stacks alone
+
+
+def _whole(context: Context) -> bool:
+    """Whether the input can be the whole process: main loop, RCU thread and vCPUs, none of them cut."""
+    subjects = context.live_subjects
+    if any(n.kind in ("notice.truncated", "notice.corrupt-stack") for n in [*context.snapshot.notices, *context.explanation.notices]):
+        return False
+    if any(s.told.thread.truncated_top for s in subjects):
+        return False
+    return bool(context.with_role("main-loop")) and bool(context.with_role(*_VCPUS))
+
+
+def _quiet(context: Context) -> Optional[Finding]:
+    subjects = context.live_subjects
+    if not subjects or not context.explanation.is_qemu:
+        return None
+    vcpus = context.with_role(*_VCPUS)
+    main = context.with_role("main-loop")
+    resting = [s for s in subjects if _rests(s)]
+    executing = [s for s in subjects if s not in resting]
+    truncated = _cut(context)
+    steps = [] if _whole(context) else ["thread apply all bt"]
+    if len(resting) < len(subjects):
+        return _executing(context, executing, truncated, steps)
+    if not main or not vcpus or truncated:
+        return _part(context, resting, vcpus, main, truncated)
+    guest = [s for s in vcpus if s.told.state == "running-guest" or s.stack.names[:1] == ("ioctl",)]
+    if guest:
+        return finding(
+            "state.running", "Nothing is stuck in QEMU: the vCPUs run guest code and the other threads rest",
+            "likely", [f"{capital(common.listed(guest))} {'is' if len(guest) == 1 else 'are'} in the guest, and the main loop waits for events.",
+                       "If this VM hangs, look inside the guest, or at KVM and the host kernel, not at QEMU's locks."],
+            subjects=guest[:4], proof=[evidence(s, 0, "runs the guest") for s in guest[:2]],
+            steps=["info registers and a sample of the guest's pc on each vCPU: where does it loop?"], rule="quiet-running")  # fmt: skip
+    halted_kvm = [s for s in vcpus if s.told.role == "vcpu-kvm" and s.waiting is not None and s.waiting.kind == "vcpu-halt"]
+    if halted_kvm and len(halted_kvm) == len(vcpus):
+        return finding(
+            "state.paused", "Nothing is stuck in QEMU: the VM is stopped, all its vCPUs are parked", "likely",
+            ["Under KVM a vCPU waits in qemu_wait_io_event (halt_cond) only while the VM is stopped: paused, not started (-S), waiting for a migration, "
+             "stopped by an I/O error or a guest panic, or shut down with -no-shutdown (or an interrupt controller is emulated in QEMU).",
+             "The main loop waits for events."],
+            subjects=halted_kvm[:4], proof=[evidence(s, s.waiting.at if s.waiting else None, "parked") for s in halted_kvm[:2]],
+            steps=["info status (query-status): which run state is it?"], rule="quiet-parked")  # fmt: skip
+    return finding(
+        "state.idle", "Nothing is stuck in QEMU: all threads rest where they should", "likely",
+        [f"The main loop waits for events and {'the vCPU is' if len(vcpus) == 1 else 'the vCPUs are'} halted or stopped.",
+         "If the VM seems to hang, ask for its run state, and look inside the guest."],
+        subjects=[*main[:1], *vcpus[:3]], proof=[evidence(s, s.waiting.at if s.waiting else 0, "rests") for s in [*main[:1], *vcpus[:2]]],
+        steps=["info status (query-status): is it running?"], rule="quiet")  # fmt: skip
+
+
+def _rests(subject: Subject) -> bool:
+    return subject.told.state in ("idle", "running-guest") or (subject.waiting is not None and subject.waiting.resting) or (
+        subject.told.thread.kernel_only)  # fmt: skip
+
+
+def _cut(context: Context) -> bool:
+    notices: List[Notice] = [*context.snapshot.notices, *context.explanation.notices]
+    return any(n.kind == "notice.truncated" for n in notices) or any(
+        s.told.thread.truncated_top for s in context.live_subjects
+    )
+
+
+def _missing_end(context: Context, subject: Subject) -> str:
+    """Which end of a stack is missing, as a sentence."""
+    thread = subject.told.thread
+    if thread.truncated_top and subject.stack.frames:
+        first = subject.stack.frames[0].level
+        frames = f"frames #0 to #{first - 1}" if first > 1 else "frame #0"
+        if not first:
+            frames = "its innermost frames"
+        return f"The text begins at frame #{first}: {frames} are missing, and with them what happened; no cause can be named."
+    return ""
+
+
+def _executing(context: Context, executing: List[Subject], truncated: bool, steps: List[str]) -> Finding:
+    subject = next((s for s in executing if s.told.thread.current), executing[0])
+    stack = subject.stack
+    missing = _missing_end(context, subject)
+    story = common.story(context, subject)
+    access = stories.guest_access(stack, context.facts)
+    sentences = [missing] if missing else []
+    if story:
+        sentences.append(f"{who(subject)}: {story.rstrip('.')}.")
+    elif subject.told.summary:
+        sentences.append(f"{who(subject)}: {subject.told.summary.rstrip('.')}.")
+    position = common.qemu_frame(stack)
+    proof = [evidence(subject, position, f"{stack.names[position]}")] if position is not None else []
+    if missing:
+        first = stack.frames[0].level
+        what = access.text if access is not None and access.text else (stories.monitor_command(stack).text  # type: ignore[union-attr]
+                                                                       if stories.monitor_command(stack) else "")  # fmt: skip
+        title = f"The text begins at frame #{first}; visible is only {what}" if what else (
+            f"The text begins at frame #{first}: the innermost frames are missing")  # fmt: skip
+        return finding("state.running", title, "certain" if what else "possible", sentences, subjects=[subject], proof=proof,
+                       steps=[f"the frames above #{first}, and the line with the signal or assertion",
+                              "thread apply all bt"], rule="cut-top")  # fmt: skip
+    name = stack.names[position] if position is not None else "code without a name"
+    other = [s for s in executing if s is not subject]
+    alone = len(context.live_subjects) == 1
+    if subject.told.state in ("waiting-mutex", "waiting-condvar", "blocked-syscall") or subject.waiting is not None:
+        title = f"{who(subject)} waits in {stack.names[subject.waiting.at] if subject.waiting else name}; nothing shows that it is stuck"
+    else:
+        title = f"{who(subject)} executes {name}"
+    sentences.append("No signal and no failed check is in the input, and nothing waits for this thread: a stack alone does not say that it crashed or hangs."
+                     if alone else "No signal is in the input, and no thread waits for another.")  # fmt: skip
+    if other and not alone:
+        sentences.append(f"Also at work: {joined([f'{short(s)} ({s.told.summary or s.told.role})' for s in other[:3]])}.")
+    steps = ["if it crashed: the line with the signal or the failed assertion, and bt full", "if it hangs or is slow: a second sample of thread apply all bt"]
+    return finding("state.running", title, "possible", sentences, subjects=[subject, *other[:3]], proof=proof, steps=steps, rule="executing")
+
+
+def _part(context: Context, resting: List[Subject], vcpus: List[Subject], main: List[Subject], truncated: bool) -> Finding:
+    missing = []
+    if not main:
+        missing.append("main loop")
+    if not vcpus:
+        missing.append("vCPU")
+    tool = context.with_role("tool-main", "user-mode", "test")
+    roles = list(dict.fromkeys(common.words(s.told.role) or "a thread" for s in resting))
+    sentences = [f"{capital(joined([_a(r) for r in roles[:5]]))} {'rests' if len(resting) == 1 else 'rest'} normally."]
+    titles = "The threads shown rest normally"
+    if tool:
+        sentences.append("Nothing in it waits for a lock or a request as far as the stacks show.")
+        return finding("state.idle", f"{titles}; nothing is seen to be stuck", "possible", sentences, subjects=resting[:4],
+                       steps=["if it should be busy: a second sample, and the state of its requests (qemu-requests)"], rule="quiet-tool")  # fmt: skip
+    if missing:
+        sentences.append(
+            f"No {' and no '.join(missing)} is in this text, so nothing can be said about {'the guest' if missing == ['vCPU'] else 'the rest of the process'}."
+        )
+        titles += f"; no {' and no '.join(missing)} is shown"
+    cuts = [m for m in (_missing_end(context, s) for s in resting) if m]
+    sentences += cuts[:1]
+    if truncated and not cuts:
+        sentences.append("The text is cut: what is missing may be what matters.")
+    return finding("state.idle", titles, "possible", sentences, subjects=resting[:4],
+                   proof=[evidence(s, s.waiting.at if s.waiting is not None else 0, "rests") for s in resting[:3]],
+                   steps=["thread apply all bt"], rule="quiet-part")  # fmt: skip
+
+
+def _a(role: str) -> str:
+    if role in ("main loop",):
+        return "the main loop"
+    if role == "RCU":
+        return "the RCU thread"
+    return role

@@ -1,0 +1,410 @@
+"""Which lock a thread holds while a function is on its stack, and what a thread waits for in which function.
+
+For the reasoning about who waits for whom, where only stacks are known and no lock's owner can be read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Tuple
+
+from .match import Names
+
+# Frames in which a thread only sleeps or takes a lock; the first other frame above them is the one that waits.
+PRIMITIVES = Names(
+    # libc, newer and older (nptl, musl, *BSD, macOS) and Windows
+    "futex_*", "__futex_*", "___futex_*", "do_futex_wait*", "__lll_*", "lll_*", "_L_lock_*", "_L_cond_lock_*",
+    "pthread_*", "__GI___futex_*", "__new_sem_wait*", "new_sem_wait*", "sem_wait*", "sem_timedwait*", "___sem_*",
+    "sem_clockwait*", "__sem_*", "syscall", "__internal_syscall_cancel", "__syscall_cancel*", "_pthread_*",
+    "__psynch_*", "__ulock_wait*", "semaphore_wait_trap", "semaphore_timedwait_trap", "__semwait_signal*",
+    "ppoll", "poll", "__poll_chk", "__ppoll_chk", "ppoll64", "select", "pselect", "epoll_wait", "epoll_pwait*",
+    "__pselect*", "__select", "nanosleep", "clock_nanosleep", "usleep", "__clock_nanosleep_*", "kevent",
+    "_lll_lock_wait", "mutex_lock_*", "_lwp_park", "__lwp_park*", "___lwp_park*", "_umtx_op*", "__thr_*",
+    "NtWait*", "ZwWait*", "ntdll!*", "RtlSleepConditionVariable*", "SleepConditionVariableSRW", "WaitForSingleObject*",
+    "WaitForMultipleObjects*", "RtlpWait*", "RtlpEnter*", "RtlEnterCriticalSection", "RtlAcquireSRW*",
+    "AcquireSRWLockExclusive", "___futex_abstimed*", "__clone*_wait",
+    # glib
+    "g_cond_wait*", "g_mutex_lock*", "g_rec_mutex_lock*", "g_poll", "g_usleep", "g_main_context_poll*",
+    "g_main_context_iterate*", "g_main_context_iteration", "g_thread_join", "g_async_queue_pop*",
+    # util/qemu-thread-posix.c, util/qemu-thread-win32.c
+    "qemu_futex_wait", "qemu_mutex_lock", "qemu_mutex_lock_impl", "qemu_mutex_lock__raw", "qemu_mutex_lock_func*",
+    "qemu_rec_mutex_lock", "qemu_rec_mutex_lock_impl", "qemu_cond_wait", "qemu_cond_wait_impl",
+    "qemu_cond_timedwait", "qemu_cond_timedwait_impl", "qemu_cond_timedwait_ts", "qemu_sem_wait",
+    "qemu_sem_timedwait", "qemu_event_wait", "qemu_lockable_lock", "qemu_lockable_auto_lock", "futex_wait",
+    "qemu_mutex_lock_nonnull", "qemu_lockable_mutex_lock", "qemu_lockable_rec_mutex_lock", "qemu_spin_lock",
+    "qemu_thread_join", "lockcnt_*", "qemu_lockcnt_lock", "qemu_cond_wait_iothread", "qemu_cond_timedwait_iothread",
+    "qemu_cond_wait_bql", "qemu_cond_timedwait_bql", "qsp_cond_*", "qsp_mutex_lock", "qsp_rec_mutex_lock",
+    "qsp_bql_mutex_lock", "win32_*wait*",
+    # util/qemu-timer.c
+    "qemu_poll_ns",
+)  # fmt: skip
+
+# Of those, the ones that take a mutex.
+MUTEX = Names(
+    "pthread_mutex_lock", "pthread_mutex_lock_*", "qemu_mutex_lock*", "qemu_rec_mutex_lock*", "_L_lock_*",
+    "__lll_lock_wait*", "lll_mutex_lock*", "g_mutex_lock*", "g_rec_mutex_lock*", "qsp_mutex_lock",
+    "qsp_rec_mutex_lock", "qsp_bql_mutex_lock", "pthread_mutex_timedlock", "__psynch_mutexwait",
+    "_pthread_mutex_firstfit_lock_slow", "_pthread_mutex_lock*", "RtlEnterCriticalSection", "RtlpEnter*",
+    "AcquireSRWLockExclusive", "RtlAcquireSRW*", "qemu_lockable_*", "pthread_mutex_cond_lock", "_L_cond_lock_*",
+)  # fmt: skip
+CONDITIONS = Names(
+    "pthread_cond_*", "qemu_cond_*", "g_cond_wait*", "__psynch_cvwait", "RtlSleepConditionVariable*",
+    "SleepConditionVariableSRW", "_pthread_cond_*", "qsp_cond_*",
+)  # fmt: skip
+JOINS = Names("pthread_join*", "pthread_clockjoin*", "pthread_timedjoin*", "qemu_thread_join", "g_thread_join")
+SEMAPHORES = Names("sem_*", "__new_sem_wait*", "new_sem_wait*", "qemu_sem_*", "___sem_*", "__sem_*", "semaphore_*")
+EVENTS = Names("qemu_event_wait")
+POLLS = Names(
+    "ppoll", "ppoll64", "poll", "select", "pselect", "epoll_wait", "epoll_pwait*", "qemu_poll_ns", "g_poll",
+    "g_main_context_poll*", "g_main_context_iterate*", "kevent",
+)  # fmt: skip
+
+# cpus.c, system/cpus.c: the Big QEMU Lock under its names (bql_lock since 9.0).
+BQL_LOCK = Names(
+    "bql_lock", "bql_lock_impl", "bql_auto_lock", "bql_auto_lock_impl", "qemu_mutex_lock_iothread",
+    "qemu_mutex_lock_iothread_impl", "qemu_global_mutex_lock",
+)  # fmt: skip
+BQL_SYMBOLS = frozenset(("bql", "qemu_global_mutex"))
+
+# util/aio-posix.c, util/aio-win32.c, util/fdmon-*.c: what aio_poll calls of its own while it waits or looks for work.
+EVENT_LOOP_INTERNALS = Names(
+    "aio_poll", "aio_bh_poll", "aio_bh_call", "aio_bh_dequeue", "aio_dispatch", "aio_dispatch_handlers",
+    "aio_dispatch_handler", "aio_dispatch_ready_handlers", "run_poll_handlers*", "try_poll_mode", "poll_set_started",
+    "fdmon_*", "timerlist*", "aio_compute_*", "aio_prepare", "aio_pending", "aio_notify*", "event_notifier_*",
+    "remove_idle_poll_handlers", "aio_ready_handlers", "aio_free_deleted_handlers", "adjust_polling_time",
+    "io_uring_enter", "io_uring_submit_and_wait*", "__io_uring_*", "_io_uring_*", "____sys_io_uring_*", "__sys_io_uring_*", "qemu_clock_get_ns", "get_clock",
+    "qemu_soonest_timeout", "clock_gettime", "__clock_gettime*", "__vdso_*", "get_clock_realtime", "aio_poll_disabled",
+    "qemu_lockcnt_*", "timespec_*", "qemu_poll_ns", "aio_co_reschedule_self", "io_getevents*", "aio_add_ready_handler",
+    "aio_wait_kick", "qemu_event_reset", "g_source_*",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A function in which a thread waits."""
+
+    name: str
+    functions: Names
+    kind: str  # design.md's words where they exist; see explain/waits.py
+    object: str  # what is waited for
+    says: str  # "until every vCPU has stopped"
+    releases: Tuple[str, ...] = ()  # locks given up meanwhile
+    resting: bool = False  # the thread's normal resting place
+    shared: bool = False  # the function does more than wait: the row holds only when its frame is the one that waits
+
+
+# More specific rows first.
+WAITS: Tuple[Wait, ...] = (
+    # --- the BQL and AioContext locks
+    Wait("bql", BQL_LOCK, "bql", "BQL", "for the BQL"),
+    Wait("mmio-bql", Names("prepare_mmio_access", "bql_lock_guard*"), "bql", "BQL", "for the BQL"),
+    # util/async.c: until 8.2 (removed in 9.0)
+    Wait("aiocontext", Names("aio_context_acquire"), "aiocontext-lock", "AioContext lock", "for an AioContext lock"),
+    # --- vCPUs
+    # cpu-common.c: 2.8 and later (linux-user/main.c before)
+    Wait("exclusive", Names("start_exclusive"), "exclusive", "exclusive_cond",
+         "until no vCPU is inside cpu_exec (start_exclusive)"),
+    Wait("exclusive-end", Names("exclusive_idle", "cpu_exec_start"), "exclusive-end", "exclusive_resume",
+         "until another thread ends its exclusive section"),
+    # system/cpus.c, cpus.c: qemu_pause_cond with the BQL
+    Wait("pause", Names("pause_all_vcpus"), "vcpu-stop", "qemu_pause_cond", "until every vCPU has stopped",
+         releases=("BQL",)),
+    # cpus-common.c/cpu-common.c: qemu_work_cond, mutex is the BQL
+    Wait("run-on-cpu", Names("do_run_on_cpu", "run_on_cpu"), "vcpu-work", "qemu_work_cond",
+         "until a vCPU has run the work queued for it", releases=("BQL",)),
+    Wait("halt", Names("qemu_wait_io_event", "qemu_kvm_wait_io_event", "qemu_tcg_wait_io_event",
+                       "qemu_tcg_rr_wait_io_event", "rr_wait_io_event", "qemu_hax_wait_io_event",
+                       "qemu_hvf_wait_io_event", "qemu_whpx_wait_io_event", "hvf_wait_for_ipi", "hvf_wfi"),
+         "vcpu-halt", "halt_cond", "until the vCPU has something to do", releases=("BQL",), resting=True),
+    Wait("halt-old", Names("qemu_kvm_cpu_thread_fn", "kvm_vcpu_thread_fn", "qemu_tcg_cpu_thread_fn",
+                           "qemu_tcg_rr_cpu_thread_fn", "mttcg_cpu_thread_fn", "rr_cpu_thread_fn",
+                           "qemu_dummy_cpu_thread_fn", "dummy_cpu_thread_fn", "hvf_cpu_thread_fn",
+                           "qemu_hvf_cpu_thread_fn", "qemu_whpx_cpu_thread_fn", "whpx_cpu_thread_fn"),
+         "vcpu-halt", "halt_cond", "until the vCPU has something to do", releases=("BQL",), resting=True),
+    Wait("vcpu-created", Names("qemu_init_vcpu"), "vcpu-start", "qemu_cpu_cond",
+         "until the new vCPU's thread has started", releases=("BQL",)),
+    Wait("replay", Names("replay_mutex_lock"), "mutex", "replay lock", "for the record/replay lock"),
+    # --- RCU
+    Wait("rcu-grace", Names("wait_for_readers", "synchronize_rcu"), "rcu", "rcu_gp_event",
+         "until every RCU reader has left its critical section"),
+    Wait("rcu-drain", Names("drain_call_rcu"), "rcu-callbacks", "drain_call_rcu",
+         "until all RCU callbacks queued so far have run", releases=("BQL",)),
+    Wait("rcu-rest", Names("call_rcu_thread"), "rest", "rcu_call_ready_event", "for RCU callbacks", resting=True),
+    # --- main loops
+    Wait("main-loop", Names("os_host_main_loop_wait", "main_loop_wait", "qemu_main_loop", "main_loop"), "rest",
+         "file descriptors and timers", "for events", releases=("BQL",), resting=True),
+    Wait("iothread", Names("iothread_run"), "rest", "file descriptors and timers", "for events", resting=True),
+    Wait("worker", Names("worker_thread", "thread_pool_*worker*"), "rest", "thread pool", "for work", resting=True),
+    Wait("vnc-worker", Names("vnc_worker_thread_loop"), "rest", "VNC queue", "for work", resting=True),
+    Wait("signals", Names("sigwait_compat"), "rest", "signals", "for signals", resting=True),
+    Wait("multifd-idle", Names("multifd_send_thread", "multifd_recv_thread"), "rest", "multifd channel",
+         "for work from the migration thread", resting=True),
+    Wait("compress-idle", Names("do_data_compress", "do_data_decompress"), "rest", "compression queue",
+         "for a page to compress", resting=True),
+    # --- migration
+    # migration/multifd.c: sem_sync / channels_ready of the send threads
+    Wait("multifd-sync", Names("multifd_send_sync_main", "multifd_ram_flush_and_sync"), "multifd-sync",
+         "a multifd send channel", "until every multifd send channel has flushed"),
+    Wait("multifd-send", Names("multifd_send_pages", "multifd_queue_page", "multifd_send"), "multifd-ready",
+         "channels_ready", "until a multifd send channel is free"),
+    Wait("multifd-recv-sync", Names("multifd_recv_sync_main"), "multifd-sync", "a multifd receive channel",
+         "until every multifd receive channel has reached the sync point"),
+    # migration/migration.c: pause_sem, posted by migrate-continue
+    Wait("pause-before-switchover", Names("migration_maybe_pause", "migration_precopy_wait*",
+                                          "migration_switchover_start"), "peer",
+         "migrate-continue", "for the management application's migrate-continue (pause-before-switchover)",
+         releases=("BQL",)),
+    Wait("postcopy-pause", Names("postcopy_pause", "postcopy_pause_incoming", "postcopy_pause_return_path_thread",
+                                 "postcopy_pause_fault_thread", "postcopy_pause_fast_load", "postcopy_pause_ram_fast_load"),
+         "peer", "postcopy_pause_sem", "until the broken postcopy migration is recovered (migrate-recover)"),
+    Wait("rate-limit", Names("migration_rate_limit"), "rest", "rate limit", "for the next slice of bandwidth",
+         resting=True),
+    Wait("switchover-ack", Names("migration_wait_*"), "peer", "the destination", "for the destination"),
+    Wait("colo-checkpoint", Names("colo_process_checkpoint"), "rest", "checkpoint", "for the next checkpoint",
+         resting=True),
+    # --- tracing
+    Wait("trace-flush", Names("flush_trace_file"), "condvar", "trace_empty_cond",
+         "until the trace writeout thread has written the buffer"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NestedPoll:
+    """A function that polls an AioContext until something has happened."""
+
+    name: str
+    functions: Names
+    kind: str  # drain, graph-wrlock, request, bh, job, other
+    says: str  # "until ..."
+
+
+# From the inside out, the first frame that matches tells why the poll goes on.
+NESTED_POLLS: Tuple[NestedPoll, ...] = (
+    # block/graph-lock.c: 8.0 and later
+    NestedPoll("graph-wrlock", Names("bdrv_graph_wrlock", "bdrv_graph_wrlock_drained"), "graph-wrlock",
+               "until every reader has left the block graph"),
+    # block/io.c
+    NestedPoll("drain-all", Names("bdrv_drain_all_begin", "bdrv_drain_all_begin_nopoll", "bdrv_drain_all",
+                                  "blk_drain_all", "bdrv_drain_all_end", "bdrv_drain_all_poll"), "drain",
+               "until no block node has a request in flight"),
+    NestedPoll("drain-end", Names("bdrv_drained_end", "bdrv_parent_drained_end_single",
+                                  "bdrv_parent_drained_end_single_poll", "bdrv_do_drained_end",
+                                  "bdrv_drained_end_no_poll", "bdrv_subtree_drained_end"), "drain-end",
+               "until the end of the drained section has run in the node's AioContext"),
+    NestedPoll("drain", Names("bdrv_do_drained_begin", "bdrv_drained_begin", "bdrv_subtree_drained_begin",
+                              "blk_drain", "bdrv_drain", "bdrv_co_yield_to_drain", "bdrv_parent_drained_begin_single",
+                              "bdrv_do_drained_begin_quiesce", "blk_root_drained_begin", "bdrv_drain_invoke"), "drain",
+               "until the node has no request in flight and its parents are quiet"),
+    # block/aio-wait.c, util/aio-wait.c
+    NestedPoll("bh-oneshot", Names("aio_wait_bh_oneshot"), "bh", "until its bottom half has run in that AioContext"),
+    # job.c, blockjob.c
+    NestedPoll("job", Names("job_finish_sync", "job_finish_sync_locked", "job_cancel_sync", "job_cancel_sync_locked",
+                            "job_cancel_sync_all", "job_complete_sync*", "block_job_finish_sync", "block_job_cancel_sync",
+                            "block_job_cancel_sync_all"), "job", "until the job has ended"),
+    # include/block/block-io.h, block/io.c, block/block-gen: the synchronous form of a coroutine function
+    NestedPoll("flush", Names("bdrv_flush", "blk_flush", "bdrv_flush_all", "blk_flush_all"), "request",
+               "until the flush is done"),
+    NestedPoll("request", Names("bdrv_poll_co", "bdrv_run_co", "bdrv_prwv_co", "blk_prw", "blk_do_*", "blk_pread",
+                                "blk_pwrite*", "bdrv_pread*", "bdrv_pwrite*", "bdrv_rw_co", "bdrv_truncate",
+                                "blk_truncate", "bdrv_pdiscard", "bdrv_block_status*", "bdrv_is_allocated*",
+                                "bdrv_common_block_status_above", "bdrv_writev_vmstate", "bdrv_readv_vmstate",
+                                "bdrv_rw_vmstate", "blk_load_vmstate", "blk_save_vmstate", "bdrv_get_info",
+                                "bdrv_getlength", "bdrv_create", "bdrv_check", "bdrv_invalidate_cache*",
+                                "bdrv_debug_event", "blk_ioctl", "bdrv_ioctl", "bdrv_open_child*", "nbd_*connect*",
+                                "bdrv_*", "blk_*"), "request",
+               "until its synchronous request is done"),
+    # hw/9pfs, scsi, nbd, monitor
+    NestedPoll("v9fs", Names("v9fs_reset"), "other", "until all 9p requests are done"),
+    NestedPoll("nbd-server", Names("nbd_export_*", "blk_exp_close_all*", "blk_exp_*"), "other",
+               "until every export is closed"),
+    NestedPoll("monitor", Names("monitor_cleanup"), "other", "until the QMP dispatcher coroutine has ended"),
+    NestedPoll("thread-pool", Names("thread_pool_free*"), "other", "until the thread pool is empty"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Holder:
+    """While ``inside`` is on the stack, its thread holds ``lock``."""
+
+    name: str
+    lock: str  # BQL, AioContext lock
+    inside: Names
+    roles: Tuple[str, ...]  # () any
+    confidence: str  # certain, likely
+    says: str
+    needs: Names = Names("*")  # a frame further in than ``inside``
+
+
+_VCPU = ("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other", "unknown")
+
+HOLDERS: Tuple[Holder, ...] = (
+    # util/main-loop.c: os_host_main_loop_wait gives the BQL up only around the poll, all versions
+    Holder("main-loop-handlers", "BQL",
+           Names("glib_pollfds_poll", "os_host_main_loop_wait", "qemu_clock_run_all_timers", "main_loop_wait"),
+           ("main-loop",), "likely", "the main loop runs its handlers with the BQL held",
+           needs=Names("g_main_context_dispatch", "aio_ctx_dispatch", "g_main_dispatch*", "aio_bh_poll", "aio_dispatch*",
+                       "timerlist_run_timers", "qemu_clock_run_timers", "qemu_clock_run_all_timers", "slirp_*",
+                       "qemu_iohandler_poll", "qemu_bh_poll", "net_slirp*")),
+    # system/vl.c, vl.c: qemu_init takes it early (qemu_init_subsystems/qemu_init_cpu_loop), qemu_cleanup runs with it
+    Holder("startup", "BQL", Names("qemu_init", "qemu_cleanup", "main_loop_should_exit", "bdrv_close_all", "vm_shutdown"),
+           ("main-loop",), "likely", "start-up and clean-up run with the BQL held"),
+    # system/cpus.c: run state changes
+    Holder("vm-stop", "BQL",
+           Names("vm_stop", "vm_stop_force_state", "do_vm_stop", "vm_shutdown", "vm_state_notify", "vm_start",
+                 "vm_prepare_start", "migration_stop_vm"),
+           (), "likely", "run state changes happen with the BQL held"),
+    # softmmu/memory.c, system/memory.c: assert(bql_locked())
+    Holder("memory-transaction", "BQL", Names("memory_region_transaction_commit", "memory_region_commit"),
+           (), "likely", "memory map changes happen with the BQL held"),
+    # system/physmem.c (prepare_mmio_access), accel/tcg/cputlb.c: device dispatch of a vCPU; 10.1 exempts the ACPI PM
+    # timer and HPET (memory_region_enable_lockless_io)
+    Holder("device-dispatch", "BQL", Names("memory_region_dispatch_read", "memory_region_dispatch_write",
+                                           "access_with_adjusted_size", "memory_region_write_accessor",
+                                           "memory_region_read_accessor"),
+           _VCPU, "likely", "a device's register handlers run with the BQL held"),
+    # accel/tcg/cpu-exec.c: interrupts are taken with the BQL; cpu->cpu_exec_interrupt
+    Holder("tcg-interrupt", "BQL", Names("cpu_handle_interrupt"), ("vcpu-mttcg", "vcpu-tcg-rr"), "likely",
+           "interrupts are delivered with the BQL held"),
+    # system/cpus.c: queued work runs under the BQL, except exclusive work
+    Holder("queued-work", "BQL", Names("qemu_wait_io_event_common"), _VCPU, "likely",
+           "work queued for a vCPU runs with the BQL held"),
+    # util/rcu.c: callbacks run between bql_lock and bql_unlock, all versions
+    Holder("rcu-callback", "BQL", Names("call_rcu_thread"), ("rcu",), "likely", "RCU callbacks run with the BQL held"),
+    # migration/migration.c, savevm.c
+    Holder("migration-completion", "BQL",
+           Names("qemu_savevm_state_complete_precopy", "qemu_savevm_state_complete_precopy_non_iterable",
+                 "migration_completion_precopy", "qemu_savevm_state_complete_postcopy", "colo_do_checkpoint_transaction",
+                 "bdrv_inactivate_all"),
+           ("migration", "colo"), "likely", "the migration thread completes with the BQL held"),
+    # monitor/qmp.c: commands run in the main loop's coroutine dispatcher with the BQL; out-of-band ones do not
+    Holder("monitor-command", "BQL", Names("qmp_dispatch", "do_qmp_dispatch", "do_qmp_dispatch_bh", "handle_hmp_command",
+                                           "handle_user_command", "monitor_qmp_dispatch"),
+           ("main-loop", "coroutine"), "likely", "monitor commands run with the BQL held"),
+    # qemu-coroutine of the main loop: the incoming migration (migration.c)
+    Holder("incoming-coroutine", "BQL", Names("process_incoming_migration_co"), ("main-loop", "coroutine"), "likely",
+           "the incoming migration's coroutine runs in the main loop, with the BQL held"),
+    # --- AioContext locks, until 8.2: job.c, blockdev.c, hw/block/dataplane, hw/scsi
+    Holder("job-aiocontext", "AioContext lock",
+           Names("job_exit", "job_txn_apply", "job_txn_apply_locked", "job_do_finalize_locked", "job_do_finalize",
+                 "job_prepare_locked", "job_prepare", "job_finalize_single", "job_finalize_single_locked",
+                 "job_completed_txn_abort", "job_completed_txn_success"),
+           ("main-loop",), "likely", "a job's completion runs with the lock of its AioContext held"),
+    Holder("drain-aiocontext", "AioContext lock",
+           Names("external_snapshot_prepare", "external_snapshot_commit", "external_snapshot_abort", "qmp_blockdev_*",
+                 "drive_backup_prepare", "blockdev_backup_prepare", "hmp_drive_del", "virtio_scsi_dataplane_stop",
+                 "virtio_blk_data_plane_stop", "bdrv_drain_all_begin", "blk_remove_all_bs", "bdrv_set_aio_context_commit",
+                 "qmp_block_*", "qmp_drive_*", "qmp_nbd_server_*", "bdrv_query_image_info", "bdrv_query_info",
+                 "qmp_query_block", "qmp_x_blockdev_*", "scsi_dma_restart_bh", "bdrv_try_set_aio_context"),
+           ("main-loop",), "likely", "that code runs with the lock of the node's AioContext held"),
+    Holder("virtqueue-aiocontext", "AioContext lock",
+           Names("virtio_blk_handle_vq", "virtio_scsi_handle_cmd_vq", "virtio_scsi_data_plane_handle_cmd",
+                 "virtio_blk_data_plane_handle_output", "blk_aio_complete", "dma_blk_cb", "virtio_blk_rw_complete",
+                 "scsi_dma_complete", "co_schedule_bh_cb"),
+           ("iothread",), "likely", "the iothread serves requests with its AioContext's lock held"),
+)  # fmt: skip
+
+# Inside an otherwise holding frame, these give the BQL up; what is further in runs without it.
+BQL_RELEASED = Names(
+    # cpus-common.c: exclusive work
+    "start_exclusive", "cpu_exec_step_atomic",
+    # system/cpus.c, accel/kvm/kvm-all.c: a vCPU that runs the guest
+    "kvm_vcpu_ioctl",
+    # migration: bql_unlock around the pause
+    "migration_maybe_pause",
+)  # fmt: skip
+
+# What keeps a vCPU counted as running (cpu->running): between cpu_exec_start and cpu_exec_end.
+# cpu-common.c; accel/tcg/cpu-exec.c (inside: tcg_cpu_exec / tcg_cpus_exec), accel/kvm/kvm-all.c kvm_cpu_exec
+RUNNING_CPU = Names(
+    "cpu_tb_exec", "cpu_exec", "cpu_exec_loop", "cpu_exec_setjmp", "cpu_loop_exec_tb", "tcg_cpu_exec", "tcg_cpus_exec",
+    "code_gen_buffer", "kvm_vcpu_ioctl", "hvf_vcpu_exec", "kvm_handle_io", "tb_gen_code", "kvm_cpu_exec",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Syscall:
+    """A system call that blocks, and what it means in which function."""
+
+    functions: Names
+    says: str
+
+
+SYSCALLS = Names(
+    "read", "readv", "pread", "pread64", "preadv*", "write", "writev", "pwrite", "pwrite64", "pwritev*", "recv",
+    "recvfrom", "recvmsg", "recvmmsg", "send", "sendto", "sendmsg", "connect", "accept", "accept4", "fsync", "fdatasync",
+    "lseek", "lseek64", "llseek", "ioctl", "fallocate", "fallocate64", "flock", "fcntl", "fcntl64", "open", "open64", "openat", "openat64", "close",
+    "waitpid", "wait4", "msync", "munmap", "madvise", "io_submit", "io_getevents*", "io_destroy", "fstat*", "stat*",
+    "ftruncate*", "getaddrinfo", "gethostbyname*", "getsockopt", "setsockopt", "unlink", "rename", "statfs*", "fstatfs*", "sync_file_range",
+    "syscall", "io_uring_enter", "splice", "dup3", "posix_fadvise*", "shutdown", "syncfs", "mmap", "mmap64", "copy_file_range",
+    "process_vm_readv", "quotactl", "getdents*", "___sys_*", "__sys_*",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Peer:
+    """An outside party that a thread waits for in a function."""
+
+    name: str
+    functions: Names
+    says: str  # "a client on the chardev"
+    title: str
+    advice: str
+
+
+PEERS: Tuple[Peer, ...] = (
+    # chardev/char-socket.c
+    Peer("chardev-wait", Names("tcp_chr_wait_connected", "qemu_chr_wait_connected", "qmp_chardev_open_socket",
+                               "tcp_chr_connect_client_sync", "tcp_chr_accept_server_sync",
+                               "qmp_chardev_open_socket_server"),
+         "a client on a socket chardev (wait=on)", "QEMU waits for a client on a chardev",
+         "connect a client to that chardev, or create it with wait=off"),
+    # hw/virtio/vhost-user.c: until 9.x it spins a nested GMainLoop or blocks in read
+    Peer("vhost-user", Names("vhost_user_read", "vhost_user_read_header", "vhost_user_write", "process_message_reply",
+                             "vhost_user_*"),
+         "the vhost-user back-end", "The vhost-user back-end does not answer",
+         "look at the back-end process (virtiofsd, DPDK, ...): it has not answered this request"),
+    # crypto/tlssession.c, io/channel-tls.c
+    Peer("tls", Names("qcrypto_tls_session_handshake", "qio_channel_tls_handshake*", "gnutls_handshake"),
+         "the peer of a TLS handshake", "A TLS handshake is not answered by its peer",
+         "look at the other side of that connection"),
+    # block/nbd.c, nbd/client.c
+    Peer("nbd", Names("nbd_receive_negotiate", "nbd_start_negotiate", "nbd_client_connect", "nbd_co_do_establish_connection",
+                      "nbd_establish_connection", "nbd_read", "nbd_receive_*", "nbd_connect", "nbd_client_init",
+                      "nbd_co_establish_connection", "nbd_do_establish_connection"),
+         "the NBD server", "An NBD server does not answer", "look at that NBD server"),
+    # migration
+    Peer("rdma", Names("qemu_rdma_cleanup", "qemu_rdma_*", "rdma_get_cm_event", "qio_channel_rdma_*"),
+         "an event of the RDMA connection", "The RDMA connection's event does not arrive",
+         "look at the RDMA peer: it is gone or has not disconnected"),
+    Peer("migration-stream", Names("qemu_fill_buffer", "qemu_get_byte", "qemu_peek_byte", "qemu_get_buffer",
+                                   "qemu_file_get_*", "multifd_recv_thread", "source_return_path_thread",
+                                   "qemu_get_be*"),
+         "data of the migration stream", "The migration peer sends nothing", "look at QEMU on the other side"),
+    Peer("migration-write", Names("qemu_fflush", "qemu_put_buffer*", "multifd_send_thread", "qio_channel_writev_full_all",
+                                  "qemu_put_be*", "qemu_put_byte"),
+         "the receiver of the migration stream", "The migration stream is not read by its receiver",
+         "look at the receiver: the connection or pipe is full"),
+    # block drivers' libraries
+    Peer("gluster", Names("glfs_*", "qemu_gluster_*"), "the Gluster server", "A Gluster server does not answer",
+         "look at the Gluster volume and its log"),
+    Peer("rbd", Names("rbd_*", "rados_*", "qemu_rbd_*", "librbd::*", "librados::*"), "the Ceph cluster",
+         "The Ceph cluster does not answer", "look at the Ceph cluster (ceph -s)"),
+    Peer("iscsi", Names("iscsi_*"), "the iSCSI target", "An iSCSI target does not answer", "look at the iSCSI target"),
+    Peer("ssh", Names("ssh_*", "libssh2_*", "sftp_*"), "the SSH server", "An SSH server does not answer",
+         "look at the SSH server"),
+    Peer("curl", Names("curl_*"), "the HTTP server", "An HTTP server does not answer", "look at the HTTP server"),
+    Peer("nfs", Names("nfs_*"), "the NFS server", "An NFS server does not answer", "look at the NFS server"),
+    # chardev writes of a blocking back-end
+    Peer("chardev-write", Names("qemu_chr_write_buffer", "qemu_chr_write", "qemu_chr_fe_write_all", "tcp_chr_write",
+                                "fd_chr_write", "qemu_chr_fe_write"),
+         "the reader of a chardev", "A chardev's reader does not read", "look at who reads that chardev"),
+    Peer("chardev-read", Names("qemu_chr_fe_read_all", "tcp_chr_sync_read"), "data from a chardev's peer",
+         "A chardev's peer sends nothing", "look at the peer of that chardev"),
+    # util/qemu-sockets.c
+    Peer("connect", Names("socket_connect", "inet_connect*", "unix_connect*", "qio_channel_socket_connect_sync",
+                          "getaddrinfo"), "a connection", "A connection is not accepted",
+         "look at the server or the name server that it asks"),
+    Peer("vfio-user", Names("vfio_user_*"), "the vfio-user server", "The vfio-user server does not answer",
+         "look at that server"),
+    Peer("tpm", Names("tpm_*"), "the TPM emulator", "The TPM emulator does not answer", "look at swtpm"),
+)  # fmt: skip

@@ -1,0 +1,162 @@
+"""QEMU's own rules about threads, and what single checks in its source mean, for explaining failed assertions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Dict, Pattern, Tuple
+
+from .match import Names
+
+
+@dataclass(frozen=True)
+class AssertedRule:
+    """An assertion by which QEMU checks one of its threading rules."""
+
+    name: str
+    kind: str  # rule.*
+    expression: Pattern[str]
+    rule: str  # the rule, as a sentence
+    headline: str  # "{function}" and "{thread}" are filled in
+
+
+def _re(text: str) -> Pattern[str]:
+    return re.compile(text)
+
+
+# First match wins.
+ASSERTED: Tuple[AssertedRule, ...] = (
+    # system/cpus.c bql_lock_impl: g_assert(!bql_locked()); also synchronize/exclusive helpers
+    AssertedRule("bql-held-twice", "rule.bql-not-held", _re(r"!\s*\(?(?:bql_locked|qemu_mutex_iothread_locked)\(\)"),
+                 "Here the BQL must not be held: it is not recursive, and this code takes it itself.",
+                 "{function} needs the BQL free, and {thread} holds it already"),
+    # system/memory.c, accel/tcg/tcg-accel-ops.c, hw/core/cpu...: qemu_mutex_iothread_locked() until 8.2, bql_locked()
+    AssertedRule("bql", "rule.bql-not-held", _re(r"(?:bql_locked|qemu_mutex_iothread_locked)\(\)"),
+                 "{function} may run only with the BQL held.",
+                 "{function} needs the BQL, and {thread} does not hold it"),
+    # include/qemu/main-loop.h: GLOBAL_STATE_CODE(), since 7.0; in a system emulator qemu_in_main_thread() is bql_locked()
+    AssertedRule("global-state", "rule.bql-not-held", _re(r"qemu_in_main_thread\(\)"),
+                 "{function} is global state code: it may run only in the main thread or with the BQL held.",
+                 "{function} is global state code, and {thread} does not hold the BQL"),
+    # block/graph-lock.c, block/*: no_coroutine_fn
+    AssertedRule("in-coroutine", "rule.coroutine-context", _re(r"!\s*\(?qemu_in_coroutine\(\)"),
+                 "{function} may poll or take the graph lock as the main loop does, so it must not run in a coroutine.",
+                 "{function} must not run in a coroutine, and it does"),
+    AssertedRule("no-coroutine", "rule.coroutine-context", _re(r"qemu_in_coroutine\(\)"),
+                 "{function} yields, so it may run only in a coroutine.",
+                 "{function} must run in a coroutine, and it does not"),
+    # include/block/aio-wait.h: AIO_WAIT_WHILE
+    AssertedRule("wait-in-main", "rule.nested-poll-off-home-thread",
+                 _re(r"qemu_get_current_aio_context\(\) == qemu_get_aio_context\(\)"),
+                 "Only the main loop (or a thread that holds the BQL) may wait for another AioContext (AIO_WAIT_WHILE); an iothread "
+                 "that waits for a context other than its own can deadlock.",
+                 "{function} waits for another AioContext, and {thread} is not the main loop"),
+    AssertedRule("home-thread", "rule.nested-poll-off-home-thread", _re(r"in_aio_context_home_thread\("),
+                 "An AioContext is polled by the thread it belongs to.",
+                 "{function} polls an AioContext that {thread} does not own"),
+    # include/block/block_int-global-state.h: assert_bdrv_graph_writable; block/graph-lock.c
+    AssertedRule("graph-lock", "rule.coroutine-context", _re(r"qemu_in_main_thread\(\) \|\| reader_count\(\)"),
+                 "The block graph is read with its lock held, or in the main thread.",
+                 "{function} reads the block graph without its lock"),
+    # cpu-common.c: start_exclusive, since 9.2
+    AssertedRule("exclusive", "rule.exclusive-inside-cpu-exec", _re(r"!\s*current_cpu->running"),
+                 "start_exclusive() waits until no vCPU is inside cpu_exec, so a vCPU must not call it from there.",
+                 "An exclusive section is asked for from inside cpu_exec"),
+    # qemu-coroutine-lock.c and users: contexts of requests
+    AssertedRule("request-context", "rule.coroutine-context", _re(r"ctx == qemu_get_current_aio_context\(\)"),
+                 "A request is completed in the AioContext that it was submitted in.",
+                 "{function} runs in another AioContext than its object belongs to"),
+)  # fmt: skip
+
+
+# Well-known checks: the function in whose source the check is the only one that aborts, and what it means.
+CHECKS: Dict[str, str] = {
+    # accel/kvm/kvm-all.c, 2.0 and later: assert(ret == 0) after kvm_vm_ioctl(KVM_SET_GSI_ROUTING)
+    "kvm_irqchip_commit_routes": "In QEMU's source it asserts that KVM took the interrupt routing table (ret == 0 after "
+    "KVM_SET_GSI_ROUTING): KVM refused the table, usually because it has grown past KVM's limit by routes that were never released, "
+    "or holds a bad entry.",
+    # accel/kvm/kvm-all.c
+    "kvm_mem_ioeventfd_add": "KVM refused an ioeventfd for an MMIO address: one is registered there already (EEXIST, two device "
+    "regions overlap), or KVM's limit is reached; QEMU treats any refusal as fatal.",
+    "kvm_io_ioeventfd_add": "KVM refused an ioeventfd for an I/O port: one is registered there already, or KVM's limit is reached; "
+    "QEMU treats any refusal as fatal.",
+    "kvm_set_phys_mem": "KVM refused a memory slot (overlap, no slot left, or host memory that it can't map).",
+    "kvm_set_user_memory_region": "KVM refused a memory slot.",
+    "kvm_log_clear_one_slot": "KVM refused to clear its dirty log for a memory slot.",
+    "kvm_put_msrs": "KVM refused to set a guest MSR: the host lacks it, or the value is invalid.",
+    "kvm_buf_set_msrs": "KVM refused to set a guest MSR: the host lacks it, or the value is invalid; the line \"error: failed to "
+    "set MSR\" names it.",
+    "kvm_get_msrs": "KVM could not give a guest MSR that QEMU asked for.",
+    # util/rcu.c: abort() in try_dequeue for an empty queue
+    "try_dequeue": "The queue of RCU callbacks is empty though its counter says otherwise: the same rcu_head was queued twice, or "
+    "memory with an rcu_head was freed while queued. The fault is with that caller of call_rcu, not here.",
+    # hw/i386/kvmvapic.c, vapic.c
+    "do_patch_instruction": "kvmvapic rewrites the guest's TPR accesses in place and aborts on an instruction that it does not know "
+    "or can't read.",
+    # target/i386/hvf/vmx.h, x86_mmu.c
+    "vmx_read_mem": "HVF's instruction emulator could not translate a guest address.",
+    "vmx_write_mem": "HVF's instruction emulator could not translate a guest address.",
+    # block.c
+    "bdrv_unref": "The node's reference count was 0 already: an earlier bdrv_unref was one too many.",
+    # qom/object.c: g_assert(obj->ref > 0)
+    "object_unref": "The object's reference count was 0 already: an earlier object_unref was one too many.",
+    # hw/scsi/scsi-bus.c: assert(req->status == -1 && ...)
+    "scsi_req_complete": "The SCSI request had been completed before: two paths completed it.",
+    # util/qemu-coroutine.c
+    "qemu_aio_coroutine_enter": "A coroutine was entered that runs already, or whose memory was freed and reused.",
+    "qemu_coroutine_enter": "A coroutine was entered that runs already, or whose memory was freed and reused.",
+    "qemu_coroutine_yield": "A coroutine yielded though nobody had entered it.",
+    # util/iov.c
+    "iov_memset": "The I/O vector is shorter than the range to fill.",
+    "iov_from_buf_full": "The I/O vector is shorter than the range to write.",
+    # include/exec/memory-internal / physmem.c
+    "iotlb_to_section": "A TLB entry holds a section number that does not exist: the entry was overwritten or read from a stale table.",
+    "cpu_asidx_from_attrs": "The CPU asked for an address space that this CPU does not have (SMM or secure memory).",
+    # hw/pci/pci.c
+    "pcibus_reset": "A device still asserts an interrupt line after the reset of its bus.",
+    # tcg/region.c
+    "tcg_region_initial_alloc__locked": "The TCG code buffer has no region left for one more vCPU thread: its regions are sized at "
+    "start by the number of vCPUs.",
+}  # fmt: skip
+
+
+# Names of thread roles for the sentence "{thread}".
+THREADS: Dict[str, str] = {
+    "main-loop": "the main loop",
+    "vcpu-kvm": "a vCPU thread (KVM)",
+    "vcpu-mttcg": "a vCPU thread (TCG)",
+    "vcpu-tcg-rr": "the vCPU thread (TCG)",
+    "vcpu-other": "a vCPU thread",
+    "iothread": "an iothread",
+    "monitor-iothread": "the monitor's iothread",
+    "rcu": "the RCU thread",
+    "thread-pool-worker": "a thread-pool worker",
+    "migration": "the migration thread",
+    "migration-return-path": "migration's return-path thread",
+    "multifd-send": "a multifd send thread",
+    "multifd-recv": "a multifd receive thread",
+    "postcopy-listen": "the postcopy listen thread",
+    "postcopy-fault": "the postcopy fault thread",
+    "colo": "the COLO thread",
+    "coroutine": "a coroutine",
+    "vnc-worker": "a VNC worker thread",
+    "tool-main": "the tool's main thread",
+}
+
+# Device register handlers: the dispatch frames of system/memory.c, softmmu/memory.c, memory.c.
+DISPATCH = Names(
+    "memory_region_dispatch_read", "memory_region_dispatch_write", "memory_region_read_accessor",
+    "memory_region_write_accessor", "memory_region_read_with_attrs_accessor", "memory_region_write_with_attrs_accessor",
+    "memory_region_oldmmio_*", "access_with_adjusted_size", "memory_region_dispatch_*1",
+)  # fmt: skip
+
+# A device's access to memory: system/physmem.c, include/sysemu/dma.h, hw/pci.
+DMA = Names(
+    "address_space_write", "address_space_read*", "address_space_rw", "address_space_st*", "address_space_ld*",
+    "flatview_write", "flatview_read", "flatview_write_continue*", "flatview_read_continue*", "dma_memory_*", "pci_dma_*",
+    "cpu_physical_memory_rw", "cpu_physical_memory_*", "dma_buf_*", "address_space_unmap", "stl_*_phys*", "ldl_*_phys*",
+    "st*_pci_dma", "ld*_pci_dma",
+)  # fmt: skip
+
+# Generated guest code and its helpers: QEMU code that the guest's instruction called.
+GENERATED = Names("code_gen_buffer", "cpu_tb_exec")
