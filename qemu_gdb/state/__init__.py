@@ -122,7 +122,10 @@ class _Reading:
         if dispatcher is not None:
             known.append((int(dispatcher), "monitor"))
         stack_pointers = [t.registers["rsp"] for t in self.snapshot.threads if "rsp" in t.registers]
-        self.snapshot.coroutines = coroutines.read(self.process, self.qom, known, stack_pointers, progress)
+        heap = [] if self.process.limits.search_everything else [
+            facts.main_context, *(t.context for t in facts.iothreads), *(address for address, _ in known)
+        ]
+        self.snapshot.coroutines = coroutines.read(self.process, self.qom, known, stack_pointers, heap, progress)
 
     def event_loops(self) -> None:
         process, facts = self.process, self.facts
@@ -157,6 +160,7 @@ class _Reading:
     def names(self) -> None:
         stacks = [t.frames for t in self.snapshot.threads] + [c.frames for c in self.snapshot.coroutines]
         found = pointers.gather(stacks)
+        self.facts.chardevs += chardev.unfinished(self.process, self.qom, found)
         regions = pointers.name(self.process, self.qom, self.graph, self.facts, found)
         wanted = dict.fromkeys([*regions, *pointers.addresses_of_regions(stacks)])
         self.facts.regions = memory_regions.read(self.process, self.qom, wanted)

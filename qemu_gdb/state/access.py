@@ -29,7 +29,8 @@ class NotReadable(Exception):
 class Limits:
     """What a reading may cost."""
 
-    search_bytes: int = 8 << 30  # of memory to search for coroutines; 0: don't search
+    search_bytes: int = 1 << 30  # of memory to search for coroutines; 0: don't search
+    search_everything: bool = False  # not only the heaps
     coroutines: int = 512  # full backtraces of suspended coroutines
     list_items: int = LIST_LIMIT
     frames: int = 200  # of one stack
@@ -114,7 +115,8 @@ class Process:
         """The first of these variables that the program has, newest name first."""
         for name in names:
             symbol = self.symbol(name)
-            if symbol is not None and symbol.is_variable:
+            # One that is only declared where gdb found it (SYMBOL_LOC_UNRESOLVED) has a value, but is no "variable".
+            if symbol is not None and not symbol.is_function and symbol.addr_class != gdb.SYMBOL_LOC_TYPEDEF:
                 try:
                     return symbol.value()
                 except gdb.error:
@@ -191,8 +193,11 @@ class Process:
 
     def at(self, address: Union[int, gdb.Value], type_: gdb.Type) -> gdb.Value:
         """What lies at an address, as a lazy value of this type."""
-        value = address if isinstance(address, gdb.Value) else gdb.Value(address)
-        return value.cast(type_.pointer()).dereference()
+        return self.pointer(address, type_).dereference()
+
+    def pointer(self, address: Union[int, gdb.Value], type_: gdb.Type) -> gdb.Value:
+        """A pointer of this target type. A cast of a pointer to an incomplete type would search all of QEMU for it."""
+        return gdb.Value(int(address)).cast(type_.pointer())
 
     def symbol_at(self, address: int) -> Optional[str]:
         """The symbol that begins at or before an address, "name" or "name+12"; None where there is none."""

@@ -49,10 +49,8 @@ def handlers(process: Process, qom: Qom, context: int, devices: Dict[int, Set[st
     if type_ is None or node_type is None:
         return
     head = process.at(context, type_)["aio_handlers"]
-    pointer = node_type.pointer()
-    for node in process.walk(
-        head["lh_first"].cast(pointer), lambda n: n["node"]["le_next"].cast(pointer), "descriptor handlers", _LIMIT
-    ):
+    first = process.pointer(head["lh_first"], node_type)
+    for node in process.walk(first, lambda n: n["node"]["le_next"], "descriptor handlers", _LIMIT):
         with process.guard("a descriptor handler"):
             deleted = optional(lambda: int(node["node_deleted"]["le_prev"]), 0)  # noqa: B023
             if deleted:
@@ -81,19 +79,17 @@ def bottom_halves(process: Process, context: int) -> Iterator[BottomHalf]:
     if type_ is None or bh_type is None:
         return
     value = process.at(context, type_)
-    pointer = bh_type.pointer()
     heads = [value["bh_list"]]
     slices = optional(lambda: value["bh_slice_list"]["sqh_first"])
     slice_type = process.type("BHListSlice", "aio_bh_poll")
     if slices is not None and slice_type is not None:
         for each in process.walk(
-            slices.cast(slice_type.pointer()), lambda n: n["next"]["sqe_next"], "batches of bottom halves", 64
+            process.pointer(slices, slice_type), lambda n: n["next"]["sqe_next"], "batches of bottom halves", 64
         ):
             heads.append(each["bh_list"])
     for head in heads:
-        for bh in process.walk(
-            head["slh_first"].cast(pointer), lambda n: n["next"]["sle_next"].cast(pointer), "bottom halves", _LIMIT
-        ):
+        first = process.pointer(head["slh_first"], bh_type)
+        for bh in process.walk(first, lambda n: n["next"]["sle_next"], "bottom halves", _LIMIT):
             with process.guard("a bottom half"):
                 flags = int(bh["flags"])
                 if not flags & (BH_SCHEDULED | BH_ONESHOT | BH_IDLE) or flags & BH_DELETED:

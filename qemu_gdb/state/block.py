@@ -34,6 +34,7 @@ class Backend:
     label: str = ""
     queued: int = 0  # requests held back by a drained section
     throttle: int = 0  # address of its ThrottleGroupMember
+    errors: str = ""  # I/O status and policies, where a request failed
 
 
 @dataclass
@@ -100,8 +101,30 @@ def _read_backends(process: Process, qom: Qom, graph: Graph) -> None:
             backend.queued = _queue_length(process, blk["queued_requests"])
             member = optional(lambda: blk["public"]["throttle_group_member"].address)  # noqa: B023
             backend.throttle = int(member) if member is not None else 0
+            backend.errors = _errors(process, blk)
             backend.label = backend.device or (f"block backend {backend.name}" if backend.name else "")
             graph.backends.append(backend)
+
+
+_OPERATIONS = ("none", "read", "write", "flush", "zone append", "unmap")  # BlockAcctType, zone append since 8.1
+
+
+def _errors(process: Process, blk: gdb.Value) -> str:
+    """What failed, and what the device does about errors (BlockBackend.iostatus, on_read_error, on_write_error)."""
+    status = process.enum_name("BlockDeviceIoStatus_lookup", optional(lambda: int(blk["iostatus"]), 0))
+    if not status or status == "ok":
+        return ""
+    parts = [f"I/O status {status}"]
+    failed = optional(lambda: blk["stats"]["failed_ops"])
+    if failed is not None:
+        operations = _OPERATIONS if failed.type.range()[1] == 5 else [o for o in _OPERATIONS if "zone" not in o]
+        counts = [f"{int(failed[i])} failed {name}" for i, name in enumerate(operations) if int(failed[i])]
+        parts += [f"{text}s" if not text.startswith("1 ") else text for text in counts]
+    for option, name in (("rerror", "on_read_error"), ("werror", "on_write_error")):
+        policy = process.enum_name("BlockdevOnError_lookup", optional(lambda: int(blk[name]), -1))  # noqa: B023
+        if policy:
+            parts.append(f"{option}={policy}")
+    return ", ".join(parts)
 
 
 def _note_device(process: Process, qom: Qom, graph: Graph, context: int, device: int) -> None:
@@ -161,7 +184,7 @@ def _driver_state(process: Process, node: BlockNode, bs: gdb.Value) -> None:
         if type_ is not None and req is not None:
             first = process.at(opaque, type_)["suspended_reqs"]["lh_first"]
             tags = []
-            for each in process.walk(first.cast(req.pointer()), lambda n: n["next"]["le_next"], "blkdebug", 256):
+            for each in process.walk(process.pointer(first, req), lambda n: n["next"]["le_next"], "blkdebug", 256):
                 tags.append(process.string(each["tag"], 64))
             if tags:
                 node.note = "suspended by blkdebug: " + ", ".join(sorted(tags))
@@ -187,6 +210,8 @@ def _edges(
                 label = _backend_user(process, opaque)
                 backend.label = label
             node.parents.append(label or "a block backend without a name")
+            if backend is not None and backend.errors:
+                node.note = f"{node.note}; {backend.errors}" if node.note else backend.errors
         elif klass == "child_job":
             node.parents.append(_job_label(process, opaque))
             node.job = node.job or _job_label(process, opaque)
@@ -283,6 +308,6 @@ def plain_backends(graph: Graph) -> List[Dict[str, Optional[object]]]:
     """The backends as plain values for ``Facts.extra``."""
     return [
         {"address": hex(b.address), "name": b.name, "user": b.label, "node": graph.label(b.root) if b.root else None,
-         "in_flight": b.in_flight, "quiesce": b.quiesce, "queued": b.queued, "context": hex(b.context)}
+         "in_flight": b.in_flight, "quiesce": b.quiesce, "queued": b.queued, "context": hex(b.context), "errors": b.errors}
         for b in graph.backends
     ]  # fmt: skip

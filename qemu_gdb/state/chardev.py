@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import Iterable, List
 
 from ..model import Chardev
 from .access import Process, optional
@@ -16,30 +16,48 @@ def read(process: Process, qom: Qom) -> List[Chardev]:
     """The children of /chardevs (chardev/char.c, 5.2 to 10.2)."""
     container = qom.resolve("chardevs")
     result: List[Chardev] = []
-    socket_type = process.type("SocketChardev", "char_socket_type_info", "tcp_chr_connect")
-    base = process.type("Chardev", "qemu_chr_write", "qemu_chr_be_event")
     with process.guard("the character devices"):
         for name, address in qom.children(container) if container else ():
-            kind = (qom.type_name(address) or "chardev").replace("chardev-", "")
-            entry = Chardev(name, kind, address=address)
-            result.append(entry)
-            with process.guard(f"chardev {name}"):
-                if kind == "socket" and socket_type is not None:
-                    value = process.at(address, socket_type)
-                    state = optional(lambda: int(value["state"]))  # noqa: B023
-                    if state is not None and 0 <= state < len(_STATES):
-                        entry.connected = _STATES[state] == "connected"
-                    entry.peer = socket_address(process, value["addr"])
-                    ioc = int(value["ioc"])
-                    channel = describe(process, qom, ioc) if ioc else None
-                    if channel is not None and channel.peer and not channel.peer.startswith("unix:"):
-                        entry.peer = channel.peer
-                    listens = bool(optional(lambda: int(value["is_listen"]), 0))  # noqa: B023
-                    if listens and entry.peer:
-                        entry.peer += ",server=on"
-                elif base is not None:
-                    value = process.at(address, base)
-                    entry.peer = optional(lambda: process.string(value["filename"], 128), "")  # noqa: B023
-                    opened = optional(lambda: int(value["be_open"]))  # noqa: B023
-                    entry.connected = None if opened is None else bool(opened)
+            result.append(_chardev(process, qom, name, address))
     return result
+
+
+def unfinished(process: Process, qom: Qom, addresses: Iterable[int]) -> List[Chardev]:
+    """Those of these addresses that are character devices without a place in the tree: being opened now."""
+    base = process.type("Chardev", "qemu_chr_write", "qemu_chr_be_event")
+    result = []
+    for address in addresses:
+        if base is not None and (qom.type_name(address) or "").startswith("chardev-"):
+            found = qom.object(address)
+            if found is not None and not found.path:
+                with process.guard("a character device"):
+                    name = process.string(process.at(address, base)["label"], 64)
+                    found.id = name
+                    result.append(_chardev(process, qom, name, address))
+    return result
+
+
+def _chardev(process: Process, qom: Qom, name: str, address: int) -> Chardev:
+    kind = (qom.type_name(address) or "chardev").replace("chardev-", "")
+    entry = Chardev(name, kind, address=address)
+    socket_type = process.type("SocketChardev", "char_socket_type_info", "tcp_chr_connect")
+    base = process.type("Chardev", "qemu_chr_write", "qemu_chr_be_event")
+    with process.guard(f"chardev {name}"):
+        if kind == "socket" and socket_type is not None:
+            value = process.at(address, socket_type)
+            state = optional(lambda: int(value["state"]))
+            if state is not None and 0 <= state < len(_STATES):
+                entry.connected = _STATES[state] == "connected"
+            entry.peer = socket_address(process, value["addr"])
+            ioc = int(value["ioc"])
+            channel = describe(process, qom, ioc) if ioc else None
+            if channel is not None and channel.peer and not channel.peer.startswith("unix:"):
+                entry.peer = channel.peer
+            if entry.peer and optional(lambda: int(value["is_listen"]), 0):
+                entry.peer += ",server=on"
+        elif base is not None:
+            value = process.at(address, base)
+            entry.peer = optional(lambda: process.string(value["filename"], 128), "")
+            opened = optional(lambda: int(value["be_open"]))
+            entry.connected = None if opened is None else bool(opened)
+    return entry

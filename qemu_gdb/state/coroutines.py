@@ -181,9 +181,12 @@ def read(
     qom: Qom,
     known: Iterable[Tuple[int, str]],
     stack_pointers: Sequence[int] = (),
+    heap_pointers: Sequence[int] = (),
     progress: Optional[Callable[[str], None]] = None,
 ) -> List[Coroutine]:
     """All suspended coroutines: those in ``known`` (address, origin) first, then those that the memory search finds.
+
+    ``stack_pointers`` and ``heap_pointers`` narrow the search, see ``memory.heap_ranges``.
 
     Pooled coroutines, stale copies and contexts of threads are left out.
     """
@@ -200,7 +203,7 @@ def read(
                     found[address] = (reader.at(address), origin)
                 except (NotReadable, gdb.error):
                     continue  # it runs now, or it never yielded
-        for candidate in _searched(process, reader, stacks, stack_pointers, progress):
+        for candidate in _searched(process, reader, stacks, (stack_pointers, heap_pointers), progress):
             found.setdefault(candidate.address, (candidate, "search"))
         result = []
         for candidate, origin in found.values():
@@ -220,13 +223,13 @@ def _searched(
     process: Process,
     reader: CoroutineReader,
     stacks: CoroutineStacks,
-    stack_pointers: Sequence[int],
+    pointers: Tuple[Sequence[int], Sequence[int]],
     progress: Optional[Callable[[str], None]],
 ) -> List[Candidate]:
     if process.limits.search_bytes <= 0:
         return []
     try:
-        ranges = memory.heap_ranges(process, stack_pointers)
+        ranges = memory.heap_ranges(process, *pointers)
     except NotReadable as error:
         process.note(f"coroutines: only those that the block layer knows; {error}")
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 import time
 from typing import Callable, List, Optional, Sequence, Tuple
@@ -12,7 +13,9 @@ from .access import NotReadable, Process, field
 
 Range = Tuple[int, int]  # first address, address after the last
 _SECTION = re.compile(r"0x([0-9a-f]+)->0x([0-9a-f]+) at 0x[0-9a-f]+: load\S* (.*)")
+_MAPPING = re.compile(r"0x([0-9a-f]+) - 0x([0-9a-f]+) is load\d+")
 _STEP = 16 << 20
+_HEAP_MAX = 64 << 20
 _SHOW_AFTER = 2.0  # seconds
 
 
@@ -59,23 +62,50 @@ def guest_ram(process: Process) -> List[Range]:
     return ranges
 
 
-def heap_ranges(process: Process, stack_pointers: Sequence[int] = ()) -> List[Range]:
-    """Writable mappings without guest RAM and without the threads' stacks."""
+def heap_ranges(
+    process: Process, stack_pointers: Sequence[int] = (), heap_pointers: Sequence[int] = ()
+) -> List[Range]:
+    """Writable mappings without guest RAM and without the threads' stacks.
+
+    With ``heap_pointers``, addresses of small objects that QEMU allocated, only glibc's heaps: the mappings that hold
+    those, and the arenas, which begin at a multiple of 64 MB (HEAP_MAX_SIZE, glibc malloc/arena.c). What is left out
+    are single large allocations: TLBs, translated code, buffers.
+    """
+    anchors = sorted({p for p in heap_pointers if p})
+    ranges: List[Range] = []
+    if anchors and not _other_allocator():
+        everything = _core_ranges() or writable_ranges(process)
+        ranges = [r for r in everything if r[0] % _HEAP_MAX == 0 or _holds(r, anchors)]
+    if not any(_holds(r, anchors) for r in ranges):
+        ranges = writable_ranges(process)
+    stacks = sorted(stack_pointers)
+    ranges = [r for r in ranges if not _holds(r, stacks)]
     ram = guest_ram(process)
     result: List[Range] = []
-    for first, last in writable_ranges(process):
-        if any(first <= sp < last for sp in stack_pointers):
-            continue
+    for first, last in ranges:
         pieces = [(first, last)]
         for low, high in ram:
             pieces = [
-                piece
-                for a, b in pieces
-                for piece in ((a, min(b, low)), (max(a, high), b))
-                if piece[0] < piece[1]
+                piece for a, b in pieces for piece in ((a, min(b, low)), (max(a, high), b)) if piece[0] < piece[1]
             ]
         result.extend(pieces)
     return result
+
+
+def _holds(span: Range, addresses: Sequence[int]) -> bool:
+    """Whether one of the sorted addresses lies in a range."""
+    place = bisect.bisect_left(addresses, span[0])
+    return place < len(addresses) and addresses[place] < span[1]
+
+
+def _core_ranges() -> List[Range]:
+    """A core's mappings without their permissions: 25 times faster than ``maint info sections``."""
+    told = gdb.execute("info files", to_string=True).partition("core dump file:")[2]
+    return [(int(m.group(1), 16), int(m.group(2), 16)) for m in _MAPPING.finditer(told)]
+
+
+def _other_allocator() -> bool:
+    return any("jemalloc" in (o.filename or "") or "tcmalloc" in (o.filename or "") for o in gdb.objfiles())
 
 
 def search(
