@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
 
 from ..knowledge.folding import ENDS, fold, is_layer
@@ -22,16 +21,16 @@ _GENERIC = 4  # an assertion that so many problems share says little about the c
 Subject = Union[Snapshot, Explanation, ThreadExplanation, Thread]
 
 
-@dataclass
 class _Match:
     """What speaks for one problem."""
 
-    problem: int
-    assertion: str = ""  # the function that holds it
-    exact: bool = True  # the expression is the same; else the report does not tell it
-    shared_by: int = 0  # problems that have the same assertion
-    likeness: Optional[Likeness] = None
-    others: List[Likeness] = field(default_factory=list)  # of further threads
+    def __init__(self, problem: int, assertion: str = "", exact: bool = True) -> None:
+        self.problem = problem
+        self.assertion = assertion  # the function that holds it
+        self.exact = exact  # the expression is the same; else the report does not tell it
+        self.shared_by = 0  # problems that have the same assertion
+        self.likeness: Optional[Likeness] = None
+        self.others: List[Likeness] = []  # of further threads
 
     @property
     def path(self) -> float:
@@ -205,14 +204,19 @@ def _told(match: _Match, problem: Problem, version: Optional[str]) -> KnownFix:
         functions = match.likeness.functions
         shown = ", ".join(functions[:4]) + (f" and {len(functions) - 4} more" if len(functions) > 4 else "")
         parts.append(f"the path {shown}")
+    matched = " and ".join(parts)
+    fixed = has_fix(version, release)
+    confidence = match.confidence
+    if fixed:
+        confidence, matched = "possible", f"{matched}, though this version has the fix"
     return KnownFix(
         commit=commit,
         release=release,
         score=round(match.score, 2),
         link=problem.link or (COMMIT_LINK + commit if commit else None),
-        matched=" and ".join(parts),
-        confidence=match.confidence,
-        has_fix=has_fix(version, release),
+        matched=matched,
+        confidence=confidence,
+        has_fix=fixed,
     )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..knowledge.folding import fold, is_layer
+from ..knowledge.hashing import stable_hash
 from ..knowledge.problems import problems
 from ..model import Explanation, Finding, Thread, ThreadExplanation
 
@@ -25,8 +24,7 @@ _ROLE_NAMES = {
 _NORMAL = frozenset({"idle", "running-guest"})
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(NamedTuple):
     """What tells one problem from another."""
 
     text: str  # "vcpu | tsc210x_txrx < omap_mcspi_transfer_run < @guest-access", innermost first
@@ -68,7 +66,7 @@ def explanation_signature(told: Explanation) -> Signature:
         parts.sort(key=lambda part: part.text)
     text = " || ".join(part.text for part in parts)
     text = f"{kind}: {text}" if kind in ("crash", "hang") else text
-    return Signature(text, _digest(text), tuple(token for part in parts for token in part.tokens))
+    return Signature(text, stable_hash(text), tuple(token for part in parts for token in part.tokens))
 
 
 def _chosen(told: Explanation, finding: Optional[Finding]) -> List[ThreadExplanation]:
@@ -109,11 +107,7 @@ def _made(role: str, tokens: Sequence[str]) -> Signature:
     if not kept:
         kept = list(tokens[:2])
     text = (f"{role} | " if role else "") + (" < ".join(kept) if kept else "no known function")
-    return Signature(text, _digest(text), tuple(tokens))
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(errors="replace"), digest_size=6).hexdigest()
+    return Signature(text, stable_hash(text), tuple(tokens))
 
 
 def similarity(a: Signature, b: Signature) -> float:
@@ -121,8 +115,7 @@ def similarity(a: Signature, b: Signature) -> float:
     return stack_similarity(a.tokens, b.tokens).share
 
 
-@dataclass(frozen=True)
-class Likeness:
+class Likeness(NamedTuple):
     """What two folded stacks share."""
 
     share: float  # 0..1 of both stacks' weight

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from ..model import canonical_name
 from .match import Names
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(NamedTuple):
     """Plumbing that many stacks share; a run of its functions becomes one token, ``@name``."""
 
     name: str
@@ -70,13 +68,10 @@ ALIASES: Dict[str, str] = {
 }
 
 # Spellings that come and go while the function stays: pattern and replacement.
-SPELLINGS: Tuple[Tuple[str, str], ...] = (
-    (r"_locked$", ""),  # job_exit_locked: 7.2, job.c
-    (r"__locked$", ""),
-    (r"^(bdrv|blk|nbd|raw|qcow2)_co_(?!wait|yield)", r"\1_"),  # 8.0 made wrappers of many, block/block-gen.c
-    (r"_entry$", ""),
-    (r"_impl$", ""),
-    (r"_part$", ""),  # bdrv_co_pwritev_part: 4.2, block/io.c
+SPELLINGS: Tuple[Tuple["re.Pattern[str]", str], ...] = (
+    # job_exit_locked: 7.2, job.c; bdrv_co_pwritev_part: 4.2, block/io.c; X_entry: block/block-gen.c
+    (re.compile(r"(?:__?locked)?(?:_entry)?(?:_impl)?(?:_part)?$"), ""),
+    (re.compile(r"^(bdrv|blk|nbd|raw|qcow2)_co_(?!wait|yield)"), r"\1_"),  # 8.0 made wrappers of many
 )
 
 # Frames that say nothing about the problem: libraries, the way to abort, lock and coroutine primitives, casts.
@@ -84,18 +79,23 @@ SKIPPED = Names(
     # C library and its kin
     "raise", "abort", "exit", "_exit", "kill", "pthread_*", "clone", "clone3", "start_thread", "thread_start", "_start",
     "start", "syscall", "poll", "ppoll", "select", "pselect", "epoll_wait", "epoll_pwait", "read", "write", "readv",
-    "writev", "recv", "recvmsg", "recvfrom", "send", "sendmsg", "sendto", "ioctl", "fsync", "fdatasync", "lseek*",
-    "pread*", "pwrite*", "nanosleep", "clock_nanosleep", "usleep", "sleep", "mem*", "str*", "malloc*", "calloc",
-    "realloc", "free", "posix_memalign", "free_and_trace", "malloc_and_trace", "realloc_and_trace", "sem_*", "futex*",
-    "do_futex*", "lll_*", "__*", "_L_*", "_int_*", "_IO_*", "_dl_*", "_fini", "_init", "libc_*", "vfprintf*", "printf*",
+    "writev", "recv", "recvmsg", "recvfrom", "send", "sendmsg", "sendto", "ioctl", "fsync", "fdatasync", "lseek",
+    "lseek64", "pread", "pread64", "preadv*", "pwrite", "pwrite64", "pwritev*", "nanosleep", "clock_nanosleep",
+    "usleep",
+    "sleep", "memcpy*", "memmove*", "mempcpy*", "memset*", "memcmp*", "memchr*", "memrchr*", "strlen*", "strnlen*",
+    "strcmp*", "strncmp*", "strcasecmp*", "strchr*", "strrchr*", "strcpy*", "strncpy*", "strdup", "strndup", "strtol*",
+    "strtoul*", "strstr*", "strerror*", "strftime*", "malloc*", "calloc", "realloc", "free", "posix_memalign",
+    "free_and_trace", "realloc_and_trace", "sem_*", "futex*", "do_futex*", "lll_*", "__*", "_L_*", "_int_*", "_IO_*",
+    "_dl_*", "_fini", "_init", "libc_*", "vfprintf*", "printf", "fprintf", "snprintf*", "vsnprintf*", "vasprintf*",
     "assert_fail*", "_nl_load_domain*", "_nss_*", "fortify_fail*", "stack_chk_fail*", "swapcontext", "makecontext",
-    "sigsetjmp", "siglongjmp*", "longjmp*", "setjmp*", "_longjmp*", "thread_create*", "internal_*", "operator*",
-    "gsignal", "_lwp_kill", "killpg", "tkill", "thr_kill", "arena_*", "sysmalloc*", "unlink_chunk*", "munmap*", "mmap*",
-    "madvise", "tcache_*", "vasprintf*", "tcsetattr", "open*", "close", "accept*", "connect", "flock", "fcntl*",
+    "sigsetjmp", "siglongjmp", "longjmp", "setjmp", "_longjmp", "_setjmp", "internal_fallocate*", "operator new*",
+    "operator delete*", "gsignal", "_lwp_kill", "killpg", "tkill", "thr_kill", "arena_get*", "sysmalloc*",
+    "unlink_chunk*", "munmap", "munmap_chunk", "mmap", "mmap64", "madvise", "tcache_*", "tcsetattr", "open", "open64",
+    "openat", "close", "accept", "accept4", "connect", "flock", "fcntl", "fcntl64", "opendir", "readdir*",
     # GLib
     "g_*", "_g_*", "glib_worker_main", "glib_autoptr_*", "gdk_*", "gtk_main*",
     # sanitizers and valgrind
-    "asan_*", "tsan_*", "wrap_*", "interceptor_*", "vgPlain_*", "_vgr*",
+    "asan_*", "tsan_*", "interceptor_*", "vgPlain_*", "_vgr*",
     # how QEMU gives up (the frame outside is the one to look at)
     "error_exit", "error_handle*", "error_setv", "error_set*", "error_propagate*", "error_report*", "error_abort",
     "object_*dynamic_cast*", "object_get_class", "type_table_lookup", "type_get_*", "type_is_ancestor", "qemu_abort*",
@@ -108,14 +108,21 @@ SKIPPED = Names(
     "in", "at", "from", "by", "to", "Bad",
 )  # fmt: skip
 
+# QEMU's own functions among those that SKIPPED takes for a library's.
+KEPT = Names(
+    "__amdvi_*", "__build_*", "__cpu_*", "__curl_multi_*", "__desc_ring_*", "__do_*", "__get_all_*", "__helper_*",
+    "__kvm_*", "__nvme_*", "__ppc*", "__qemu_*", "__s390_*", "__sungem_*", "__target_*", "__toggle_*", "__ufs_*",
+    "__virtio_*",
+)  # fmt: skip
+
 LAYERS: Tuple[Layer, ...] = (
     Layer("start", Names(
         "main", "qemu_default_main", "qemu_main", "qemu_thread_start", "win32_start_routine", "coroutine_wrapper",
         "kvm_vcpu_thread_fn", "mttcg_cpu_thread_fn", "rr_cpu_thread_fn", "hvf_cpu_thread_fn", "whpx_cpu_thread_fn",
         "dummy_cpu_thread_fn", "nvmm_cpu_thread_fn", "hax_cpu_thread_fn", "xen_*thread_fn", "qemu_dummy_cpu_thread_fn",
-        "iothread_run", "clone_func", "worker_thread", "call_rcu_thread", "vnc_worker_thread*", "wait_for_readers",
-        "enter_qs*", "synchronize_rcu",
+        "iothread_run", "clone_func", "worker_thread", "call_rcu_thread", "vnc_worker_thread*",
     )),
+    Layer("rcu", Names("wait_for_readers", "enter_qs", "synchronize_rcu")),
     Layer("coroutine", Names(
         "coroutine_trampoline", "coroutine_bootstrap", "coroutine_swap", "qemu_coroutine_switch",
         "qemu_coroutine_enter", "qemu_aio_coroutine_enter", "qemu_coroutine_yield", "aio_co_wake", "aio_co_enter",
@@ -132,7 +139,8 @@ LAYERS: Tuple[Layer, ...] = (
         "qemu_run_all_timers", "qemu_run_timers", "aio_wait_bh", "qemu_aio_wait", "AIO_WAIT_WHILE*",
     )),
     Layer("vcpu", Names(
-        "kvm_cpu_exec", "kvm_vcpu_ioctl", "qemu_wait_io_event", "qemu_cpu_exec", "tcg_cpu_exec", "cpu_exec*",
+        "kvm_cpu_exec", "kvm_vcpu_ioctl", "qemu_wait_io_event", "qemu_cpu_exec", "tcg_cpu_exec", "cpu_exec",
+        "cpu_exec_loop", "cpu_exec_setjmp", "cpu_exec_step_atomic", "cpu_exec_nocache",
         "cpu_loop_exec_tb", "cpu_tb_exec", "code_gen_buffer", "static_code_gen_buffer", "tcg_qemu_tb_exec",
         "cpu_*_exec", "tcg_exec_all", "tcg_cpus_exec", "cpu_loop", "hvf_vcpu_exec", "whpx_vcpu_run", "nvmm_vcpu_exec",
         "jit*", "qemu_tcg_wait_io_event", "qemu_wait_io_event_common",
@@ -143,9 +151,11 @@ LAYERS: Tuple[Layer, ...] = (
         "memory_region_dispatch_write*", "memory_region_*_accessor", "access_with_adjusted_size*", "flatview_read*",
         "flatview_write*", "address_space_rw", "address_space_read*", "address_space_write*", "address_space_st*",
         "address_space_ld*", "cpu_physical_memory_rw", "cpu_physical_memory_read", "cpu_physical_memory_write",
-        "io_readx", "io_writex", "store_helper*", "load_helper*", "helper_*_mmu*", "helper_st*", "helper_ld*",
-        "full_*_mmu*", "do_st*", "do_ld*", "cpu_st*", "cpu_ld*", "int_ld_mmio*", "int_st_mmio*", "subpage_*",
-        "io_mem_*", "st?_phys*", "ld*_phys*", "memory_region_oldmmio_*", "memory_region_iorange_*",
+        "io_readx", "io_writex", "store_helper*", "load_helper*", "helper_*_mmu*",
+        "full_*_mmu*", "do_st?_mmu", "do_st16_*", "do_st_?", "do_st_*N", "do_st_mmio*",
+        "do_ld?_mmu", "do_ld16_*", "do_ld_?", "do_ld_*N", "do_ld_mmio*", "cpu_st?_*", "cpu_st16_*", "cpu_ld?_*",
+        "cpu_ldu?_*", "cpu_lds?_*", "cpu_ld16_*", "int_ld_mmio*", "int_st_mmio*", "subpage_read*", "subpage_write*",
+        "io_mem_read", "io_mem_write", "st?_phys*", "ld*_phys*", "memory_region_oldmmio_*", "memory_region_iorange_*",
         "prepare_mmio_access", "slow_st*", "slow_ld*", "kvm_arch_handle_exit", "kvm_flush_coalesced_mmio_buffer",
         "io_prepare*", "io_failed", "io_write?", "io_read?",
     )),
@@ -153,16 +163,18 @@ LAYERS: Tuple[Layer, ...] = (
         "dma_memory_rw*", "dma_memory_read*", "dma_memory_write*", "pci_dma_*", "dma_buf_*",
     )),
     Layer("monitor-command", Names(
-        "monitor_qmp_*", "qmp_dispatch", "do_qmp_dispatch*", "handle_qmp_command", "handle_hmp_command*",
+        "monitor_qmp_dispatch*", "monitor_qmp_bh_dispatcher", "monitor_qmp_read", "qmp_dispatch", "do_qmp_dispatch*",
+        "handle_qmp_command", "handle_hmp_command*",
         "monitor_command_cb", "readline_handle_byte", "monitor_read", "monitor_control_read", "json_message_*",
         "json_lexer_*", "json_parser_*", "parse_value", "parse_object", "parse_pair", "qemu_chr_be_write*",
-        "tcp_chr_read", "fd_chr_read", "monitor_ioctl*", "monitor_event", "qmp_human_monitor_command",
+        "tcp_chr_read", "fd_chr_read", "monitor_ioctl*", "qmp_human_monitor_command",
         "qmp_marshal_human_monitor_command",
         "gdb_read_byte", "gdb_handle_packet", "gdb_handlesig", "handle_pending_signal", "process_pending_signals",
     )),
     Layer("property", Names(
         "object_property_set*", "object_property_get*", "property_set_*", "property_get_*", "qdev_realize*",
-        "device_set_realized", "object_new*", "object_initialize*", "object_init_*", "qdev_new", "qdev_init*",
+        "device_set_realized", "object_new*", "object_initialize*", "object_init_*", "qdev_new", "qdev_init",
+        "qdev_init_nofail",
         "object_finalize", "object_unref", "object_deinit", "object_property_del*", "object_unparent",
         "object_finalize_child_property", "object_class_foreach*", "object_apply_*", "object_set_*prop*",
         "bus_set_realized", "qdev_try_new", "qdev_create",
@@ -193,18 +205,18 @@ def token_of(function: Optional[str]) -> str:
     name = canonical_name(function)
     if " " in name and "(" not in name and "<" not in name:
         name = name.partition(" ")[0]  # a damaged text left the file with it
-    if not name or name in SKIPPED:
+    if not name or (name in SKIPPED and name not in KEPT):
         return ""
     for layer in LAYERS:
         if name in layer.functions:
             return "@" + layer.name
     name = ALIASES.get(name, name)
     for pattern, replacement in SPELLINGS:
-        shorter = re.sub(pattern, replacement, name)
+        shorter = pattern.sub(replacement, name, count=1)
         if len(shorter) >= 5:
             name = shorter
     name = ALIASES.get(name, name)
-    if name in SKIPPED:
+    if name in SKIPPED and name not in KEPT:
         return ""
     for layer in LAYERS:
         if name in layer.functions:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from .folding import is_layer
+from .hashing import stable_hash
 from .indexfile import DATA, IndexFile
 
 # Expressions that any function may hold, and so tell nothing by themselves.
 _EMPTY_EXPRESSIONS = frozenset({"", "0", "false", "codeshouldnotbereached", "ret==0", "!ret", "r==0", "r>=0", "!r"})
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """A fixing commit, or a tracker's issue with the commits that resolve it."""
 
     number: int
@@ -27,8 +25,7 @@ class Problem:
     link: str  # of the issue, "" for a commit without one
 
 
-@dataclass(frozen=True)
-class KnownStack:
+class KnownStack(NamedTuple):
     """One stack of a problem, folded (see `knowledge.folding`)."""
 
     number: int
@@ -47,7 +44,7 @@ def expression_key(expression: Optional[str]) -> str:
     if text.count("(") == text.count(")") + 1 and text.startswith("("):
         text = text[1:]
     text = text.rstrip(".")
-    return hashlib.blake2b(text.encode(errors="replace"), digest_size=6).hexdigest() if text else ""
+    return stable_hash(text) if text else ""
 
 
 def is_telling(expression: Optional[str]) -> bool:
