@@ -28,11 +28,21 @@ from .context import Context, Subject
 from .stack import Stack
 
 __all__ = [
-    "BlockRequest", "Drain", "GuestAccess", "MonitorCall", "block_request", "drain", "guest_access", "job", "migration_phase",
-    "monitor_command", "tell", "trigger_chain",
-]  # fmt: skip
+    "BlockRequest",
+    "Drain",
+    "GuestAccess",
+    "MonitorCall",
+    "block_request",
+    "drain",
+    "guest_access",
+    "job",
+    "migration_phase",
+    "monitor_command",
+    "tell",
+    "trigger_chain",
+]
 
-SUMMARY_LIMIT = 110
+SUMMARY_LIMIT = 118
 _FOREVER = 100_000  # more frames than that are no story
 
 # An inner stage that says nothing beside its caller's stage becomes part of it: outer name -> inner names.
@@ -58,10 +68,16 @@ _MERGE: Dict[str, FrozenSet[str]] = {
     "graph lock": frozenset(("mutex",)),
     "coroutine": frozenset(("coroutine wake-up",)),
     "KVM vCPU loop": frozenset(("KVM request",)),
+    "coroutine yield": frozenset(("coroutine switch",)),
+    "coroutine pool": frozenset(("coroutine switch",)),
+    "coroutine wake-up": frozenset(("coroutine switch",)),
+    "signal thread": frozenset(("system call",)),
 }
 
 
-_PLUMBING = re.compile(r"_|pthread_|futex|lll_|g_|std::|syscall$|ppoll$|poll$|epoll|clone|start_thread|sem_|select$|pselect$")
+_PLUMBING = re.compile(
+    r"_(?!Z)|std::|malloc$|free$|calloc$|realloc$|cfree$|str[a-z]+$|mem[a-z]+$|pthread_|futex|lll_|g_|syscall$|ppoll$|poll$|epoll|clone|start_thread|sem_|select$|pselect$"
+)
 
 
 def _is_plumbing(name: str) -> bool:
@@ -77,7 +93,7 @@ class _Part:
     first: int
     last: int
     subsystem: Optional[str] = None
-    name: str = ""
+    tail: int = 0  # frames beyond ``last`` that only enter the thread
 
 
 class Story:
@@ -133,7 +149,7 @@ class Story:
             waiting = None
         if waiting is not None:  # nothing outer: the entry of the thread
             if parts:
-                parts[-1].last = len(rows) - 1
+                parts[-1].tail = len(rows) - 1 - parts[-1].last
             elif rows:
                 parts.append(_Part(None, waiting, len(rows) - 1))
         return parts
@@ -166,10 +182,16 @@ class Story:
         index = self.parts.index(part)
         outer = self.parts[index + 1] if index + 1 < len(self.parts) else None
         if outer is not None and outer.row is not None and outer.row.name == "guest access":
-            return "device model"
+            files = [f.file or "" for f in self.stack.frames[part.first : part.last + 1]]
+            if not any(files) or any("hw/" in file for file in files):
+                return "device model"
         owner = part.subsystem or self._owner(part)
-        if owner is not None and any("/hw/" in f"/{f.file or ''}" for f in self.stack.frames[part.first : part.last + 1]):
+        if owner is not None and any(
+            "/hw/" in f"/{f.file or ''}" for f in self.stack.frames[part.first : part.last + 1]
+        ):
             return "device model"
+        if self.stack.thread.kernel_only:
+            return "no user stack"
         return f"code of {owner}" if owner else "library code"
 
     def _owner(self, part: _Part) -> Optional[str]:
@@ -212,7 +234,7 @@ class Story:
             text = self.part_text(part) or "the thread's entry"
             found.append(Stage(
                 name=self.part_name(part), subsystem=self._owner(part),
-                first=self.stack.level(part.first), last=self.stack.level(part.last), text=text,
+                first=self.stack.level(part.first), last=self.stack.level(part.last + part.tail), text=text,
             ))  # fmt: skip
         return found
 
@@ -228,9 +250,16 @@ class Story:
                 continue
             if part.row is not None:
                 found.append((part.row.weight, part.row.trigger, text))
-            else:
-                found.append((5 if self.part_name(part) == "device model" else 4, False, text))
-        return found
+                continue
+            kind = self.part_name(part)
+            if kind == "library code" and part is self.parts[-1] and len(self.parts) > 1:
+                continue  # what starts the thread
+            found.append((5 if kind == "device model" else 4 if part is self.parts[0] else 3, False, text))
+        return [
+            link
+            for i, link in enumerate(found)
+            if not any(j != i and other[2].startswith(link[2]) for j, other in enumerate(found))
+        ]
 
 
 def _select(links: Sequence[Tuple[int, bool, str]], limit: int, keep_first: bool = True) -> List[str]:
@@ -363,15 +392,29 @@ def _rest(context: Context, subject: Subject, story: Story) -> str:
                     words = words.replace("its descriptors", f"{iothread.handlers} descriptors")
                 if iothread.serves:
                     words += f"; serves {', '.join(iothread.serves[:3])}"
+        if role == "tool-main":
+            work = _busy(story)
+            words += f" ← {work}" if work else ""
         return words
-    return _RESTS.get(role) or _busy(story)
+    if role == "external-library":
+        inside = next(
+            (n for n in reversed(story.view.all_names) if n and not _is_plumbing(n) and TABLE.row(n) is None), ""
+        )
+        inside = inside.split("(")[0]
+        return f"thread of a library, waits in {inside}" if inside else "thread of a library, waits"
+    return _RESTS.get(role) or _busy(story) or events.polled(story.view)
 
 
 def _waits_for(told: ThreadExplanation, default: str) -> str:
     waits = told.waits_for
     words = default
     if waits is not None:
-        if waits.object and waits.object not in ("BQL", "the BQL") and default != "the BQL":
+        if (
+            waits.object
+            and waits.object not in ("BQL", "the BQL")
+            and default != "the BQL"
+            and "0x" not in waits.object
+        ):
             words = waits.object
         if waits.owner_thread is not None:
             words += f", held by thread {waits.owner_thread}"
@@ -383,15 +426,32 @@ def _busy(story: Story, limit: int = SUMMARY_LIMIT) -> str:
 
 
 def _after(story: Story, first: str, skip: FrozenSet[str]) -> str:
-    rest = _select(story.links(skip), SUMMARY_LIMIT - len(first) - 3, keep_first=False)
+    links = []
+    for weight, trigger, text in story.links(skip):
+        while " → " in text and text.rsplit(" → ", 1)[1] in (*first.split(), "…"):
+            text = text.rsplit(" → ", 1)[0]
+        if text not in first:
+            links.append((weight, trigger, text))
+    rest = _select(links, SUMMARY_LIMIT - len(first) - 3, keep_first=False)
     return " ← ".join([first, *rest])
 
 
 def _crash(context: Context, subject: Subject, story: Story) -> str:
     signal = subject.told.thread.signal or context.snapshot.signal
-    name = signal.name if signal is not None and signal.name else "a fatal signal"
+    if subject.told.state == "aborting":
+        dead = process.told_death(story.view)
+        if dead:
+            return _after(story, dead, frozenset(("signal", "abort")))
+    name = signal.name if signal is not None and signal.name else ""
+    if not name:
+        name = "aborts" if subject.told.state == "aborting" else "crashes"
     position = next(
-        (i for i, part in enumerate(story.view.all_names) if part and not part.startswith("<") and part not in process.DYING), None
+        (
+            i
+            for i, part in enumerate(story.view.all_names)
+            if part and not part.startswith("<") and part not in process.DYING
+        ),
+        None,
     )
     where = ""
     if subject.told.culprit:
@@ -413,9 +473,12 @@ def summarize(context: Context, subject: Subject, story: Story) -> str:
         return "no QEMU thread: kernel helper, no user stack" if told.thread.kernel_only else "no frames"
     view = story.view
     dying = next((p for p in story.parts if p.row is not None and p.row.name == "abort"), None)
+    yields = story.parts[0].row is not None and story.parts[0].row.name == "coroutine yield"
+    if yields and told.role == "coroutine":
+        return _busy(story)
     if state in ("aborting", "crashed") or (state == "unknown" and dying is not None and dying.first == 0):
         if dying is not None:
-            return _after(story, process.death(story.part_view(dying)), frozenset(("abort", "signal")))
+            return _after(story, process.death(story.part_view(dying), True), frozenset(("abort", "signal")))
         return _crash(context, subject, story)
     if state == "idle":
         return _rest(context, subject, story)
@@ -452,7 +515,8 @@ def _key(subject: Subject) -> Tuple[object, ...]:
 def tell(context: Context) -> None:
     """Fill stages and summary of every thread."""
     by_lwp: FrozenSet[Optional[int]] = frozenset(v.lwp for v in context.facts.vcpus) | frozenset(
-        i.lwp for i in context.facts.iothreads)
+        i.lwp for i in context.facts.iothreads
+    )
     known: Dict[Tuple[object, ...], Tuple[List[Stage], str]] = {}
     for index, subject in enumerate(context.subjects):
         thread = subject.told.thread

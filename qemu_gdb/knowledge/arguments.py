@@ -11,7 +11,8 @@ from .stages import TABLE
 OTHERS: FrozenSet[str] = frozenset(
     """
     pthread_mutex_lock pthread_cond_wait pthread_cond_timedwait lll_lock_wait __lll_lock_wait futex_wait
-    futex_abstimed_wait_common __futex_abstimed_wait_common __futex_abstimed_wait_common64 __futex_abstimed_wait_cancelable64
+    futex_abstimed_wait_common
+    __futex_abstimed_wait_common __futex_abstimed_wait_common64 __futex_abstimed_wait_cancelable64
     pthread_cond_wait_common pthread_join pthread_clockjoin_ex sem_wait qemu_mutex_lock_impl qemu_cond_wait_impl
     qemu_cond_timedwait_impl qemu_thread_join qemu_event_wait qemu_futex_wait qemu_sem_wait aio_context_acquire
     qemu_mutex_lock_iothread_impl bql_lock_impl raise abort __assert_fail __assert_fail_base hw_error

@@ -1,4 +1,4 @@
-"""Well-known PC I/O ports and device registers: the name of what a guest access touches, by port or by handler and offset."""
+"""Well-known PC I/O ports and device registers: what a guest access touches, by port or by handler and offset."""
 
 from __future__ import annotations
 

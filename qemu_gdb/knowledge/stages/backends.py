@@ -22,7 +22,9 @@ def _chardev(view: View) -> str:
         return f"creates chardev{which}" if which else "creates a chardev"
     if any("read" in n or "recv" in n for n in names):
         return f"input arrived on chardev{which}" if which else "input arrived on a chardev"
-    return f"works on chardev{which}" if which else "works on a chardev"
+    if any("finalize" in n or "unref" in n or "free" in n for n in names):
+        return f"frees chardev{which}" if which else "frees a chardev"
+    return f"works on chardev{which}" if which else f"chardev: {view.outermost}"
 
 
 def _net(view: View) -> str:
@@ -43,8 +45,11 @@ def _net(view: View) -> str:
 def _vnc(view: View) -> str:
     names = view.names
     if any("worker" in n for n in names):
-        return "encodes a display update for a VNC client" if len(names) > 2 or view.inner and not any(
-            "cond" in n for n in view.inner) else "no display update to encode"
+        return (
+            "encodes a display update for a VNC client"
+            if len(names) > 2 or view.inner and not any("cond" in n for n in view.inner)
+            else "no display update to encode"
+        )
     if any("write" in n or "flush" in n for n in names):
         return "sends to a VNC client"
     if any("read" in n for n in names):
@@ -53,53 +58,265 @@ def _vnc(view: View) -> str:
         return "disconnects a VNC client"
     if any("refresh" in n or "update" in n for n in names):
         return "updates the VNC server's surface"
-    return "VNC server"
+    return f"VNC server: {view.outermost}"
 
 
 ROWS = (
     # chardev/char*.c
-    Row("chardev", Names("qemu_chr_*", "qemu_chardev_*", "tcp_chr_*", "fd_chr_*", "pty_chr_*", "mux_chr_*", "mux_proc_*", "char_*",
-                         "qmp_chardev_*", "socket_*", "chardev_*", "unix_*", "qemu_chr_fe_*", "udp_chr_*", "stdio_*", "pty_*",
-                         "qemu_accept", "inet_*", "fe_*", "chr_*"),
-        _chardev, subsystem="Character device backends", weight=6, order=-1,
-        reads=("qemu_chr_new", "qemu_chardev_new", "qemu_chr_new_from_opts", "qmp_chardev_add", "qemu_chr_new_noreplay")),
-    Row("VNC", Names("vnc_*", "vnc_worker_thread", "vnc_worker_thread_loop", "protocol_*", "vncws_*"), _vnc, subsystem="Graphics",
-        weight=6, trigger=True),
-    Row("SPICE", Names("red_*", "reds_*", "spice_*", "qxl_*", "interface_*", "qemu_spice_*", "dcc_*", "display_channel_*",
-                       "dispatcher_*", "watch_*", "init_qxl_ram", "main_dispatcher_*", "common_*"),
-        lambda v: ("SPICE worker" if any(n.startswith(("red_worker", "red_", "dcc_", "display_channel")) for n in v.names)
-                   else "QXL display device" if any(n.startswith(("qxl_", "init_qxl")) for n in v.names) else "SPICE server"),
-        subsystem="SPICE", weight=5, order=-1),
-    Row("display", Names("gd_*", "sdl*", "egl_*", "gtk_*", "gdk_*", "cocoa_*", "graphic_hw_*", "dpy_*", "gui_*", "console_*",
-                         "qemu_console_*", "vga_update_display", "vga_draw_*", "vmsvga_*", "pixman_*", "dri_*", "_mesa_*",
-                         "virgl_*", "vrend_*", "glFlush", "glFinish", "sdl2_*", "surface_*", "cirrus_*", "dbus_display_*",
-                         "dbus_*", "curses_*", "vga_*", "fbdev_*", "macfb_*"),
-        lambda v: ("draws the guest's screen" if any("update" in n or "draw" in n or "refresh" in n for n in v.names)
-                   else "OpenGL of the display" if any(n.startswith(("dri_", "_mesa", "gl", "virgl", "vrend", "egl")) for n in v.names)
-                   else "display"), subsystem="Graphics", weight=5, order=-2),
+    Row(
+        "chardev",
+        Names(
+            "qemu_chr_*",
+            "qemu_chardev_*",
+            "tcp_chr_*",
+            "fd_chr_*",
+            "pty_chr_*",
+            "mux_chr_*",
+            "mux_proc_*",
+            "char_*",
+            "qmp_chardev_*",
+            "socket_*",
+            "chardev_*",
+            "unix_*",
+            "qemu_chr_fe_*",
+            "udp_chr_*",
+            "stdio_*",
+            "pty_*",
+            "qemu_accept",
+            "inet_*",
+            "fe_*",
+            "chr_*",
+        ),
+        _chardev,
+        subsystem="Character device backends",
+        weight=6,
+        order=-1,
+        reads=(
+            "qemu_chr_new",
+            "qemu_chardev_new",
+            "qemu_chr_new_from_opts",
+            "qmp_chardev_add",
+            "qemu_chr_new_noreplay",
+        ),
+    ),
+    Row(
+        "VNC",
+        Names("vnc_*", "vnc_worker_thread", "vnc_worker_thread_loop", "protocol_*", "vncws_*"),
+        _vnc,
+        subsystem="Graphics",
+        weight=6,
+        trigger=True,
+    ),
+    Row(
+        "SPICE",
+        Names(
+            "red_*",
+            "reds_*",
+            "spice_*",
+            "qxl_*",
+            "interface_*",
+            "qemu_spice_*",
+            "dcc_*",
+            "display_channel_*",
+            "dispatcher_*",
+            "watch_*",
+            "init_qxl_ram",
+            "main_dispatcher_*",
+            "common_*",
+        ),
+        lambda v: (
+            "SPICE worker"
+            if any(n.startswith(("red_worker", "red_", "dcc_", "display_channel")) for n in v.names)
+            else "QXL display device"
+            if any(n.startswith(("qxl_", "init_qxl")) for n in v.names)
+            else "SPICE server"
+        ),
+        subsystem="SPICE",
+        weight=5,
+        order=-1,
+    ),
+    Row(
+        "display",
+        Names(
+            "gd_*",
+            "sdl*",
+            "egl_*",
+            "gtk_*",
+            "gdk_*",
+            "cocoa_*",
+            "graphic_hw_*",
+            "dpy_*",
+            "gui_*",
+            "console_*",
+            "qemu_console_*",
+            "vga_update_display",
+            "vga_draw_*",
+            "vmsvga_*",
+            "pixman_*",
+            "dri_*",
+            "_mesa_*",
+            "virgl_*",
+            "vrend_*",
+            "glFlush",
+            "glFinish",
+            "sdl2_*",
+            "surface_*",
+            "cirrus_*",
+            "dbus_display_*",
+            "dbus_*",
+            "curses_*",
+            "vga_*",
+            "fbdev_*",
+            "macfb_*",
+        ),
+        lambda v: (
+            "draws the guest's screen"
+            if any(
+                n in ("gui_update", "vga_update_display", "graphic_hw_update", "dpy_refresh")
+                or "draw_" in n
+                or "gfx_update" in n
+                or n.endswith("_refresh")
+                for n in v.names
+            )
+            else "OpenGL of the display"
+            if any(n.startswith(("dri_", "_mesa", "gl", "virgl", "vrend", "egl")) for n in v.names)
+            else "GTK user interface"
+            if any(n.startswith(("gtk_", "gdk_", "gd_")) for n in v.names)
+            else f"display: {v.outermost}"
+        ),
+        subsystem="Graphics",
+        weight=5,
+        order=-2,
+    ),
     # net/*.c
-    Row("networking", Names("qemu_net_*", "net_*", "qemu_send_packet*", "qemu_sendv_packet*", "qemu_deliver_packet*",
-                            "qemu_receive_packet*", "tap_*", "slirp_*", "net_slirp_*", "net_socket_*", "qemu_net_queue_*",
-                            "qemu_flush_queued_packets", "nc_sendv_compat", "nc_*", "filter_*", "netdev_*", "qemu_del_*",
-                            "vlan_*", "hub_*", "net_init*", "qemu_can_*", "stream_*", "dgram_*", "l2tpv3_*", "af_xdp_*"),
-        _net, subsystem="Network device backends", weight=5, order=-1),
-    Row("network device", Names("e1000*", "rtl8139_*", "pcnet_*", "vmxnet3_*", "igb_*", "net_tx_pkt_*", "net_rx_pkt_*", "smc91*",
-                                "lan9118_*", "ftgmac100_*", "virtio_net_*", "eepro100_*", "tulip_*", "start_xmit", "xmit_seg",
-                                "process_tx_desc"),
-        lambda v: f"{next((n.split('_')[0] for n in v.names if n), 'NIC')}: "
-        + ("sends a packet" if any("xmit" in n or "tx" in n or "send" in n for n in v.names) else
-           "receives a packet" if any("receive" in n or "rx" in n for n in v.names) else v.outermost), weight=5, order=-2),
-    Row("audio", Names("audio_*", "hda_*", "intel_hda_*", "ac97_*", "alsa_*", "qpa_*", "pa_*", "sdlaudio_*", "spiceaudio_*",
-                       "AUD_*", "es1370_*", "sb_*", "wav_*", "coreaudio_*", "ossaudio_*", "jack_*", "dsound_*", "pw_*", "qpw_*"),
-        lambda v: ("plays or records audio" if any("run" in n or "timer" in n for n in v.names) else f"audio: {v.outermost}"),
-        subsystem="Audio (general)", weight=5, order=-1),
+    Row(
+        "networking",
+        Names(
+            "qemu_net_*",
+            "net_*",
+            "qemu_send_packet*",
+            "qemu_sendv_packet*",
+            "qemu_deliver_packet*",
+            "qemu_receive_packet*",
+            "tap_*",
+            "slirp_*",
+            "net_slirp_*",
+            "net_socket_*",
+            "qemu_net_queue_*",
+            "qemu_flush_queued_packets",
+            "nc_sendv_compat",
+            "nc_*",
+            "filter_*",
+            "netdev_*",
+            "qemu_del_*",
+            "vlan_*",
+            "hub_*",
+            "net_init*",
+            "qemu_can_*",
+            "stream_*",
+            "dgram_*",
+            "l2tpv3_*",
+            "af_xdp_*",
+        ),
+        _net,
+        subsystem="Network device backends",
+        weight=5,
+        order=-1,
+    ),
+    Row(
+        "network device",
+        Names(
+            "e1000*",
+            "rtl8139_*",
+            "pcnet_*",
+            "vmxnet3_*",
+            "igb_*",
+            "net_tx_pkt_*",
+            "net_rx_pkt_*",
+            "smc91*",
+            "lan9118_*",
+            "ftgmac100_*",
+            "virtio_net_*",
+            "eepro100_*",
+            "tulip_*",
+            "start_xmit",
+            "xmit_seg",
+            "process_tx_desc",
+        ),
+        lambda v: (
+            f"{next((n.split('_')[0] for n in v.names if n), 'NIC')}: "
+            + (
+                "sends a packet"
+                if any("xmit" in n or "tx" in n or "send" in n for n in v.names)
+                else "receives a packet"
+                if any("receive" in n or "rx" in n for n in v.names)
+                else v.outermost
+            )
+        ),
+        weight=5,
+        order=-2,
+    ),
+    Row(
+        "audio",
+        Names(
+            "audio_*",
+            "hda_*",
+            "intel_hda_*",
+            "ac97_*",
+            "alsa_*",
+            "qpa_*",
+            "pa_*",
+            "sdlaudio_*",
+            "spiceaudio_*",
+            "AUD_*",
+            "es1370_*",
+            "sb_*",
+            "wav_*",
+            "coreaudio_*",
+            "ossaudio_*",
+            "jack_*",
+            "dsound_*",
+            "pw_*",
+            "qpw_*",
+        ),
+        lambda v: (
+            "plays or records audio" if any("run" in n or "timer" in n for n in v.names) else f"audio: {v.outermost}"
+        ),
+        subsystem="Audio (general)",
+        weight=5,
+        order=-1,
+    ),
     Row("TPM", Names("tpm_*"), "TPM request", subsystem="TPM", weight=6, trigger=True),
     Row("guest agent", Names("ga_*", "qmp_guest_*", "channel_event_cb", "channel_init"), "guest agent", weight=6),
-    Row("memory backend", Names("host_memory_backend_*", "qemu_ram_*", "file_ram_*", "ram_block_add*", "os_mem_prealloc",
-                                "touch_all_pages", "do_touch_pages", "qemu_prealloc_mem", "ram_block_*", "memory_region_init_ram*",
-                                "qemu_anon_ram_alloc", "qemu_memfd_*", "do_madv_populate_write_pages", "qemu_madvise", "reclaim_ramblock",
-                                "wait_and_free_mem_prealloc_context"),
-        lambda v: ("touches guest RAM to allocate it" if any("touch" in n or "prealloc" in n or "populate" in n for n in v.names)
-                   else "frees guest RAM" if any("free" in n or "reclaim" in n for n in v.names) else "allocates guest RAM"),
-        subsystem="Memory API", weight=6, order=2),
+    Row(
+        "memory backend",
+        Names(
+            "host_memory_backend_*",
+            "qemu_ram_*",
+            "file_ram_*",
+            "ram_block_add*",
+            "os_mem_prealloc",
+            "touch_all_pages",
+            "do_touch_pages",
+            "qemu_prealloc_mem",
+            "ram_block_*",
+            "memory_region_init_ram*",
+            "qemu_anon_ram_alloc",
+            "qemu_memfd_*",
+            "do_madv_populate_write_pages",
+            "qemu_madvise",
+            "reclaim_ramblock",
+            "wait_and_free_mem_prealloc_context",
+        ),
+        lambda v: (
+            "touches guest RAM to allocate it"
+            if any("touch" in n or "prealloc" in n or "populate" in n for n in v.names)
+            else "frees guest RAM"
+            if any("free" in n or "reclaim" in n or "remove" in n for n in v.names)
+            else "allocates guest RAM"
+        ),
+        subsystem="Memory API",
+        weight=6,
+        order=2,
+    ),
 )

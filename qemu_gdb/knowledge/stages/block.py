@@ -1,4 +1,4 @@
-"""The block layer: requests with node, offset and length, drains and nested polls, graph changes, drivers, jobs, tools."""
+"""The block layer: requests with node and offset, drains and nested polls, graph changes, drivers, jobs, tools."""
 
 from __future__ import annotations
 
@@ -22,22 +22,92 @@ _TYPES = (
     (re.compile(r"zone_"), "zone operation"),
     (re.compile(r"getlength"), "length query"),
 )
-_BYTE_FUNCTIONS = Names("blk_co_p*", "blk_p*", "blk_do_p*", "blk_co_do_p*", "blk_aio_p*", "blk_aio_prwv", "blk_prw", "bdrv_co_p*",
-                        "bdrv_p*", "bdrv_aligned_p*", "bdrv_driver_p*", "bdrv_co_do_p*", "bdrv_co_block_status*",
-                        "bdrv_block_status*", "bdrv_co_pdiscard", "raw_co_p*", "raw_co_prw", "qcow2_co_p*", "nbd_client_co_p*",
-                        "nbd_co_request", "bdrv_co_do_*", "bdrv_co_writev*", "bdrv_co_readv*", "bdrv_*allocated*", "bdrv_prwv_co",
-                        "raw_thread_pool_submit", "raw_do_p*", "paio_submit*", "laio_co_submit", "luring_co_submit",
-                        "blk_co_writev*", "*_co_preadv*", "*_co_pwritev*", "*_co_pwrite_zeroes", "*_co_pdiscard",
-                        "bdrv_co_common_block_status_above", "bdrv_common_block_status_above")
+_BYTE_FUNCTIONS = Names(
+    "blk_co_p*",
+    "blk_p*",
+    "blk_do_p*",
+    "blk_co_do_p*",
+    "blk_aio_p*",
+    "blk_aio_prwv",
+    "blk_prw",
+    "bdrv_co_p*",
+    "bdrv_p*",
+    "bdrv_aligned_p*",
+    "bdrv_driver_p*",
+    "bdrv_co_do_p*",
+    "bdrv_co_block_status*",
+    "bdrv_block_status*",
+    "bdrv_co_pdiscard",
+    "raw_co_p*",
+    "raw_co_prw",
+    "qcow2_co_p*",
+    "nbd_client_co_p*",
+    "nbd_co_request",
+    "bdrv_co_do_*",
+    "bdrv_co_writev*",
+    "bdrv_co_readv*",
+    "bdrv_*allocated*",
+    "bdrv_prwv_co",
+    "raw_thread_pool_submit",
+    "raw_do_p*",
+    "paio_submit*",
+    "laio_co_submit",
+    "luring_co_submit",
+    "blk_co_writev*",
+    "*_co_preadv*",
+    "*_co_pwritev*",
+    "*_co_pwrite_zeroes",
+    "*_co_pdiscard",
+    "bdrv_co_common_block_status_above",
+    "bdrv_common_block_status_above",
+)
 REQUEST = Names(
-    "blk_aio_*", "blk_co_*", "blk_pread*", "blk_pwrite*", "blk_prw", "blk_do_*", "blk_read_entry", "blk_write_entry",
-    "blk_flush*", "blk_pdiscard*", "blk_ioctl*", "bdrv_co_*", "bdrv_pread*", "bdrv_pwrite*", "bdrv_prwv_co*", "bdrv_rw_co*",
-    "bdrv_aligned_p*", "bdrv_driver_p*", "bdrv_block_status*", "bdrv_is_allocated*", "bdrv_common_block_status_above*",
-    "bdrv_flush", "bdrv_flush_all", "bdrv_flush_co_entry", "bdrv_truncate*", "bdrv_make_zero", "bdrv_pdiscard*",
-    "bdrv_save_vmstate", "bdrv_load_vmstate", "bdrv_wait_serialising_requests*", "bdrv_make_request_serialising",
-    "tracked_request_*", "bdrv_run_co", "bdrv_poll_co", "bdrv_padding_rmw_read", "bdrv_aio_*", "bdrv_read", "bdrv_write",
-    "bdrv_getlength", "bdrv_getlength_entry", "bdrv_nb_sectors", "bdrv_get_allocated_file_size*", "bdrv_check*",
-    "bdrv_invalidate_cache*", "bdrv_activate*", "blk_invalidate_cache",
+    "blk_aio_*",
+    "blk_co_*",
+    "blk_pread*",
+    "blk_pwrite*",
+    "blk_prw",
+    "blk_do_*",
+    "blk_read_entry",
+    "blk_write_entry",
+    "blk_flush*",
+    "blk_pdiscard*",
+    "blk_ioctl*",
+    "bdrv_co_*",
+    "bdrv_pread*",
+    "bdrv_pwrite*",
+    "bdrv_prwv_co*",
+    "bdrv_rw_co*",
+    "bdrv_aligned_p*",
+    "bdrv_driver_p*",
+    "bdrv_block_status*",
+    "bdrv_is_allocated*",
+    "bdrv_common_block_status_above*",
+    "bdrv_flush",
+    "bdrv_flush_all",
+    "bdrv_flush_co_entry",
+    "bdrv_truncate*",
+    "bdrv_make_zero",
+    "bdrv_pdiscard*",
+    "bdrv_save_vmstate",
+    "bdrv_load_vmstate",
+    "bdrv_wait_serialising_requests*",
+    "bdrv_make_request_serialising",
+    "tracked_request_*",
+    "bdrv_run_co",
+    "bdrv_poll_co",
+    "bdrv_padding_rmw_read",
+    "bdrv_aio_*",
+    "bdrv_read",
+    "bdrv_write",
+    "bdrv_getlength",
+    "bdrv_getlength_entry",
+    "bdrv_nb_sectors",
+    "bdrv_get_allocated_file_size*",
+    "bdrv_check*",
+    "bdrv_invalidate_cache*",
+    "bdrv_activate*",
+    "blk_invalidate_cache",
 )
 
 
@@ -87,25 +157,113 @@ def _node(view: View) -> str:
 
 # Driver functions: block/*.c. A driver is named by its prefix.
 DRIVERS: Dict[str, str] = {
-    "qcow2_": "qcow2", "qcow_": "qcow", "qed_": "qed", "vmdk_": "vmdk", "vpc_": "vpc", "vdi_": "vdi", "vhdx_": "vhdx",
-    "parallels_": "parallels", "nbd_client_": "nbd", "nbd_co_": "nbd", "nbd_": "nbd", "iscsi_": "iscsi", "qemu_rbd_": "rbd",
-    "gluster_": "gluster", "qemu_gluster_": "gluster", "nfs_": "nfs", "curl_": "curl", "ssh_": "ssh", "blkdebug_": "blkdebug",
-    "blkverify_": "blkverify", "throttle_": "throttle", "quorum_": "quorum", "raw_": "raw", "file_": "file",
-    "bdrv_mirror_top_": "mirror filter", "null_co_": "null-co", "null_": "null", "nvme_": "nvme driver", "luks_": "luks",
-    "block_crypto_": "crypto", "copy_before_write_": "copy-before-write", "cbw_": "copy-before-write", "cor_": "copy-on-read",
-    "preallocate_": "preallocate", "compress_": "compress", "vvfat_": "vvfat", "snapshot_access_": "snapshot-access",
-    "replication_": "replication", "blkio_": "blkio", "export_fuse_": "fuse export", "dmg_": "dmg", "bochs_": "bochs",
-    "cloop_": "cloop", "sd_": "sheepdog", "blkreplay_": "blkreplay", "blklogwrites_": "blklogwrites", "iscsi_co_": "iscsi",
+    "qcow2_": "qcow2",
+    "qcow_": "qcow",
+    "qed_": "qed",
+    "vmdk_": "vmdk",
+    "vpc_": "vpc",
+    "vdi_": "vdi",
+    "vhdx_": "vhdx",
+    "parallels_": "parallels",
+    "nbd_client_": "nbd",
+    "nbd_co_": "nbd",
+    "nbd_": "nbd",
+    "iscsi_": "iscsi",
+    "qemu_rbd_": "rbd",
+    "gluster_": "gluster",
+    "qemu_gluster_": "gluster",
+    "nfs_": "nfs",
+    "curl_": "curl",
+    "ssh_": "ssh",
+    "blkdebug_": "blkdebug",
+    "blkverify_": "blkverify",
+    "throttle_": "throttle",
+    "quorum_": "quorum",
+    "raw_": "raw",
+    "file_": "file",
+    "bdrv_mirror_top_": "mirror filter",
+    "null_co_": "null-co",
+    "null_": "null",
+    "nvme_": "nvme driver",
+    "luks_": "luks",
+    "block_crypto_": "crypto",
+    "copy_before_write_": "copy-before-write",
+    "cbw_": "copy-before-write",
+    "cor_": "copy-on-read",
+    "preallocate_": "preallocate",
+    "compress_": "compress",
+    "vvfat_": "vvfat",
+    "snapshot_access_": "snapshot-access",
+    "replication_": "replication",
+    "blkio_": "blkio",
+    "export_fuse_": "fuse export",
+    "dmg_": "dmg",
+    "bochs_": "bochs",
+    "cloop_": "cloop",
+    "sd_": "sheepdog",
+    "blkreplay_": "blkreplay",
+    "blklogwrites_": "blklogwrites",
+    "iscsi_co_": "iscsi",
 }
-_DRIVER_ROWS = Names(*(f"{prefix}co_*" for prefix in DRIVERS if not prefix.endswith("_co_") and prefix not in ("nvme_", "nfs_")),
-                     "qcow2_*", "nbd_client_*", "nbd_co_*", "nbd_reconnect_attempt*", "nbd_receive_*", "nbd_connection_entry",
-                     "nbd_start_negotiate", "nbd_read*", "nbd_send_*", "nbd_negotiate*", "nbd_teardown*", "nbd_establish_connection",
-                     "nbd_open", "nbd_close", "nbd_process_options", "nbd_co_reconnect_loop", "nbd_cancel_in_flight",
-                     "iscsi_*", "qemu_rbd_*", "curl_*", "ssh_*", "blkdebug_*", "qemu_gluster_*", "vmdk_*", "vpc_*", "vhdx_*",
-                     "vdi_*", "parallels_*", "throttle_group_*", "null_co_*", "raw_co_*", "handle_aiocb_*", "raw_*", "cbw_*",
-                     "bdrv_mirror_top_*", "quorum_*", "qed_*", "luks_*", "block_crypto_*", "l2_*", "qcow_*", "hdev_*",
-                     "handle_aiocb", "aio_worker", "paio_*", "find_allocation", "handle_aiocb_rw*", "raw_thread_pool_submit",
-                     "nfs_client_*", "nfs_co_*", "nfs_process_*", "nfs_file_*", "blkio_*", "vvfat_*", "preallocate_*", "cor_*")
+_DRIVER_ROWS = Names(
+    *(f"{prefix}co_*" for prefix in DRIVERS if not prefix.endswith("_co_") and prefix not in ("nvme_", "nfs_")),
+    "qcow2_*",
+    "nbd_client_*",
+    "nbd_co_*",
+    "nbd_reconnect_attempt*",
+    "nbd_receive_*",
+    "nbd_connection_entry",
+    "nbd_start_negotiate",
+    "nbd_read*",
+    "nbd_send_*",
+    "nbd_negotiate*",
+    "nbd_teardown*",
+    "nbd_establish_connection",
+    "nbd_open",
+    "nbd_close",
+    "nbd_process_options",
+    "nbd_co_reconnect_loop",
+    "nbd_cancel_in_flight",
+    "iscsi_*",
+    "qemu_rbd_*",
+    "curl_*",
+    "ssh_*",
+    "blkdebug_*",
+    "qemu_gluster_*",
+    "vmdk_*",
+    "vpc_*",
+    "vhdx_*",
+    "vdi_*",
+    "parallels_*",
+    "throttle_group_*",
+    "null_co_*",
+    "raw_co_*",
+    "handle_aiocb_*",
+    "raw_*",
+    "cbw_*",
+    "bdrv_mirror_top_*",
+    "quorum_*",
+    "qed_*",
+    "luks_*",
+    "block_crypto_*",
+    "l2_*",
+    "qcow_*",
+    "hdev_*",
+    "handle_aiocb",
+    "aio_worker",
+    "paio_*",
+    "find_allocation",
+    "handle_aiocb_rw*",
+    "raw_thread_pool_submit",
+    "nfs_client_*",
+    "nfs_co_*",
+    "nfs_process_*",
+    "nfs_file_*",
+    "blkio_*",
+    "vvfat_*",
+    "preallocate_*",
+    "cor_*",
+)
 
 
 def driver_name(function: str) -> str:
@@ -128,7 +286,7 @@ def request(view: View) -> Optional[BlockRequest]:
     while last + 1 <= view.last and (view.all_names[last + 1] in REQUEST or view.all_names[last + 1] in _DRIVER_ROWS):
         last += 1
     run = view.part(first, last)
-    kind = request_type([n for n in run.names])
+    kind = request_type(list(run.names))
     if not kind:
         return None
     inner = view.part(view.first, first)
@@ -151,15 +309,16 @@ def _plausible(value: Optional[int]) -> Optional[int]:
 def _request(view: View) -> str:
     found = request(view.part(view.first, view.last))
     if found is None:
-        return "works on a block request"
+        return f"block request: {view.outermost}"
     if _synchronous(view):
         return f"waits for a synchronous {found.text}"
     return f"{found.text}"
 
 
 def _synchronous(view: View) -> bool:
-    return any(n in ("aio_poll", "bdrv_poll_co", "bdrv_run_co", "qemu_aio_wait") for n in list(view.inner)[-3:]) or view.has(
-        "bdrv_poll_co", "bdrv_run_co")
+    return any(
+        n in ("aio_poll", "bdrv_poll_co", "bdrv_run_co", "qemu_aio_wait") for n in list(view.inner)[-3:]
+    ) or view.has("bdrv_poll_co", "bdrv_run_co")
 
 
 def _request_short(view: View) -> str:
@@ -196,13 +355,29 @@ _DRAINS: Dict[str, str] = {
     "job_cancel_sync_all": "cancels all jobs and waits for them",
     "block_job_finish_sync": "waits for a block job to end",
     "block_job_cancel_sync": "cancels a block job and waits for it",
-    "aio_wait_bh_oneshot": "waits for a bottom half in another event loop",
-    "aio_wait_bh": "waits for a bottom half in another event loop",
+    "aio_wait_bh_oneshot": "waits for a bottom half in another AioContext",
+    "aio_wait_bh": "waits for a bottom half in another AioContext",
 }
-DRAIN = Names(*_DRAINS, "bdrv_drain_poll*", "bdrv_drain_all_poll", "bdrv_do_drained_begin_quiesce", "bdrv_parent_drained_*",
-              "bdrv_drain_all_end_quiesce", "blk_root_drained_*", "child_job_drained_*", "bdrv_drain_assert_idle", "bdrv_drain_recurse",
-              "bdrv_requests_pending*", "qemu_aio_wait", "qemu_aio_flush", "bdrv_child_cb_drained_*", "bdrv_apply_subtree_drain",
-              "bdrv_unapply_subtree_drain", "bdrv_do_parent_drained*", "blk_wait_while_drained")
+DRAIN = Names(
+    *(n for n in _DRAINS if not n.startswith("aio_wait")),
+    "bdrv_drain_poll*",
+    "bdrv_drain_all_poll",
+    "bdrv_do_drained_begin_quiesce",
+    "bdrv_parent_drained_*",
+    "bdrv_drain_all_end_quiesce",
+    "blk_root_drained_*",
+    "child_job_drained_*",
+    "bdrv_drain_assert_idle",
+    "bdrv_drain_recurse",
+    "bdrv_requests_pending*",
+    "qemu_aio_wait",
+    "qemu_aio_flush",
+    "bdrv_child_cb_drained_*",
+    "bdrv_apply_subtree_drain",
+    "bdrv_unapply_subtree_drain",
+    "bdrv_do_parent_drained*",
+    "blk_wait_while_drained",
+)
 
 
 @dataclass(frozen=True)
@@ -219,8 +394,12 @@ def drain(view: View) -> Optional[Drain]:
     """The outermost drain or nested poll of a stack that waits now."""
     view = view.whole()
     polls = [p for p, n in enumerate(view.all_names) if n in ("aio_poll", "qemu_aio_wait")]
-    polls = [p for p in polls if p + 1 < len(view.all_names) and view.all_names[p + 1] not in
-             ("iothread_run", "aio_ctx_dispatch", "main_loop_wait", "g_main_dispatch", "")]
+    polls = [
+        p
+        for p in polls
+        if p + 1 < len(view.all_names)
+        and view.all_names[p + 1] not in ("iothread_run", "aio_ctx_dispatch", "main_loop_wait", "g_main_dispatch", "")
+    ]
     best: Optional[int] = None
     for position in range(len(view.all_names) - 1, -1, -1):
         if view.all_names[position] in _DRAINS and (polls and polls[0] < position):
@@ -228,8 +407,13 @@ def drain(view: View) -> Optional[Drain]:
             break
     if best is not None:
         name = view.all_names[best]
-        kind = "drain-all" if "all" in name and "job" not in name else "job" if "job" in name else (
-            "bottom-half" if name.startswith("aio_wait") else "drain")
+        kind = (
+            "drain-all"
+            if "all" in name and "job" not in name
+            else "job"
+            if "job" in name
+            else ("bottom-half" if name.startswith("aio_wait") else "drain")
+        )
         node = _node(view.part(max(0, best - 2), best))
         text = _DRAINS[name] + (f" ({node})" if node and kind == "drain" else "")
         return Drain(kind, best, next(p for p in polls if p < best), text)
@@ -311,11 +495,35 @@ _GRAPH: Dict[str, str] = {
     "blk_io_plug": "batches requests (plug)",
     "blk_io_unplug": "submits batched requests (unplug)",
 }
-_GRAPH_NAMES = Names(*_GRAPH, "bdrv_open_*", "bdrv_parent_change_aio_context", "bdrv_child_change_aio_context",
-                     "bdrv_*aio_context*", "blk_*aio_context*", "blk_*aio_ctx*", "child_job_*aio_ctx*", "bdrv_attach_*", "bdrv_detach_*",
-                     "bdrv_remove_*", "bdrv_refresh_*", "bdrv_reopen_*", "bdrv_*perm*", "blk_root_*", "bdrv_set_backing*",
-                     "bdrv_inactivate_*", "bdrv_query_*", "bdrv_snapshot_*", "bdrv_new*", "bdrv_child_*", "blk_new*", "bdrv_*",
-                     "blk_*", "block_*_info", "block_io_plug*", "blk_io_plug*")
+_GRAPH_NAMES = Names(
+    *_GRAPH,
+    "bdrv_open_*",
+    "bdrv_parent_change_aio_context",
+    "bdrv_child_change_aio_context",
+    "bdrv_*aio_context*",
+    "blk_*aio_context*",
+    "blk_*aio_ctx*",
+    "child_job_*aio_ctx*",
+    "bdrv_attach_*",
+    "bdrv_detach_*",
+    "bdrv_remove_*",
+    "bdrv_refresh_*",
+    "bdrv_reopen_*",
+    "bdrv_*perm*",
+    "blk_root_*",
+    "bdrv_set_backing*",
+    "bdrv_inactivate_*",
+    "bdrv_query_*",
+    "bdrv_snapshot_*",
+    "bdrv_new*",
+    "bdrv_child_*",
+    "blk_new*",
+    "bdrv_*",
+    "blk_*",
+    "block_*_info",
+    "block_io_plug*",
+    "blk_io_plug*",
+)
 
 
 def _graph(view: View) -> str:
@@ -335,13 +543,23 @@ def _graph_short(view: View) -> str:
 
 def _driver(view: View) -> str:
     name = next((d for d in (driver_name(n) for n in view.names if n) if d), "")
-    kind = request_type([n for n in view.names])
+    kind = request_type(list(view.names))
     offset = _plausible(view.number(_BYTE_FUNCTIONS, "offset"))
     count = _plausible(view.number(_BYTE_FUNCTIONS, "bytes"))
     if any(n.startswith(("nbd_receive", "nbd_co_do_receive", "nbd_co_receive")) for n in view.names):
         return "nbd driver: reads a reply of the server"
-    if any(n in ("nbd_client_connect", "nbd_establish_connection", "nbd_start_negotiate", "nbd_receive_negotiate",
-                 "nbd_co_establish_connection", "nbd_reconnect_attempt") for n in view.names):
+    if any(
+        n
+        in (
+            "nbd_client_connect",
+            "nbd_establish_connection",
+            "nbd_start_negotiate",
+            "nbd_receive_negotiate",
+            "nbd_co_establish_connection",
+            "nbd_reconnect_attempt",
+        )
+        for n in view.names
+    ):
         return "nbd driver: connects to its server"
     parts = f"{name} driver" if name and not name.endswith("driver") else (name or "block driver")
     if kind:
@@ -352,16 +570,28 @@ def _driver(view: View) -> str:
 
 
 # Block jobs, by prefix of their functions: block/mirror.c, backup.c, commit.c, stream.c, create.c, blockdev.c
-_JOBS = (("mirror_", "mirror"), ("backup_", "backup"), ("commit_", "commit"), ("stream_", "stream"), ("block_copy_", "backup"),
-         ("blockdev_create_", "create"), ("blockdev_amend_", "amend"), ("snapshot_load_job", "snapshot-load"),
-         ("snapshot_save_job", "snapshot-save"), ("snapshot_delete_job", "snapshot-delete"), ("active_commit", "commit"))
+_JOBS = (
+    ("mirror_", "mirror"),
+    ("backup_", "backup"),
+    ("commit_", "commit"),
+    ("stream_", "stream"),
+    ("block_copy_", "backup"),
+    ("blockdev_create_", "create"),
+    ("blockdev_amend_", "amend"),
+    ("snapshot_load_job", "snapshot-load"),
+    ("snapshot_save_job", "snapshot-save"),
+    ("snapshot_delete_job", "snapshot-delete"),
+    ("active_commit", "commit"),
+)
 
 
 def job(view: View) -> Optional[str]:
     """Type of the block job whose code is on the stack, None without one."""
     for name in view.all_names[view.first : view.last + 1]:
         for prefix, kind in _JOBS:
-            if name.startswith(prefix) and not name.startswith(("commit_routes", "stream_p", "stream_c_", "mirror_bitmap")):
+            if name.startswith(prefix) and not name.startswith(
+                ("commit_routes", "stream_p", "stream_c_", "mirror_bitmap")
+            ):
                 return kind
     return None
 
@@ -379,66 +609,258 @@ def _job(view: View) -> str:
         return f"cancels a {what}"
     if any("complete" in n for n in names) and any(n.startswith("job_complete") for n in names):
         return f"completes a {what}"
-    if any(n.startswith(("mirror_run", "backup_run", "commit_run", "stream_run", "job_co_entry")) or "iteration" in n
-           for n in names):
+    if any(
+        n.startswith(("mirror_run", "backup_run", "commit_run", "stream_run", "job_co_entry")) or "iteration" in n
+        for n in names
+    ):
         return f"runs a {what}"
     if any("pause" in n for n in names):
         return f"the {what} is at a pause point"
     if any("drain" in n for n in names):
         return f"quiesces a {what}"
+    for verb in ("dismiss", "finalize", "start", "ready", "free", "unref", "create"):
+        if any(verb in n for n in names):
+            return {"free": "frees", "unref": "frees", "ready": "readies", "dismiss": "dismisses"}.get(
+                verb, f"{verb}s"
+            ) + f" a {what}"
     return f"works on a {what}"
 
 
 ROWS = (
     Row("drain", DRAIN, _drain, subsystem="Block I/O path", weight=8),
-    Row("block request", REQUEST, _request, short=_request_short, subsystem="Block I/O path", weight=5, order=1,
-        reads=("blk_co_preadv", "blk_co_pwritev", "blk_co_do_preadv_part", "blk_co_do_pwritev_part", "blk_aio_prwv", "bdrv_co_preadv",
-               "bdrv_co_pwritev", "bdrv_co_preadv_part", "bdrv_co_pwritev_part", "bdrv_aligned_preadv", "bdrv_aligned_pwritev",
-               "bdrv_driver_preadv", "bdrv_driver_pwritev", "bdrv_co_do_pwrite_zeroes", "bdrv_co_pwrite_zeroes", "bdrv_pread",
-               "bdrv_pwrite", "blk_pread", "blk_pwrite", "bdrv_co_pdiscard", "blk_co_pdiscard", "bdrv_co_flush", "blk_co_flush",
-               "bdrv_flush", "bdrv_co_block_status", "bdrv_co_common_block_status_above", "bdrv_common_block_status_above",
-               "blk_aio_read_entry", "blk_aio_write_entry", "blk_aio_flush_entry", "bdrv_co_truncate", "blk_prw", "bdrv_prwv_co",
-               "blk_co_do_flush", "blk_aio_preadv", "blk_aio_pwritev")),
-    Row("block driver", _DRIVER_ROWS, _driver, weight=4,
-        reads=("qcow2_co_preadv_part", "qcow2_co_pwritev_part", "qcow2_co_preadv", "qcow2_co_pwritev", "raw_co_preadv",
-               "raw_co_pwritev", "raw_co_prw", "nbd_client_co_preadv", "nbd_client_co_pwritev", "nbd_co_request",
-               "laio_co_submit", "luring_co_submit", "raw_thread_pool_submit", "blkdebug_co_preadv", "blkdebug_co_pwritev",
-               "null_co_preadv", "null_co_pwritev")),
-    Row("Linux AIO", Names("qemu_laio_*", "laio_*", "ioq_submit*", "io_submit", "luring_*", "qemu_luring_*"),
-        lambda v: ("completes Linux AIO requests" if any("complet" in n or "poll" in n for n in v.names)
-                   else "submits requests to the kernel"), short="AIO completion", weight=3),
-    Row("block graph", _GRAPH_NAMES, _graph, short=_graph_short, subsystem="Block layer core", weight=5, order=-3,
-        reads=("bdrv_unref", "bdrv_close", "bdrv_delete", "bdrv_open_inherit", "bdrv_set_aio_context_ignore",
-               "bdrv_child_try_set_aio_context", "blk_set_aio_context", "bdrv_drained_begin", "bdrv_do_drained_begin",
-               "bdrv_append", "bdrv_replace_node", "blk_remove_bs")),
-    Row("block job", Names("mirror_*", "backup_*", "commit_run", "commit_complete", "commit_active_*", "commit_clean", "commit_prepare",
-                           "commit_abort", "stream_run", "stream_prepare", "stream_clean", "stream_populate", "block_copy_*",
-                           "job_*", "block_job_*", "child_job_*", "blockdev_create_run", "stream_complete", "active_commit*"),
-        _job, subsystem="Block Jobs", weight=7, trigger=True),
-    Row("disk request of a device", Names("dma_blk_*", "ide_dma_cb", "ide_*_cb", "scsi_dma_*", "scsi_do_read*", "scsi_read_*",
-                                          "scsi_write_*", "scsi_req_*", "scsi_disk_*", "scsi_block_*", "scsi_generic_*",
-                                          "scsi_device_*", "scsi_aio_*", "virtio_blk_rw_complete", "virtio_blk_submit_*",
-                                          "virtio_blk_flush_complete", "nvme_rw*", "nvme_io_cmd", "nvme_admin_cmd", "nvme_enqueue_*"),
-        lambda v: (f"{_device(v)}: request of the guest completes" if any("complete" in n or n.endswith("_cb") for n in v.names)
-                   else f"{_device(v)}: starts a request of the guest"), weight=5),
-    Row("error policy", Names("blk_error_action", "bdrv_error_action", "*_handle_rw_error", "scsi_handle_rw_error*"),
-        "applies the disk's error policy (rerror/werror)", weight=6),
-    Row("NBD server", Names("nbd_trip", "nbd_co_client_start", "nbd_client_receive_next_request", "nbd_export_*", "nbd_server_*",
-                            "nbd_co_receive_request", "nbd_co_send_*", "nbd_client_new", "nbd_accept", "nbd_do_cmd_read",
-                            "nbd_handle_request"),
-        "NBD server: serves a client's request", subsystem="Network Block Device (NBD)", weight=6, trigger=True),
-    Row("block export", Names("vu_blk_*", "vduse_blk_*", "fuse_*", "blk_exp_*", "vu_client_trip", "vu_dispatch"),
-        "serves a block export", weight=5, trigger=True),
+    Row(
+        "wait for a bottom half",
+        Names("aio_wait_bh_oneshot", "aio_wait_bh"),
+        "waits for a bottom half in another AioContext",
+        weight=4,
+    ),
+    Row(
+        "block request",
+        REQUEST,
+        _request,
+        short=_request_short,
+        subsystem="Block I/O path",
+        weight=5,
+        order=1,
+        reads=(
+            "blk_co_preadv",
+            "blk_co_pwritev",
+            "blk_co_do_preadv_part",
+            "blk_co_do_pwritev_part",
+            "blk_aio_prwv",
+            "bdrv_co_preadv",
+            "bdrv_co_pwritev",
+            "bdrv_co_preadv_part",
+            "bdrv_co_pwritev_part",
+            "bdrv_aligned_preadv",
+            "bdrv_aligned_pwritev",
+            "bdrv_driver_preadv",
+            "bdrv_driver_pwritev",
+            "bdrv_co_do_pwrite_zeroes",
+            "bdrv_co_pwrite_zeroes",
+            "bdrv_pread",
+            "bdrv_pwrite",
+            "blk_pread",
+            "blk_pwrite",
+            "bdrv_co_pdiscard",
+            "blk_co_pdiscard",
+            "bdrv_co_flush",
+            "blk_co_flush",
+            "bdrv_flush",
+            "bdrv_co_block_status",
+            "bdrv_co_common_block_status_above",
+            "bdrv_common_block_status_above",
+            "blk_aio_read_entry",
+            "blk_aio_write_entry",
+            "blk_aio_flush_entry",
+            "bdrv_co_truncate",
+            "blk_prw",
+            "bdrv_prwv_co",
+            "blk_co_do_flush",
+            "blk_aio_preadv",
+            "blk_aio_pwritev",
+        ),
+    ),
+    Row(
+        "block driver",
+        _DRIVER_ROWS,
+        _driver,
+        weight=4,
+        reads=(
+            "qcow2_co_preadv_part",
+            "qcow2_co_pwritev_part",
+            "qcow2_co_preadv",
+            "qcow2_co_pwritev",
+            "raw_co_preadv",
+            "raw_co_pwritev",
+            "raw_co_prw",
+            "nbd_client_co_preadv",
+            "nbd_client_co_pwritev",
+            "nbd_co_request",
+            "laio_co_submit",
+            "luring_co_submit",
+            "raw_thread_pool_submit",
+            "blkdebug_co_preadv",
+            "blkdebug_co_pwritev",
+            "null_co_preadv",
+            "null_co_pwritev",
+        ),
+    ),
+    Row(
+        "Linux AIO",
+        Names("qemu_laio_*", "laio_*", "ioq_submit*", "io_submit", "luring_*", "qemu_luring_*"),
+        lambda v: (
+            "completes Linux AIO requests"
+            if any("complet" in n or "poll" in n for n in v.names)
+            else "submits requests to the kernel"
+        ),
+        short="AIO completion",
+        weight=3,
+    ),
+    Row(
+        "block graph",
+        _GRAPH_NAMES,
+        _graph,
+        short=_graph_short,
+        subsystem="Block layer core",
+        weight=5,
+        order=-3,
+        reads=(
+            "bdrv_unref",
+            "bdrv_close",
+            "bdrv_delete",
+            "bdrv_open_inherit",
+            "bdrv_set_aio_context_ignore",
+            "bdrv_child_try_set_aio_context",
+            "blk_set_aio_context",
+            "bdrv_drained_begin",
+            "bdrv_do_drained_begin",
+            "bdrv_append",
+            "bdrv_replace_node",
+            "blk_remove_bs",
+        ),
+    ),
+    Row(
+        "block job",
+        Names(
+            "mirror_*",
+            "backup_*",
+            "commit_run",
+            "commit_complete",
+            "commit_active_*",
+            "commit_clean",
+            "commit_prepare",
+            "commit_abort",
+            "stream_run",
+            "stream_prepare",
+            "stream_clean",
+            "stream_populate",
+            "block_copy_*",
+            "job_*",
+            "block_job_*",
+            "child_job_*",
+            "blockdev_create_run",
+            "stream_complete",
+            "active_commit*",
+        ),
+        _job,
+        subsystem="Block Jobs",
+        weight=7,
+        trigger=True,
+    ),
+    Row(
+        "disk request of a device",
+        Names(
+            "dma_blk_*",
+            "dma_complete",
+            "ide_dma_cb",
+            "ide_*_cb",
+            "scsi_dma_*",
+            "scsi_do_read*",
+            "scsi_read_*",
+            "scsi_write_*",
+            "scsi_req_*",
+            "scsi_disk_*",
+            "scsi_block_*",
+            "scsi_generic_*",
+            "scsi_device_*",
+            "scsi_aio_*",
+            "virtio_blk_rw_complete",
+            "virtio_blk_submit_*",
+            "virtio_blk_flush_complete",
+            "nvme_rw*",
+            "nvme_io_cmd",
+            "nvme_admin_cmd",
+            "nvme_enqueue_*",
+        ),
+        lambda v: (
+            f"{_device(v)}: request of the guest completes"
+            if any("complete" in n or n.endswith("_cb") for n in v.names)
+            else f"{_device(v)}: starts a request of the guest"
+        ),
+        weight=5,
+    ),
+    Row(
+        "error policy",
+        Names("blk_error_action", "bdrv_error_action", "*_handle_rw_error", "scsi_handle_rw_error*"),
+        "applies the disk's error policy (rerror/werror)",
+        weight=6,
+    ),
+    Row(
+        "NBD server",
+        Names(
+            "nbd_trip",
+            "nbd_co_client_start",
+            "nbd_client_receive_next_request",
+            "nbd_export_*",
+            "nbd_server_*",
+            "nbd_co_receive_request",
+            "nbd_co_send_*",
+            "nbd_client_new",
+            "nbd_accept",
+            "nbd_do_cmd_read",
+            "nbd_handle_request",
+        ),
+        "NBD server: serves a client's request",
+        subsystem="Network Block Device (NBD)",
+        weight=6,
+        trigger=True,
+    ),
+    Row(
+        "block export",
+        Names("vu_blk_*", "vduse_blk_*", "fuse_*", "blk_exp_*", "vu_client_trip", "vu_dispatch"),
+        "serves a block export",
+        weight=5,
+        trigger=True,
+    ),
     # qemu-img.c, qemu-io-cmds.c
-    Row("tool command", Names("img_*", "convert_*", "qemuio_command", "qemu_io_*", "check_*_func", "command", "bench_cb"),
-        lambda v: f"qemu-img {v.outermost[4:].replace('_', ' ')}" if v.outermost.startswith("img_") else (
-            "qemu-img convert: copies data" if any(n.startswith("convert_") for n in v.names) else "runs a qemu-io command"),
-        weight=7, trigger=True, order=-2),
+    Row(
+        "tool command",
+        Names("img_*", "convert_*", "qemuio_command", "qemu_io_*", "check_*_func", "command", "bench_cb"),
+        lambda v: (
+            f"qemu-img {v.outermost[4:].replace('_', ' ')}"
+            if v.outermost.startswith("img_")
+            else (
+                "qemu-img convert: copies data"
+                if any(n.startswith("convert_") for n in v.names)
+                else "runs a qemu-io command"
+            )
+        ),
+        weight=7,
+        trigger=True,
+        order=-2,
+    ),
 )
 
 
 def _device(view: View) -> str:
-    for prefix, name in (("scsi", "SCSI"), ("ide", "IDE"), ("dma_blk", "DMA"), ("virtio_blk", "virtio-blk"), ("nvme", "NVMe")):
+    for prefix, name in (
+        ("scsi", "SCSI"),
+        ("ide", "IDE"),
+        ("dma_blk", "DMA"),
+        ("virtio_blk", "virtio-blk"),
+        ("nvme", "NVMe"),
+    ):
         if any(n.startswith(prefix) for n in view.names):
             return name
     return "disk"

@@ -1,4 +1,4 @@
-"""Event loops, bottom halves, timers, coroutines, worker threads, RCU, and the locks and system calls that stacks end in."""
+"""Event loops, bottom halves, timers, coroutines, workers, RCU, and the locks and system calls that stacks end in."""
 
 from __future__ import annotations
 
@@ -8,11 +8,33 @@ from ..match import Names
 from .rows import Row, View
 from .vcpus import ioctl_name
 
-MAIN_LOOP = Names("main_loop_wait", "os_host_main_loop_wait", "main_loop", "qemu_main_loop", "qemu_default_main",
-                  "main_loop_should_exit", "glib_pollfds_poll", "pollfds_poll")
-_POLL = Names("ppoll", "poll", "qemu_poll_ns", "epoll_wait", "epoll_pwait", "fdmon_poll_wait", "fdmon_epoll_wait",
-              "fdmon_io_uring_wait", "g_poll", "g_main_context_poll*", "os_host_main_loop_wait", "select", "aio_poll",
-              "io_uring_submit_and_wait", "io_uring_submit_and_wait_timeout")
+MAIN_LOOP = Names(
+    "main_loop_wait",
+    "os_host_main_loop_wait",
+    "main_loop",
+    "qemu_main_loop",
+    "qemu_default_main",
+    "main_loop_should_exit",
+    "glib_pollfds_poll",
+    "pollfds_poll",
+)
+_POLL = Names(
+    "ppoll",
+    "poll",
+    "qemu_poll_ns",
+    "epoll_wait",
+    "epoll_pwait",
+    "fdmon_poll_wait",
+    "fdmon_epoll_wait",
+    "fdmon_io_uring_wait",
+    "g_poll",
+    "g_main_context_poll*",
+    "os_host_main_loop_wait",
+    "select",
+    "aio_poll",
+    "io_uring_submit_and_wait",
+    "io_uring_submit_and_wait_timeout",
+)
 
 
 def duration(nanoseconds: int) -> str:
@@ -58,14 +80,50 @@ def _poll(view: View) -> str:
 
 def _nested(view: View) -> bool:
     """Whether the run is a poll inside other work, not a thread's own loop."""
-    return "aio_poll" in view.names and not view.has("iothread_run") and view.caller not in (
-        "", "iothread_run", "qemu_thread_start", "start_thread", "main", "g_main_context_dispatch", "coroutine_trampoline")
+    return (
+        "aio_poll" in view.names
+        and not view.has("iothread_run")
+        and view.caller
+        not in (
+            "",
+            "iothread_run",
+            "qemu_thread_start",
+            "start_thread",
+            "main",
+            "g_main_context_dispatch",
+            "coroutine_trampoline",
+        )
+    )
+
+
+def _nested_glib(view: View) -> bool:
+    """Whether a GLib main loop runs inside other work (hw/virtio/vhost-user.c did, up to 7.x)."""
+    return (
+        view.callee != ""
+        and view.has("g_main_loop_run", "g_main_context_iteration")
+        and view.caller
+        not in (
+            "",
+            "iothread_run",
+            "main",
+            "main_loop_wait",
+            "os_host_main_loop_wait",
+            "g_thread_proxy",
+            "gdbus_shared_thread_func",
+        )
+    )
 
 
 def _aio_poll(view: View) -> str:
+    if _nested_glib(view):
+        return "nested GLib main loop: dispatches an event meanwhile"
     rests = all(n in _POLL or n.startswith("g_main") or n in ("iothread_run", "syscall") for n in view.inward if n)
     if _nested(view):
-        return "nested poll: waits for events until that is done" if rests else "nested poll: dispatches an event meanwhile"
+        return (
+            "nested poll: waits for events until that is done"
+            if rests
+            else "nested poll: dispatches an event meanwhile"
+        )
     if rests:
         return polled(view.part(0, view.last))
     if view.has("try_poll_mode", "run_poll_handlers", "run_poll_handlers_once"):
@@ -108,20 +166,40 @@ def _yield(view: View) -> str:
         return f"the coroutine waits for a CoMutex ({callee})" if callee else "the coroutine waits for a CoMutex"
     if view.has("qemu_co_sleep", "qemu_co_sleep_ns", "qemu_co_sleep_ns_wakeable"):
         return "the coroutine sleeps on a timer"
-    return f"the coroutine has yielded in {callee}" if callee else "the coroutine has yielded"
+    return (
+        f"the coroutine has yielded in {callee}"
+        if callee and callee != "coroutine_trampoline"
+        else "the coroutine has yielded"
+    )
 
 
-_BQL = Names("qemu_mutex_lock_iothread_impl", "qemu_mutex_lock_iothread", "bql_lock_impl", "bql_lock", "bql_auto_lock",
-             "rust_bql_lock")
+_BQL = Names(
+    "qemu_mutex_lock_iothread_impl",
+    "qemu_mutex_lock_iothread",
+    "bql_lock_impl",
+    "bql_lock",
+    "bql_auto_lock",
+    "rust_bql_lock",
+)
 
 
 def _bql(view: View) -> str:
-    if any(n in ("qemu_cond_wait_iothread", "qemu_cond_wait_bql", "qemu_cond_timedwait_iothread",
-                 "qemu_cond_timedwait_bql") for n in view.names):
+    if any(
+        n
+        in ("qemu_cond_wait_iothread", "qemu_cond_wait_bql", "qemu_cond_timedwait_iothread", "qemu_cond_timedwait_bql")
+        for n in view.names
+    ):
         return "waits on a condition with the BQL"
     inner = [n for n in view.all_names[: view.last + 1] if n]
-    if any(n in ("lll_lock_wait", "__lll_lock_wait", "futex_wait", "qemu_mutex_lock_impl", "pthread_mutex_lock") or
-           n.startswith(("_L_lock", "__lll", "__GI___lll")) for n in inner) or inner and inner[0] in _BQL:
+    if (
+        any(
+            n in ("lll_lock_wait", "__lll_lock_wait", "futex_wait", "qemu_mutex_lock_impl", "pthread_mutex_lock")
+            or n.startswith(("_L_lock", "__lll", "__GI___lll"))
+            for n in inner
+        )
+        or inner
+        and inner[0] in _BQL
+    ):
         return "waits for the BQL"
     return "takes the BQL"
 
@@ -138,10 +216,13 @@ def lock_name(view: View) -> str:
 
 def _mutex(view: View) -> str:
     name = lock_name(view)
+    verb = "locks" if any(view.inner) else "waits for"
+    if any("unlock" in n for n in view.names):
+        verb = "unlocks"
     if name:
-        return f"waits for {name}"
+        return f"{verb} {name}"
     address = view.number(None, "mutex", "futex", "futex_word")
-    return f"waits for a mutex at {address:#x}" if address is not None and address > 4096 else "waits for a mutex"
+    return f"{verb} a mutex at {address:#x}" if address is not None and address > 4096 else f"{verb} a mutex"
 
 
 def _condition(view: View) -> str:
@@ -184,6 +265,11 @@ _CALLS: Dict[str, str] = {
     "fsync": "flushes a file to disk",
     "fdatasync": "flushes a file to disk",
     "fallocate": "allocates or punches file space",
+    "fallocate64": "allocates or punches file space",
+    "internal_fallocate64": "allocates file space",
+    "internal_fallocate": "allocates file space",
+    "posix_fallocate": "allocates file space",
+    "posix_fallocate64": "allocates file space",
     "lseek": "seeks in a file",
     "lseek64": "seeks in a file",
     "flock": "locks a file",
@@ -227,8 +313,11 @@ def system_call(view: View) -> Optional[str]:
         here = view.part(position, position)
         descriptor = here.number(None, "fd", "s", "sockfd", "__fd", "fildes")
         if descriptor is not None and 0 <= descriptor < 1 << 20:
-            phrase = phrase.replace("a descriptor", f"descriptor {descriptor}").replace(
-                "a socket", f"the socket, descriptor {descriptor}").replace("a file", f"the file, descriptor {descriptor}")
+            phrase = (
+                phrase.replace("a descriptor", f"descriptor {descriptor}")
+                .replace("a socket", f"the socket, descriptor {descriptor}")
+                .replace("a file", f"the file, descriptor {descriptor}")
+            )
         return f"{phrase} ({name})"
     name = ioctl_name(view)
     return f"ioctl {name}" if name else None
@@ -237,96 +326,409 @@ def system_call(view: View) -> Optional[str]:
 ROWS = (
     Row("main loop", MAIN_LOOP, _main_loop, short="", subsystem="Main loop", weight=1),
     # util/aio-posix.c, fdmon-*.c, async.c; aio-posix.c before 2.9
-    Row("event loop",
-        Names("aio_poll", "aio_ctx_dispatch", "aio_ctx_prepare", "aio_ctx_check", "aio_dispatch", "aio_dispatch_handlers",
-              "aio_dispatch_handler", "aio_dispatch_ready_handlers", "aio_pending", "try_poll_mode", "run_poll_handlers",
-              "run_poll_handlers_once", "fdmon_poll_wait", "fdmon_epoll_wait", "fdmon_epoll_try_upgrade", "fdmon_io_uring_wait",
-              "qemu_poll_ns", "iothread_run", "aio_epoll", "poll_set_started", "fdmon_poll_*", "fdmon_epoll_*",
-              "fdmon_io_uring_*", "aio_set_fd_handler", "aio_set_fd_poll", "aio_set_event_notifier*", "aio_context_*setup*",
-              "aio_free_deleted_handlers", "remove_idle_poll_handlers", "aio_notify", "aio_notify_accept", "io_uring_*"),
-        _aio_poll, short=lambda v: "nested poll" if _nested(v) else "", subsystem="Block I/O path", weight=4, reads=("ppoll", "poll", "g_poll", "qemu_poll_ns")),
-    Row("GLib main loop",
-        Names("g_main_context_dispatch*", "g_main_context_iterate*", "g_main_context_iteration", "g_main_loop_run", "g_main_dispatch",
-              "g_main_context_poll*", "g_poll", "gmain_worker", "glib_worker_main", "gdbus_shared_thread_func", "g_main_context_*"),
-        _aio_poll, short="", subsystem=None, weight=0),
-    Row("bottom half", Names("aio_bh_call", "aio_bh_poll", "qemu_bh_poll", "qemu_bh_schedule", "aio_bh_schedule_oneshot*"),
-        _bottom_half, short=_bottom_half, subsystem="Block I/O path", weight=3, trigger=True),
-    Row("coroutine wake-up", Names("co_schedule_bh_cb", "aio_co_wake", "aio_co_enter", "aio_co_schedule", "qemu_co_queue_run_restart",
-                                   "qemu_coroutine_enter", "qemu_aio_coroutine_enter", "qemu_coroutine_enter_if_inactive",
-                                   "qemu_co_enter_next_impl", "qemu_co_queue_next", "qemu_co_queue_restart_all",
-                                   "qemu_co_queue_do_restart", "qemu_co_enter_all_impl"),
-        _enter, short="", subsystem=None, weight=1),
-    Row("coroutine", Names("coroutine_trampoline", "__start_context", "__makecontext_ret", "makecontext", "coroutine_bootstrap",
-                           "coroutine_thread"),
-        _coroutine_entry, short="", subsystem=None, weight=1),
-    Row("coroutine yield", Names("qemu_coroutine_yield", "qemu_coroutine_switch", "qemu_co_queue_wait_impl", "qemu_co_mutex_lock",
-                                 "qemu_co_mutex_lock_slowpath", "qemu_co_rwlock_rdlock", "qemu_co_rwlock_wrlock",
-                                 "qemu_co_rwlock_upgrade", "qemu_co_sleep", "qemu_co_sleep_ns", "qemu_co_sleep_ns_wakeable",
-                                 "co_aio_sleep_ns", "yield_until_fd_readable", "qemu_co_queue_wait", "aio_co_reschedule_self",
-                                 "swapcontext", "sigsetjmp", "siglongjmp"),
-        _yield, weight=5),
-    Row("coroutine pool", Names("qemu_coroutine_new", "qemu_coroutine_create", "qemu_coroutine_delete", "coroutine_delete",
-                                "qemu_free_stack", "qemu_alloc_stack", "coroutine_pool_*", "local_pool_cleanup*"),
-        lambda v: ("frees a coroutine's stack" if any("delete" in n or "free" in n or "cleanup" in n for n in v.names)
-                   else "creates a coroutine"), subsystem=None, weight=4),
+    Row(
+        "event loop",
+        Names(
+            "aio_poll",
+            "aio_ctx_dispatch",
+            "aio_ctx_prepare",
+            "aio_ctx_check",
+            "aio_dispatch",
+            "aio_dispatch_handlers",
+            "aio_dispatch_handler",
+            "aio_dispatch_ready_handlers",
+            "aio_pending",
+            "try_poll_mode",
+            "run_poll_handlers",
+            "run_poll_handlers_once",
+            "fdmon_poll_wait",
+            "fdmon_epoll_wait",
+            "fdmon_epoll_try_upgrade",
+            "fdmon_io_uring_wait",
+            "qemu_poll_ns",
+            "iothread_run",
+            "aio_epoll",
+            "poll_set_started",
+            "fdmon_poll_*",
+            "fdmon_epoll_*",
+            "fdmon_io_uring_*",
+            "aio_set_fd_handler",
+            "aio_set_fd_poll",
+            "aio_set_event_notifier*",
+            "aio_context_*setup*",
+            "aio_free_deleted_handlers",
+            "remove_idle_poll_handlers",
+            "aio_notify",
+            "aio_notify_accept",
+            "io_uring_*",
+        ),
+        _aio_poll,
+        short=lambda v: "nested poll" if _nested(v) else "",
+        subsystem="Block I/O path",
+        weight=4,
+        reads=("ppoll", "poll", "g_poll", "qemu_poll_ns"),
+    ),
+    Row(
+        "GLib main loop",
+        Names(
+            "g_main_context_dispatch*",
+            "g_main_context_iterate*",
+            "g_main_context_iteration",
+            "g_main_loop_run",
+            "g_main_dispatch",
+            "g_main_context_poll*",
+            "g_poll",
+            "gmain_worker",
+            "glib_worker_main",
+            "gdbus_shared_thread_func",
+            "g_main_context_*",
+        ),
+        _aio_poll,
+        short=lambda v: "nested poll" if _nested_glib(v) else "",
+        subsystem=None,
+        weight=4,
+    ),
+    Row(
+        "bottom half scheduling",
+        Names("qemu_bh_schedule*", "aio_bh_schedule_oneshot*", "aio_bh_enqueue"),
+        "schedules a bottom half",
+        weight=3,
+    ),
+    Row(
+        "bottom half",
+        Names("aio_bh_call", "aio_bh_poll", "qemu_bh_poll"),
+        _bottom_half,
+        short=_bottom_half,
+        subsystem="Block I/O path",
+        weight=3,
+        trigger=True,
+    ),
+    Row(
+        "coroutine wake-up",
+        Names(
+            "co_schedule_bh_cb",
+            "aio_co_wake",
+            "aio_co_enter",
+            "aio_co_schedule",
+            "qemu_co_queue_run_restart",
+            "qemu_coroutine_enter",
+            "qemu_aio_coroutine_enter",
+            "qemu_coroutine_enter_if_inactive",
+            "qemu_co_enter_next_impl",
+            "qemu_co_queue_next",
+            "qemu_co_queue_restart_all",
+            "qemu_co_queue_do_restart",
+            "qemu_co_enter_all_impl",
+        ),
+        _enter,
+        short="",
+        subsystem=None,
+        weight=1,
+    ),
+    Row(
+        "coroutine",
+        Names(
+            "coroutine_trampoline",
+            "__start_context",
+            "__makecontext_ret",
+            "makecontext",
+            "coroutine_bootstrap",
+            "coroutine_thread",
+        ),
+        _coroutine_entry,
+        short="",
+        subsystem=None,
+        weight=1,
+    ),
+    Row(
+        "coroutine yield",
+        Names(
+            "qemu_coroutine_yield",
+            "qemu_co_queue_wait_impl",
+            "qemu_co_mutex_lock",
+            "qemu_co_mutex_lock_slowpath",
+            "qemu_co_rwlock_rdlock",
+            "qemu_co_rwlock_wrlock",
+            "qemu_co_rwlock_upgrade",
+            "qemu_co_sleep",
+            "qemu_co_sleep_ns",
+            "qemu_co_sleep_ns_wakeable",
+            "co_aio_sleep_ns",
+            "yield_until_fd_readable",
+            "qemu_co_queue_wait",
+            "aio_co_reschedule_self",
+        ),
+        _yield,
+        weight=5,
+    ),
+    Row(
+        "coroutine switch",
+        Names(
+            "qemu_coroutine_switch",
+            "swapcontext",
+            "__sigsetjmp",
+            "sigsetjmp",
+            "siglongjmp",
+            "__vmx__longjmp",
+            "coroutine_swap",
+            "SwitchToFiber",
+            "longjmp",
+            "__libc_siglongjmp",
+        ),
+        "switches coroutines",
+        weight=3,
+    ),
+    Row(
+        "coroutine pool",
+        Names(
+            "qemu_coroutine_new",
+            "qemu_coroutine_create",
+            "qemu_coroutine_delete",
+            "coroutine_delete",
+            "qemu_free_stack",
+            "qemu_alloc_stack",
+            "coroutine_pool_*",
+            "local_pool_cleanup*",
+        ),
+        lambda v: (
+            "frees a coroutine's stack"
+            if any("delete" in n or "free" in n or "cleanup" in n for n in v.names)
+            else "creates a coroutine"
+        ),
+        subsystem=None,
+        weight=4,
+    ),
     # util/qemu-timer.c
-    Row("timer", Names("timerlist_run_timers", "timerlistgroup_run_timers", "qemu_clock_run_timers", "qemu_clock_run_all_timers",
-                       "qemu_run_timers", "qemu_clock_advance_virtual_time", "qemu_clock_warp", "icount_*"),
-        _timer, weight=6, trigger=True),
-    Row("descriptor handler", Names("qemu_iohandler_poll", "iohandler_*", "qio_channel_fd_source_dispatch",
-                                    "qio_channel_*_source_dispatch", "io_watch_poll_dispatch", "event_notifier_*"),
-        _handler, short="", weight=2),
+    Row(
+        "timer",
+        Names(
+            "timerlist_run_timers",
+            "timerlistgroup_run_timers",
+            "qemu_clock_run_timers",
+            "qemu_clock_run_all_timers",
+            "qemu_run_timers",
+            "qemu_clock_advance_virtual_time",
+            "qemu_clock_warp",
+            "icount_*",
+        ),
+        _timer,
+        weight=6,
+        trigger=True,
+    ),
+    Row(
+        "descriptor handler",
+        Names(
+            "qemu_iohandler_poll",
+            "iohandler_*",
+            "qio_channel_fd_source_dispatch",
+            "qio_channel_*_source_dispatch",
+            "io_watch_poll_dispatch",
+            "event_notifier_*",
+        ),
+        _handler,
+        short="",
+        weight=2,
+    ),
     # util/thread-pool.c
-    Row("worker thread", Names("worker_thread", "aio_thread", "do_spawn_thread", "spawn_thread_bh_fn", "thread_pool_*",
-                               "spawn_thread"),
-        lambda v: ("has no request" if any("sem_" in n or "cond_" in n for n in v.names)
-                   else "completes requests of the thread pool" if v.has("thread_pool_completion_bh")
-                   else "waits for the thread pool" if v.has("thread_pool_free", "thread_pool_wait")
-                   else "executes a request of the thread pool" if v.has("worker_thread", "aio_thread")
-                   else "works on the thread pool"),
-        short="", subsystem="Block I/O path", weight=2),
+    Row(
+        "worker thread",
+        Names("worker_thread", "aio_thread", "do_spawn_thread", "spawn_thread_bh_fn", "thread_pool_*", "spawn_thread"),
+        lambda v: (
+            "has no request"
+            if any("sem_" in n or "cond_" in n for n in v.names)
+            else "completes requests of the thread pool"
+            if v.has("thread_pool_completion_bh")
+            else "waits for the thread pool"
+            if v.has("thread_pool_free", "thread_pool_wait")
+            else "executes a request of the thread pool"
+            if v.has("worker_thread", "aio_thread")
+            else "works on the thread pool"
+        ),
+        short="",
+        subsystem="Block I/O path",
+        weight=2,
+    ),
     # util/rcu.c
-    Row("RCU", Names("call_rcu_thread", "try_dequeue", "call_rcu1", "synchronize_rcu", "wait_for_readers", "drain_call_rcu",
-                     "drain_rcu_callback", "rcu_register_thread", "rcu_unregister_thread", "qemu_rcu_*", "rcu_init*"),
-        lambda v: ("waits until every reader has left its RCU critical section" if v.has("wait_for_readers", "synchronize_rcu")
-                   else "waits until the RCU thread has run all callbacks" if v.has("drain_call_rcu")
-                   else "no callback is queued" if "qemu_event_wait" in v.inward and v.has("call_rcu_thread")
-                   else "runs RCU callbacks: frees what no reader can see any more" if v.callee and v.has("call_rcu_thread")
-                   else "works on RCU"),
-        subsystem="RCU", weight=6),
+    Row(
+        "RCU",
+        Names(
+            "call_rcu_thread",
+            "try_dequeue",
+            "call_rcu1",
+            "synchronize_rcu",
+            "wait_for_readers",
+            "drain_call_rcu",
+            "drain_rcu_callback",
+            "rcu_register_thread",
+            "rcu_unregister_thread",
+            "qemu_rcu_*",
+            "rcu_init*",
+        ),
+        lambda v: (
+            "waits until every reader has left its RCU critical section"
+            if v.has("wait_for_readers", "synchronize_rcu")
+            else "waits until the RCU thread has run all callbacks"
+            if v.has("drain_call_rcu")
+            else "no callback is queued"
+            if "qemu_event_wait" in v.inward and v.has("call_rcu_thread")
+            else "runs RCU callbacks: frees what no reader can see any more"
+            if v.callee and v.has("call_rcu_thread")
+            else "works on RCU"
+        ),
+        subsystem="RCU",
+        weight=6,
+    ),
     # the BQL: system/cpus.c (softmmu/cpus.c, cpus.c)
-    Row("BQL", Names(*_BQL.patterns, "qemu_cond_wait_iothread", "qemu_cond_timedwait_iothread", "qemu_cond_wait_bql",
-                     "qemu_cond_timedwait_bql", "qemu_mutex_unlock_iothread", "bql_unlock", "qemu_mutex_lock_iothread_impl",
-                     "_L_lock_*", "bql_auto_unlock"),
-        _bql, subsystem="Main loop", weight=9),
-    Row("AioContext lock", Names("aio_context_acquire", "aio_context_release"), "waits for an AioContext's lock",
-        subsystem="Block I/O path", weight=9),
-    Row("graph lock", Names("bdrv_graph_wrlock", "bdrv_graph_co_rdlock", "bdrv_graph_rdlock*", "bdrv_graph_wrunlock*",
-                            "bdrv_graph_wrlock_drained", "bdrv_graph_co_rdunlock", "assert_bdrv_graph_*"),
-        lambda v: ("waits until no reader of the block graph is left" if any("wrlock" in n for n in v.names)
-                   else "takes or checks the block graph's read lock"), subsystem="Block layer core", weight=8),
+    Row(
+        "BQL",
+        Names(
+            *_BQL.patterns,
+            "qemu_cond_wait_iothread",
+            "qemu_cond_timedwait_iothread",
+            "qemu_cond_wait_bql",
+            "qemu_cond_timedwait_bql",
+            "qemu_mutex_unlock_iothread",
+            "bql_unlock",
+            "qemu_mutex_lock_iothread_impl",
+            "bql_auto_unlock",
+        ),
+        _bql,
+        subsystem="Main loop",
+        weight=9,
+    ),
+    Row(
+        "AioContext lock",
+        Names("aio_context_acquire", "aio_context_release"),
+        "waits for an AioContext's lock",
+        subsystem="Block I/O path",
+        weight=9,
+    ),
+    Row(
+        "graph lock",
+        Names(
+            "bdrv_graph_wrlock",
+            "bdrv_graph_co_rdlock",
+            "bdrv_graph_rdlock*",
+            "bdrv_graph_wrunlock*",
+            "bdrv_graph_wrlock_drained",
+            "bdrv_graph_co_rdunlock",
+            "assert_bdrv_graph_*",
+        ),
+        lambda v: (
+            "waits until no reader of the block graph is left"
+            if any("wrlock" in n for n in v.names)
+            else "takes the block graph's read lock"
+        ),
+        subsystem="Block layer core",
+        weight=8,
+    ),
     # util/qemu-thread-posix.c
-    Row("mutex", Names("qemu_mutex_lock_impl", "qemu_mutex_lock", "qemu_rec_mutex_lock", "qemu_rec_mutex_lock_impl",
-                       "pthread_mutex_lock", "pthread_mutex_timedlock", "lll_lock_wait", "__lll_lock_wait", "lll_mutex_lock_optimized",
-                       "pthread_mutex_lock_full", "g_mutex_lock*", "qemu_lockcnt_*", "qemu_spin_lock", "pthread_rwlock_*",
-                       "qemu_mutex_lock__raw", "__lll_lock_wait_private", "g_rec_mutex_lock*", "pthread_spin_lock",
-                       "pthread_mutex_cond_lock", "qemu_mutex_unlock_impl", "pthread_mutex_unlock*", "job_lock*"),
-        _mutex, subsystem=None, weight=6),
-    Row("condition", Names("qemu_cond_wait", "qemu_cond_wait_impl", "qemu_cond_timedwait", "qemu_cond_timedwait_impl",
-                           "qemu_cond_timedwait_ts", "pthread_cond_wait*", "pthread_cond_timedwait*", "pthread_cond_clockwait*",
-                           "g_cond_wait*", "futex_abstimed_wait*", "__futex_abstimed_wait*", "futex_wait_cancelable"),
-        _condition, subsystem=None, weight=4),
-    Row("event", Names("qemu_event_wait", "qemu_futex_wait", "qemu_sem_wait", "qemu_sem_timedwait", "sem_wait", "sem_timedwait",
-                       "do_futex_wait*", "__new_sem_wait*", "new_sem_wait*", "sem_clockwait*", "futex_wait", "qemu_event_set",
-                       "futex_wait_simple"),
-        _semaphore, subsystem=None, weight=4),
-    Row("thread join", Names("qemu_thread_join", "pthread_join", "pthread_timedjoin*", "pthread_clockjoin*", "pthread_tryjoin*",
-                             "g_thread_join", "pthread_clockjoin_ex", "lll_wait_tid"),
-        "waits for another thread to end (join)", subsystem=None, weight=7),
+    Row(
+        "mutex",
+        Names(
+            "qemu_mutex_lock_impl",
+            "qemu_mutex_lock",
+            "qemu_rec_mutex_lock",
+            "qemu_rec_mutex_lock_impl",
+            "pthread_mutex_lock",
+            "pthread_mutex_timedlock",
+            "lll_lock_wait",
+            "__lll_lock_wait",
+            "lll_mutex_lock_optimized",
+            "pthread_mutex_lock_full",
+            "g_mutex_lock*",
+            "qemu_lockcnt_*",
+            "qemu_spin_lock",
+            "pthread_rwlock_*",
+            "qemu_mutex_lock__raw",
+            "__lll_lock_wait_private",
+            "g_rec_mutex_lock*",
+            "pthread_spin_lock",
+            "pthread_mutex_cond_lock",
+            "_L_lock_*",
+            "__L_lock_*",
+            "qemu_mutex_unlock_impl",
+            "pthread_mutex_unlock*",
+            "job_lock*",
+        ),
+        _mutex,
+        subsystem=None,
+        weight=6,
+    ),
+    Row(
+        "condition",
+        Names(
+            "qemu_cond_wait",
+            "qemu_cond_wait_impl",
+            "qemu_cond_timedwait",
+            "qemu_cond_timedwait_impl",
+            "qemu_cond_timedwait_ts",
+            "pthread_cond_wait*",
+            "pthread_cond_timedwait*",
+            "pthread_cond_clockwait*",
+            "g_cond_wait*",
+            "futex_abstimed_wait*",
+            "__futex_abstimed_wait*",
+            "futex_wait_cancelable",
+        ),
+        _condition,
+        subsystem=None,
+        weight=4,
+    ),
+    Row(
+        "event",
+        Names(
+            "qemu_event_wait",
+            "qemu_futex_wait",
+            "qemu_sem_wait",
+            "qemu_sem_timedwait",
+            "sem_wait",
+            "sem_timedwait",
+            "do_futex_wait*",
+            "__new_sem_wait*",
+            "new_sem_wait*",
+            "sem_clockwait*",
+            "futex_wait",
+            "qemu_event_set",
+            "futex_wait_simple",
+        ),
+        _semaphore,
+        subsystem=None,
+        weight=4,
+    ),
+    Row(
+        "thread join",
+        Names(
+            "qemu_thread_join",
+            "pthread_join",
+            "pthread_timedjoin*",
+            "pthread_clockjoin*",
+            "pthread_tryjoin*",
+            "g_thread_join",
+            "pthread_clockjoin_ex",
+            "lll_wait_tid",
+        ),
+        "waits for another thread to end (join)",
+        subsystem=None,
+        weight=7,
+    ),
     Row("thread start", Names("qemu_thread_create", "pthread_create", "g_thread_new"), "creates a thread", weight=4),
+    # util/compatfd.c
+    Row("signal thread", Names("sigwait_compat"), "waits for signals to hand to the main loop", weight=5),
     # what stacks end in, where QEMU waits for the kernel
-    Row("system call", Names(*(n for n in _CALLS if n not in ("memcpy", "memmove", "memset"))),
-        lambda v: system_call(v) or v.innermost, subsystem=None, weight=6, reads=tuple(_CALLS)),
-    Row("memory copy", Names("memcpy*", "__memcpy*", "memmove*", "__memmove*", "memset*", "__memset*"),
-        lambda v: "fills memory" if any("memset" in n for n in v.names) else "copies memory", subsystem=None, weight=3),
+    Row(
+        "system call",
+        Names(*(n for n in _CALLS if n not in ("memcpy", "memmove", "memset"))),
+        lambda v: system_call(v) or v.innermost,
+        subsystem=None,
+        weight=6,
+        reads=tuple(_CALLS),
+    ),
+    Row(
+        "memory copy",
+        Names("memcpy*", "__memcpy*", "memmove*", "__memmove*", "memset*", "__memset*"),
+        lambda v: "fills memory" if any("memset" in n for n in v.names) else "copies memory",
+        subsystem=None,
+        weight=3,
+    ),
 )

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import FrozenSet, Optional, Tuple
 
+from ..functions import lookup
 from ..match import Names
 from ..ports import HANDLERS, handler_register, mmio_register, port_register
 from .rows import Row, View, number_of
@@ -35,6 +36,14 @@ DISPATCH = Names(
     "memory_region_ram_device_read",
     "memory_region_ram_device_write",
     "memory_region_access_valid",
+    "memory_region_iorange_read",
+    "memory_region_iorange_write",
+    "ioport_readb_thunk",
+    "ioport_readw_thunk",
+    "ioport_readl_thunk",
+    "ioport_writeb_thunk",
+    "ioport_writew_thunk",
+    "ioport_writel_thunk",
 )
 # system/physmem.c (softmmu/physmem.c, exec.c), memory_ldst.c.inc: from an address to the region
 ADDRESS_SPACE = Names(
@@ -67,9 +76,20 @@ ADDRESS_SPACE = Names(
     "ioport_read",
     "ioport_write",
 )
-PORT_FUNCTIONS = Names(*(f"{p}_{d}{w}" for p in ("cpu", "helper") for d in ("in", "out") for w in "bwl"), "kvm_handle_io", "hax_handle_io",
-                       "hvf_handle_io", "whpx_handle_portio", "nvmm_handle_io", "nvmm_io_callback",
-                       "whpx_emu_ioport_callback", "ioport_read", "ioport_write", "portio_read", "portio_write")
+PORT_FUNCTIONS = Names(
+    *(f"{p}_{d}{w}" for p in ("cpu", "helper") for d in ("in", "out") for w in "bwl"),
+    "kvm_handle_io",
+    "hax_handle_io",
+    "hvf_handle_io",
+    "whpx_handle_portio",
+    "nvmm_handle_io",
+    "nvmm_io_callback",
+    "whpx_emu_ioport_callback",
+    "ioport_read",
+    "ioport_write",
+    "portio_read",
+    "portio_write",
+)
 # accel/*: the vCPU loop's own hand-over of an exit
 EXIT = Names(
     "kvm_handle_io",
@@ -238,13 +258,22 @@ def _direction(view: View) -> Optional[bool]:
         if name in ("memory_region_access_valid", "prepare_mmio_access"):
             continue
         bare = name[len("memory_region_") :] if name.startswith("memory_region_") else name
-        if re.search(r"(?:^|_)(?:write|out[bwl]|io_writex|writex)(?:_|$)|^io_write", bare) or re.match(
-            r"(?:address_space|cpu|helper(?:_(?:le|be|ret))?|do|int|full_(?:le|be)|slow|_)_?st(?:[bwlq]|\d|_)", bare
-        ) or name in ("store_helper", "store_helper_unaligned"):
+        if (
+            re.search(r"(?:^|_)(?:write|out[bwl]|io_writex|writex)(?:_|$)|^io_write", bare)
+            or re.match(
+                r"(?:address_space|cpu|helper(?:_(?:le|be|ret))?|do|int|full_(?:le|be)|slow|_)_?st(?:[bwlq]|\d|_)", bare
+            )
+            or name in ("store_helper", "store_helper_unaligned")
+        ):
             return True
-        if re.search(r"(?:^|_)(?:read|read1|read_full|in[bwl]|readx)(?:_|$)|^io_read", bare) or re.match(
-            r"(?:address_space|cpu|helper(?:_(?:le|be|ret))?|do|int|full_(?:le|be)|slow|_)_?ld(?:[bsuwlq]|\d|_)", bare
-        ) or name == "load_helper":
+        if (
+            re.search(r"(?:^|_)(?:read|read1|read_full|in[bwl]|readx)(?:_|$)|^io_read", bare)
+            or re.match(
+                r"(?:address_space|cpu|helper(?:_(?:le|be|ret))?|do|int|full_(?:le|be)|slow|_)_?ld(?:[bsuwlq]|\d|_)",
+                bare,
+            )
+            or name == "load_helper"
+        ):
             return False
     flag = view.raw("address_space_rw", "is_write") or view.raw("cpu_physical_memory_rw", "is_write")
     if flag:
@@ -267,8 +296,16 @@ def _width(view: View) -> Optional[int]:
         if name in PORT_FUNCTIONS and name[-1] in "bwl" and re.search(r"(?:in|out)[bwl]$", name):
             return _WIDTHS[name[-1]]
     size = view.number(
-        ("memory_region_dispatch_read", "memory_region_dispatch_write", "memory_region_dispatch_read1",
-         "access_with_adjusted_size", "io_mem_read", "io_mem_write", "int_st_mmio_leN", "int_ld_mmio_beN"),
+        (
+            "memory_region_dispatch_read",
+            "memory_region_dispatch_write",
+            "memory_region_dispatch_read1",
+            "access_with_adjusted_size",
+            "io_mem_read",
+            "io_mem_write",
+            "int_st_mmio_leN",
+            "int_ld_mmio_beN",
+        ),
         "size",
     )
     length = view.number(ADDRESS_SPACE, "len")
@@ -326,7 +363,9 @@ def _access(view: View) -> Optional[GuestAccess]:
         truncated = view.frames[-1].name not in ("start_thread", "clone", "clone3", "thread_start", "main")
         if outer + 1 < len(names) and caller or not truncated:
             return None  # DMA or a reset handler: not the guest's own access
-    if not any(name in DISPATCH or name in TCG_IO or name in ADDRESS_SPACE or name == "kvm_handle_io" for name in run.names):
+    if not any(
+        name in DISPATCH or name in TCG_IO or name in ADDRESS_SPACE or name == "kvm_handle_io" for name in run.names
+    ):
         return None
     write = _direction(run)
     width = _width(run)
@@ -334,15 +373,43 @@ def _access(view: View) -> Optional[GuestAccess]:
     handler = handlers[0] if handlers else ""
     if not any(name in DISPATCH for name in run.names) and handler not in HANDLERS:
         handler = ""
+    if handler and first > 0 and not _is_device(view, first - 1):
+        handler = ""
     space = run.symbol(ADDRESS_SPACE, "as") or ""
-    physical = run.number(("address_space_rw", "address_space_write", "address_space_read", "address_space_read_full",
-                           "flatview_write", "flatview_read", "cpu_physical_memory_rw"), "addr")
+    physical = run.number(
+        (
+            "address_space_rw",
+            "address_space_write",
+            "address_space_read",
+            "address_space_read_full",
+            "flatview_write",
+            "flatview_read",
+            "cpu_physical_memory_rw",
+        ),
+        "addr",
+    )
     if physical is None:
         physical = run.number(("flatview_write_continue", "flatview_read_continue"), "addr")
     port = run.number(("kvm_handle_io",), "port")
     if port is None and any(name in PORT_FUNCTIONS for name in run.names):
-        port = run.number(("cpu_outb", "cpu_outw", "cpu_outl", "cpu_inb", "cpu_inw", "cpu_inl", "helper_outb", "helper_outw",
-                           "helper_outl", "helper_inb", "helper_inw", "helper_inl"), "addr", "port")
+        port = run.number(
+            (
+                "cpu_outb",
+                "cpu_outw",
+                "cpu_outl",
+                "cpu_inb",
+                "cpu_inw",
+                "cpu_inl",
+                "helper_outb",
+                "helper_outw",
+                "helper_outl",
+                "helper_inb",
+                "helper_inw",
+                "helper_inl",
+            ),
+            "addr",
+            "port",
+        )
         if port is None and physical is not None and physical <= 0xFFFF:
             port = physical
     known = next((h for h in handlers[:3] if h in HANDLERS), "")
@@ -388,8 +455,12 @@ def _access(view: View) -> Optional[GuestAccess]:
             if value is None:
                 value = run.number(TCG_MEMORY, "val")
         if value is None:
-            value = run.number(("io_mem_write", "helper_outb", "helper_outw", "helper_outl", "cpu_outb", "cpu_outw",
-                                "cpu_outl"), "val", "data", "t0")
+            value = run.number(
+                ("io_mem_write", "helper_outb", "helper_outw", "helper_outl", "cpu_outb", "cpu_outw", "cpu_outl"),
+                "val",
+                "data",
+                "t0",
+            )
         if value is None:
             for position in range(first - 1, max(-1, first - 4), -1):
                 candidate = view.part(position, position).number(None, *_VALUE)
@@ -408,9 +479,29 @@ def _access(view: View) -> Optional[GuestAccess]:
         device = f"{owner}:" if register else owner
     count = run.number(("kvm_handle_io",), "count") or 1
     return GuestAccess(
-        kind=kind, first=first, last=outer, write=write, address=address, virtual=virtual, offset=offset, width=width,
-        value=value, count=count if 1 <= count <= 65536 else 1, register=register, handler=handler, device=device,
+        kind=kind,
+        first=first,
+        last=outer,
+        write=write,
+        address=address,
+        virtual=virtual,
+        offset=offset,
+        width=width,
+        value=value,
+        count=count if 1 <= count <= 65536 else 1,
+        register=register,
+        handler=handler,
+        device=device,
     )
+
+
+def _is_device(view: View, position: int) -> bool:
+    """Whether a frame's function is a device model's, as far as its file tells."""
+    frame = view.frames[position]
+    if frame.file:
+        return "hw/" in frame.file or "display" in frame.file
+    places = lookup(frame.name)
+    return not places or any(place.file.startswith("hw/") for place in places)
 
 
 def _is_pc(view: View) -> bool:
@@ -473,6 +564,8 @@ def _dma(view: View) -> str:
         what = "device registers"
     else:
         what = "guest memory"
+    if address is not None and write and 0xFEE00000 <= address <= 0xFEEFFFFF and any("msi" in n for n in view.outer):
+        return f"sends an MSI: a write to {address:#x}"
     size = f"{length} bytes of " if length is not None and 0 < length < 1 << 40 else ""
     where = f" at guest-physical {address:#x}" if address is not None else ""
     return f"{verb} {size}{what}{where}"
@@ -502,8 +595,16 @@ ROWS = (
     # accel/kvm/kvm-all.c, kvm-accel-ops.c (cpus.c up to 5.1)
     Row(
         "KVM vCPU loop",
-        Names("kvm_cpu_exec", "kvm_vcpu_thread_fn", "qemu_kvm_cpu_thread_fn", "kvm_vcpu_ioctl", "kvm_handle_internal_error",
-              "kvm_run", "kvm_main_loop_cpu", "ap_main_loop"),
+        Names(
+            "kvm_cpu_exec",
+            "kvm_vcpu_thread_fn",
+            "qemu_kvm_cpu_thread_fn",
+            "kvm_vcpu_ioctl",
+            "kvm_handle_internal_error",
+            "kvm_run",
+            "kvm_main_loop_cpu",
+            "ap_main_loop",
+        ),
         _kvm,
         short="",
         subsystem="Overall KVM CPUs",
@@ -511,8 +612,11 @@ ROWS = (
     ),
     Row(
         "guest access",
-        Names(*(p for s in (DISPATCH, ADDRESS_SPACE, TCG_IO, _TCG_IN_OUT) for p in s.patterns), "kvm_handle_io",
-              *(p for p in EXIT.patterns if "handle" in p or "callback" in p or "WHv" in p)),
+        Names(
+            *(p for s in (DISPATCH, ADDRESS_SPACE, TCG_IO, _TCG_IN_OUT) for p in s.patterns),
+            "kvm_handle_io",
+            *(p for p in EXIT.patterns if "handle" in p or "callback" in p or "WHv" in p),
+        ),
         _deliver,
         short=_deliver_short,
         subsystem="Memory API",
@@ -520,20 +624,64 @@ ROWS = (
         trigger=True,
         reads=tuple(sorted(HANDLERS)),
     ),
-    Row("guest memory access", TCG_MEMORY, _softmmu, short=_softmmu_short, subsystem="Overall TCG CPUs", weight=6, trigger=True,
+    Row(
+        "guest memory access",
+        TCG_MEMORY,
+        _softmmu,
+        short=_softmmu_short,
+        subsystem="Overall TCG CPUs",
+        weight=6,
+        trigger=True,
         reads=tuple(f"do_{d}{n}_mmu" for d in ("ld", "st") for n in (1, 2, 4, 8, 16))
-        + tuple(f"helper_{e}_{d}_mmu" for e in ("le", "be", "ret") for d in
-                ("stb", "stw", "stl", "stq", "ldub", "lduw", "ldul", "ldq", "ldsb", "ldsw", "ldsl"))
+        + tuple(
+            f"helper_{e}_{d}_mmu"
+            for e in ("le", "be", "ret")
+            for d in ("stb", "stw", "stl", "stq", "ldub", "lduw", "ldul", "ldq", "ldsb", "ldsw", "ldsl")
+        )
         + tuple(f"helper_{d}_mmu" for d in ("stb", "stw", "stl", "stq", "ldub", "lduw", "ldul", "ldq"))
-        + tuple(f"cpu_{d}_mmu" for d in ("stb", "stw", "stl", "stq", "ldb", "ldw", "ldl", "ldq"))),
-    Row("DMA", Names("dma_memory_rw", "dma_memory_rw_relaxed", "dma_memory_read", "dma_memory_write", "dma_buf_*", "pci_dma_rw",
-                     "pci_dma_read", "pci_dma_write", "dma_memory_set", "ldl_dma", "stl_dma", "address_space_map",
-                     "address_space_unmap", "dma_memory_map", "dma_memory_unmap", "cpu_physical_memory_map",
-                     "cpu_physical_memory_unmap", "cpu_physical_memory_write_rom", "address_space_write_rom*",
-                     "virtqueue_map_desc", "virtqueue_map_iovec", "qemu_sglist_*", "ld*_*_pci_dma", "st*_*_pci_dma",
-                     "ld*_*_dma", "st*_*_dma", "address_space_cache_*", "address_space_*_cached*", "address_space_*_cached_slow"),
-        lambda v: ("maps guest memory for the device" if any("_map" in n for n in v.names) else
-                   "unmaps guest memory after the device's transfer" if any("unmap" in n for n in v.names) else
-                   "the device reads or writes guest memory (DMA)"),
-        short="device DMA", weight=4),
+        + tuple(f"cpu_{d}_mmu" for d in ("stb", "stw", "stl", "stq", "ldb", "ldw", "ldl", "ldq")),
+    ),
+    Row(
+        "DMA",
+        Names(
+            "dma_memory_rw",
+            "dma_memory_rw_relaxed",
+            "dma_memory_read",
+            "dma_memory_write",
+            "dma_buf_*",
+            "pci_dma_rw",
+            "pci_dma_read",
+            "pci_dma_write",
+            "dma_memory_set",
+            "ldl_dma",
+            "stl_dma",
+            "address_space_map",
+            "address_space_unmap",
+            "dma_memory_map",
+            "dma_memory_unmap",
+            "cpu_physical_memory_map",
+            "cpu_physical_memory_unmap",
+            "cpu_physical_memory_write_rom",
+            "address_space_write_rom*",
+            "virtqueue_map_desc",
+            "virtqueue_map_iovec",
+            "qemu_sglist_*",
+            "ld*_*_pci_dma",
+            "st*_*_pci_dma",
+            "ld*_*_dma",
+            "st*_*_dma",
+            "address_space_cache_*",
+            "address_space_*_cached*",
+            "address_space_*_cached_slow",
+        ),
+        lambda v: (
+            "maps guest memory for the device"
+            if any("_map" in n for n in v.names)
+            else "unmaps guest memory after the device's transfer"
+            if any("unmap" in n for n in v.names)
+            else "the device reads or writes guest memory (DMA)"
+        ),
+        short="device DMA",
+        weight=4,
+    ),
 )

@@ -8,25 +8,68 @@ from typing import Optional, Tuple
 from ..match import Names
 from .rows import Row, View
 
-# Function -> phase, inner to outer precedence by order of the list: migration/migration.c, savevm.c, ram.c, postcopy-ram.c
+# Functions and their phase; the first that is on the stack decides: migration/migration.c, savevm.c, ram.c
 _PHASES: Tuple[Tuple[Names, str], ...] = (
     (Names("migration_completion_postcopy", "qemu_savevm_state_complete_postcopy"), "completing postcopy"),
     (Names("postcopy_start"), "switching to postcopy"),
-    (Names("migration_completion_precopy", "migration_completion", "qemu_savevm_state_complete_precopy*", "migration_switchover_*",
-           "migration_try_vm_stop_and_save_concurrent", "migration_stop_vm", "bg_migration_completion",
-           "qemu_savevm_state_complete", "migrate_finish_set_state"), "completing: the VM is stopped, the rest is sent"),
-    (Names("migration_iteration_run", "qemu_savevm_state_iterate", "bg_migration_iteration_run", "ram_save_iterate"),
-     "precopy, iterating"),
-    (Names("qemu_savevm_state_setup", "ram_save_setup", "qemu_savevm_state_header", "qemu_savevm_state_begin",
-           "ram_init_all"), "setting up"),
-    (Names("migration_iteration_finish", "migrate_fd_cleanup*", "migration_cleanup*", "multifd_send_shutdown"), "cleaning up"),
+    (
+        Names(
+            "migration_completion_precopy",
+            "migration_completion",
+            "qemu_savevm_state_complete_precopy*",
+            "migration_switchover_*",
+            "migration_try_vm_stop_and_save_concurrent",
+            "migration_stop_vm",
+            "bg_migration_completion",
+            "qemu_savevm_state_complete",
+            "migrate_finish_set_state",
+        ),
+        "completing: the VM is stopped, the rest is sent",
+    ),
+    (
+        Names("migration_iteration_run", "qemu_savevm_state_iterate", "bg_migration_iteration_run", "ram_save_iterate"),
+        "precopy, iterating",
+    ),
+    (
+        Names(
+            "qemu_savevm_state_setup",
+            "ram_save_setup",
+            "qemu_savevm_state_header",
+            "qemu_savevm_state_begin",
+            "ram_init_all",
+        ),
+        "setting up",
+    ),
+    (
+        Names("migration_iteration_finish", "migrate_fd_cleanup*", "migration_cleanup*", "multifd_send_shutdown"),
+        "cleaning up",
+    ),
     (Names("source_return_path_thread"), "reading the destination's answers"),
     (Names("postcopy_ram_listen_thread"), "incoming: loading during postcopy"),
     (Names("postcopy_ram_fault_thread"), "serving page faults of postcopy"),
-    (Names("qemu_loadvm_state*", "process_incoming_migration_co", "qemu_loadvm_section_*", "vmstate_load*",
-           "loadvm_*", "load_snapshot", "qemu_load_device_state"), "incoming: loading"),
-    (Names("migrate_fd_connect", "migration_channel_connect", "migration_start_outgoing", "*_start_outgoing_migration",
-           "migration_connect", "migration_connect_outgoing"), "connecting"),
+    (
+        Names(
+            "qemu_loadvm_state*",
+            "process_incoming_migration_co",
+            "qemu_loadvm_section_*",
+            "vmstate_load*",
+            "loadvm_*",
+            "load_snapshot",
+            "qemu_load_device_state",
+        ),
+        "incoming: loading",
+    ),
+    (
+        Names(
+            "migrate_fd_connect",
+            "migration_channel_connect",
+            "migration_start_outgoing",
+            "*_start_outgoing_migration",
+            "migration_connect",
+            "migration_connect_outgoing",
+        ),
+        "connecting",
+    ),
     (Names("save_snapshot", "qemu_savevm_state", "qemu_savevm_live_state"), "saving a snapshot"),
     (Names("migration_thread", "bg_migration_thread", "live_migration"), "running"),
 )
@@ -115,48 +158,197 @@ def _multifd(view: View) -> str:
 
 
 ROWS = (
-    Row("migration",
-        Names("migration_*", "bg_migration_*", "qemu_savevm_*", "save_snapshot*", "load_snapshot*", "process_incoming_migration*",
-              "qemu_loadvm_*", "loadvm_*", "migrate_*", "*_start_outgoing_migration", "*_start_incoming_migration",
-              "source_return_path_thread", "postcopy_start", "await_return_path_close_on_source", "postcopy_ram_listen_thread",
-              "live_migration", "qemu_load_device_state", "snapshot_*_job_*", "close_return_path_on_source", "qemu_save_device_state",
-              "qemu_start_incoming_migration"),
-        _migration, short=_short, subsystem="Migration", weight=8, trigger=True,
-        reads=("qemu_start_incoming_migration", "qmp_migrate", "exec_start_outgoing_migration",
-               "socket_start_outgoing_migration", "fd_start_outgoing_migration", "migrate_fd_connect")),
-    Row("device state", Names("vmstate_save*", "vmstate_load*", "vmstate_*", "*_pre_save", "*_post_load", "*_pre_load",
-                              "*_post_save", "virtio_save", "virtio_load", "get_*_buffer_state"),
-        _state, subsystem="Migration", weight=7, order=-1,
-        reads=("vmstate_save", "vmstate_load", "vmstate_save_state", "vmstate_save_state_v", "vmstate_load_state",
-               "qemu_loadvm_section_start_full")),
-    Row("RAM migration", Names("ram_save_*", "ram_find_and_save_block", "ram_load*", "save_zero_page*", "save_normal_page",
-                               "ram_state_*", "migration_bitmap_sync*", "ramblock_sync_dirty_bitmap", "colo_*_ram*", "save_page*",
-                               "save_compress_page", "ram_flush_*", "do_data_compress", "buffer_is_zero", "buffer_zero_*",
-                               "select_accel_fn", "ram_block_*", "find_dirty_block", "pss_find_next_dirty", "mapped_ram_*"),
-        _ram, subsystem="Migration", weight=6),
-    Row("multifd", Names("multifd_*", "nocomp_*", "zlib_send_*", "zstd_send_*"), _multifd, subsystem="Migration", weight=7),
-    Row("postcopy", Names("postcopy_ram_fault_thread", "postcopy_*", "migrate_send_rp_*", "ram_save_queue_pages"),
-        lambda v: ("serves guest page faults from the source" if v.has("postcopy_ram_fault_thread") else
-                   "places a page that arrived" if any("place" in n for n in v.names) else "postcopy"),
-        subsystem="Migration", weight=7),
-    Row("COLO", Names("colo_*"), "COLO replication of the VM", subsystem="COLO Framework", weight=7, order=-1, trigger=True),
-    Row("migration stream", Names("qemu_put_*", "qemu_get_*", "qemu_fflush", "qemu_fclose", "qemu_fill_buffer", "qemu_peek_*",
-                                  "qemu_file_*", "channel_close", "channel_writev_buffer", "channel_get_buffer", "add_to_iovec",
-                                  "qemu_buffered_file*"),
-        lambda v: ("closes the migration stream" if any("close" in n for n in v.names) else
-                   "reads the migration stream" if any("get_" in n or "fill" in n or "peek" in n for n in v.names)
-                   else "writes the migration stream"), subsystem="Migration", weight=4),
-    Row("RDMA", Names("qemu_rdma_*", "qio_channel_rdma_*", "rdma_*"), "RDMA transport of migration", subsystem="RDMA Migration",
-        weight=5, order=1),
-    Row("dirty bitmap migration", Names("dirty_bitmap_*", "cancel_incoming_locked", "bdrv_dirty_bitmap*",
-                                        "bdrv_release_dirty_bitmap", "bdrv_*dirty_bitmap*"),
-        "works on dirty bitmaps", subsystem="Dirty Bitmaps", weight=5, order=1),
-    Row("I/O channel", Names("qio_channel_*", "qio_task_*", "qio_net_listener_*", "qio_dns_*", "qcrypto_tls_*", "gnutls_*",
-                             "_gnutls_*"),
-        lambda v: ("TLS handshake" if any("handshake" in n for n in v.names) else
-                   "TLS session" if any("tls" in n for n in v.names) else
-                   "connects a channel" if any("connect" in n for n in v.names) else
-                   "reads from a channel" if any("read" in n for n in v.names) else
-                   "writes to a channel" if any("write" in n for n in v.names) else "I/O channel"),
-        weight=4),
+    Row(
+        "migration",
+        Names(
+            "migration_*",
+            "bg_migration_*",
+            "qemu_savevm_*",
+            "save_snapshot*",
+            "load_snapshot*",
+            "process_incoming_migration*",
+            "qemu_loadvm_*",
+            "loadvm_*",
+            "migrate_*",
+            "*_start_outgoing_migration",
+            "*_start_incoming_migration",
+            "source_return_path_thread",
+            "postcopy_start",
+            "await_return_path_close_on_source",
+            "postcopy_ram_listen_thread",
+            "live_migration",
+            "qemu_load_device_state",
+            "snapshot_*_job_*",
+            "close_return_path_on_source",
+            "qemu_save_device_state",
+            "qemu_start_incoming_migration",
+        ),
+        _migration,
+        short=_short,
+        subsystem="Migration",
+        weight=8,
+        trigger=True,
+        reads=(
+            "qemu_start_incoming_migration",
+            "qmp_migrate",
+            "exec_start_outgoing_migration",
+            "socket_start_outgoing_migration",
+            "fd_start_outgoing_migration",
+            "migrate_fd_connect",
+        ),
+    ),
+    Row(
+        "device state",
+        Names(
+            "vmstate_save*",
+            "vmstate_load*",
+            "vmstate_*",
+            "*_pre_save",
+            "*_post_load",
+            "*_pre_load",
+            "*_post_save",
+            "virtio_save",
+            "virtio_load",
+            "get_*_buffer_state",
+        ),
+        _state,
+        subsystem="Migration",
+        weight=7,
+        order=-1,
+        reads=(
+            "vmstate_save",
+            "vmstate_load",
+            "vmstate_save_state",
+            "vmstate_save_state_v",
+            "vmstate_load_state",
+            "qemu_loadvm_section_start_full",
+        ),
+    ),
+    Row(
+        "RAM migration",
+        Names(
+            "ram_save_*",
+            "ram_find_and_save_block",
+            "ram_load*",
+            "save_zero_page*",
+            "save_normal_page",
+            "ram_state_*",
+            "migration_bitmap_sync*",
+            "ramblock_sync_dirty_bitmap",
+            "colo_*_ram*",
+            "save_page*",
+            "save_compress_page",
+            "ram_flush_*",
+            "do_data_compress",
+            "buffer_is_zero",
+            "buffer_zero_*",
+            "select_accel_fn",
+            "ram_block_*",
+            "find_dirty_block",
+            "pss_find_next_dirty",
+            "mapped_ram_*",
+        ),
+        _ram,
+        subsystem="Migration",
+        weight=6,
+    ),
+    Row(
+        "multifd",
+        Names("multifd_*", "nocomp_*", "zlib_send_*", "zstd_send_*"),
+        _multifd,
+        subsystem="Migration",
+        weight=7,
+    ),
+    Row(
+        "postcopy",
+        Names("postcopy_ram_fault_thread", "postcopy_*", "migrate_send_rp_*", "ram_save_queue_pages"),
+        lambda v: (
+            "serves guest page faults from the source"
+            if v.has("postcopy_ram_fault_thread")
+            else "places a page that arrived"
+            if any("place" in n for n in v.names)
+            else "postcopy"
+        ),
+        subsystem="Migration",
+        weight=7,
+    ),
+    Row(
+        "COLO",
+        Names("colo_*"),
+        "COLO replication of the VM",
+        subsystem="COLO Framework",
+        weight=7,
+        order=-1,
+        trigger=True,
+    ),
+    Row(
+        "migration stream",
+        Names(
+            "qemu_put_*",
+            "qemu_get_*",
+            "qemu_fflush",
+            "qemu_fclose",
+            "qemu_fill_buffer",
+            "qemu_peek_*",
+            "qemu_file_*",
+            "channel_close",
+            "channel_writev_buffer",
+            "channel_get_buffer",
+            "add_to_iovec",
+            "qemu_buffered_file*",
+        ),
+        lambda v: (
+            "closes the migration stream"
+            if any("close" in n for n in v.names)
+            else "reads the migration stream"
+            if any("get_" in n or "fill" in n or "peek" in n for n in v.names)
+            else "writes the migration stream"
+        ),
+        subsystem="Migration",
+        weight=4,
+    ),
+    Row(
+        "RDMA",
+        Names("qemu_rdma_*", "qio_channel_rdma_*", "rdma_*"),
+        "RDMA transport of migration",
+        subsystem="RDMA Migration",
+        weight=5,
+        order=1,
+    ),
+    Row(
+        "dirty bitmap migration",
+        Names(
+            "dirty_bitmap_*",
+            "cancel_incoming_locked",
+            "bdrv_dirty_bitmap*",
+            "bdrv_release_dirty_bitmap",
+            "bdrv_*dirty_bitmap*",
+        ),
+        "works on dirty bitmaps",
+        subsystem="Dirty Bitmaps",
+        weight=5,
+        order=1,
+    ),
+    Row(
+        "I/O channel",
+        Names(
+            "qio_channel_*", "qio_task_*", "qio_net_listener_*", "qio_dns_*", "qcrypto_tls_*", "gnutls_*", "_gnutls_*"
+        ),
+        lambda v: (
+            "TLS handshake"
+            if any("handshake" in n for n in v.names)
+            else "TLS session"
+            if any("tls" in n for n in v.names)
+            else "closes a channel"
+            if any("close" in n for n in v.names)
+            else "connects a channel"
+            if any("connect" in n for n in v.names)
+            else "reads from a channel"
+            if any("read" in n for n in v.names)
+            else "writes to a channel"
+            if any("write" in n for n in v.names)
+            else "I/O channel"
+        ),
+        weight=4,
+    ),
 )

@@ -58,12 +58,35 @@ _NOT_COMMANDS = frozenset(
     " qmp_request_free qmp_marshal_output qmp_command_name qmp_is_oob qmp_dispatch_check_obj qmp_dispatch_bh".split()
 )
 _MACHINERY = Names(
-    "monitor_qmp_dispatch", "monitor_qmp_bh_dispatcher", "monitor_qmp_dispatcher_co", "qmp_dispatch", "do_qmp_dispatch",
-    "do_qmp_dispatch_bh", "qmp_dispatch_bh", "handle_qmp_command", "handle_hmp_command", "monitor_command_cb",
-    "handle_hmp_command_co", "handle_hmp_command_exec", "readline_handle_byte", "monitor_read", "monitor_qmp_read",
-    "json_message_parser_feed", "json_lexer_feed*", "json_message_process_token", "qmp_call_cmd", "monitor_event",
-    "monitor_qmp_event", "monitor_can_read", "handle_user_command", "monitor_handle_command", "qmp_marshal_*",
-    "hmp_compat*", "monitor_parse_*", "monitor_control_read", "qmp_call_*",
+    "monitor_qmp_dispatch",
+    "monitor_qmp_bh_dispatcher",
+    "monitor_qmp_dispatcher_co",
+    "qmp_dispatch",
+    "do_qmp_dispatch",
+    "do_qmp_dispatch_bh",
+    "qmp_dispatch_bh",
+    "handle_qmp_command",
+    "handle_hmp_command",
+    "monitor_command_cb",
+    "handle_hmp_command_co",
+    "handle_hmp_command_exec",
+    "readline_handle_byte",
+    "monitor_read",
+    "monitor_qmp_read",
+    "json_message_parser_feed",
+    "json_lexer_feed*",
+    "json_message_process_token",
+    "qmp_call_cmd",
+    "monitor_event",
+    "monitor_qmp_event",
+    "monitor_can_read",
+    "handle_user_command",
+    "monitor_handle_command",
+    "qmp_marshal_*",
+    "hmp_compat*",
+    "monitor_parse_*",
+    "monitor_control_read",
+    "qmp_call_*",
 )
 
 
@@ -94,8 +117,14 @@ def _command(view: View) -> Optional[MonitorCall]:
     hmp: Optional[MonitorCall] = None
     qmp: Optional[MonitorCall] = None
     for position, name in enumerate(view.all_names):
-        if name in ("handle_hmp_command", "handle_hmp_command_exec", "monitor_command_cb", "handle_user_command",
-                    "monitor_handle_command", "qmp_human_monitor_command"):
+        if name in (
+            "handle_hmp_command",
+            "handle_hmp_command_exec",
+            "monitor_command_cb",
+            "handle_user_command",
+            "monitor_handle_command",
+            "qmp_human_monitor_command",
+        ):
             line = view.part(position, position).string(None, "cmdline", "command_line", "cmd")
             if line and name == "handle_hmp_command_exec":
                 line = None
@@ -111,7 +140,11 @@ def _command(view: View) -> Optional[MonitorCall]:
             hmp = MonitorCall("HMP", word, position)
         elif name in _HMP and hmp is None:
             hmp = MonitorCall("HMP", _HMP[name], position)
-        if name.startswith("qmp_marshal_") and name not in _NOT_COMMANDS and not name.startswith(("qmp_marshal_output_",)):
+        if (
+            name.startswith("qmp_marshal_")
+            and name not in _NOT_COMMANDS
+            and not name.startswith(("qmp_marshal_output_",))
+        ):
             word = _qmp_word(name[len("qmp_marshal_") :].replace("input_", "", 1))
             inner = view.part(qmp.position, qmp.position) if qmp is not None else None
             qmp = MonitorCall("QMP", word, position, _subject(inner) if inner is not None else "")
@@ -124,15 +157,17 @@ def _command(view: View) -> Optional[MonitorCall]:
     if qmp is None:
         return None
     marshalled = view.all_names[qmp.position].startswith("qmp_marshal_")
-    dispatched = marshalled or any(n in ("qmp_dispatch", "do_qmp_dispatch", "do_qmp_dispatch_bh", "monitor_qmp_dispatch",
-                                         "handle_qmp_command") for n in view.all_names[qmp.position :])
+    dispatched = marshalled or any(
+        n in ("qmp_dispatch", "do_qmp_dispatch", "do_qmp_dispatch_bh", "monitor_qmp_dispatch", "handle_qmp_command")
+        for n in view.all_names[qmp.position :]
+    )
     loaded = any(n in ("qemu_init", "main", "qmp_x_exit_preconfig", "configure_accelerators") for n in view.all_names)
     if not dispatched and loaded and qmp.command == "x-exit-preconfig":
         return None  # start-up calls it itself: system/vl.c qemu_init
-    if not dispatched and not any(n in _MACHINERY for n in view.all_names):
-        if view.all_names[-1] in ("start_thread", "clone", "clone3", "_start", "main"):
-            return None  # QEMU's own call of a QMP function
-    return qmp
+    if dispatched or any(n in _MACHINERY for n in view.all_names):
+        return qmp
+    complete = view.all_names[-1] in ("start_thread", "clone", "clone3", "_start", "main", "coroutine_trampoline")
+    return None if complete else qmp  # else QEMU's own call of a QMP function
 
 
 def _hmp_line(line: str, position: int) -> MonitorCall:
@@ -161,13 +196,15 @@ def _subject(view: Optional[View]) -> str:
 def _phrase(view: View) -> str:
     found = command(view)
     if found is None:
+        if not any(n in _MACHINERY for n in view.names):
+            return f"calls {view.outermost}"
         return "the monitor handles input"
     return f"runs {found.text}"
 
 
 def _short(view: View) -> str:
     found = command(view)
-    return found.text if found is not None else "monitor input"
+    return found.text if found is not None else _phrase(view)
 
 
 def _event(view: View) -> str:
@@ -178,18 +215,76 @@ def _event(view: View) -> str:
 
 
 ROWS = (
-    Row("monitor command", Names(*_MACHINERY.patterns, *_HMP, "qmp_*", "hmp_*", "do_info_*"), _phrase, short=_short,
-        subsystem="Human Monitor (HMP)", weight=9, trigger=True, order=-1,
-        reads=("handle_hmp_command", "handle_hmp_command_exec", "monitor_command_cb", "qmp_human_monitor_command",
-               "qmp_blockdev_del", "qmp_blockdev_add", "qmp_device_add", "qmp_device_del", "qmp_migrate", "qmp_block_job_cancel",
-               "qmp_job_cancel", "qmp_job_complete", "qmp_job_finalize", "qmp_job_dismiss", "qmp_block_resize", "qmp_drive_mirror",
-               "qmp_blockdev_mirror", "qmp_blockdev_backup", "qmp_block_commit", "qmp_block_stream", "qmp_blockdev_snapshot",
-               "qmp_blockdev_snapshot_sync", "qmp_object_del", "qmp_netdev_del", "qmp_chardev_remove", "qmp_chardev_add",
-               "qmp_blockdev_change_medium", "qmp_eject", "qmp_set_link", "qmp_memsave", "qmp_pmemsave", "qmp_screendump",
-               "qmp_dump_guest_memory", "qmp_nbd_server_add", "qmp_block_export_add", "qmp_block_export_del", "qmp_qom_set",
-               "qmp_qom_get", "qmp_x_blockdev_set_iothread", "qmp_block_dirty_bitmap_add", "qmp_blockdev_reopen")),
-    Row("monitor output", Names("monitor_puts", "monitor_puts_locked", "monitor_flush*", "monitor_printf", "monitor_vprintf",
-                                "qmp_send_response", "monitor_json_emitter", "qapi_event_send_*", "qapi_event_emit",
-                                "monitor_qapi_event_*", "monitor_unblocked"),
-        _event, subsystem="Human Monitor (HMP)", weight=5),
+    Row(
+        "monitor command",
+        Names(*_MACHINERY.patterns, *_HMP, "qmp_*", "hmp_*", "do_info_*"),
+        _phrase,
+        short=_short,
+        subsystem="Human Monitor (HMP)",
+        weight=9,
+        trigger=True,
+        order=-1,
+        reads=(
+            "handle_hmp_command",
+            "handle_hmp_command_exec",
+            "monitor_command_cb",
+            "qmp_human_monitor_command",
+            "qmp_blockdev_del",
+            "qmp_blockdev_add",
+            "qmp_device_add",
+            "qmp_device_del",
+            "qmp_migrate",
+            "qmp_block_job_cancel",
+            "qmp_job_cancel",
+            "qmp_job_complete",
+            "qmp_job_finalize",
+            "qmp_job_dismiss",
+            "qmp_block_resize",
+            "qmp_drive_mirror",
+            "qmp_blockdev_mirror",
+            "qmp_blockdev_backup",
+            "qmp_block_commit",
+            "qmp_block_stream",
+            "qmp_blockdev_snapshot",
+            "qmp_blockdev_snapshot_sync",
+            "qmp_object_del",
+            "qmp_netdev_del",
+            "qmp_chardev_remove",
+            "qmp_chardev_add",
+            "qmp_blockdev_change_medium",
+            "qmp_eject",
+            "qmp_set_link",
+            "qmp_memsave",
+            "qmp_pmemsave",
+            "qmp_screendump",
+            "qmp_dump_guest_memory",
+            "qmp_nbd_server_add",
+            "qmp_block_export_add",
+            "qmp_block_export_del",
+            "qmp_qom_set",
+            "qmp_qom_get",
+            "qmp_x_blockdev_set_iothread",
+            "qmp_block_dirty_bitmap_add",
+            "qmp_blockdev_reopen",
+        ),
+    ),
+    Row(
+        "monitor output",
+        Names(
+            "monitor_puts",
+            "monitor_puts_locked",
+            "monitor_flush*",
+            "monitor_printf",
+            "monitor_vprintf",
+            "qmp_send_response",
+            "monitor_json_emitter",
+            "qapi_event_send_*",
+            "qapi_event_emit",
+            "monitor_qapi_event_*",
+            "monitor_unblocked",
+        ),
+        _event,
+        subsystem="Human Monitor (HMP)",
+        weight=5,
+    ),
 )

@@ -1,4 +1,4 @@
-"""The process as a whole: start-up, shutdown and reset, user-mode emulation, thread entries, and the ways a process dies."""
+"""The process as a whole: start-up, shutdown and reset, user-mode emulation, thread entries, and ways to die."""
 
 from __future__ import annotations
 
@@ -11,20 +11,89 @@ from .rows import Row, View
 
 # Functions that end the process: libc, GLib and QEMU's own
 DYING = Names(
-    "raise", "abort", "kill", "pthread_kill*", "tgkill", "__assert_fail*", "__assert", "__assert_rtn", "assert_fail*", "__assert_perror_fail",
-    "g_assertion_message*", "g_log*", "g_logv", "g_error", "g_return_if_fail_warning", "g_abort", "hw_error", "cpu_abort",
-    "error_handle_fatal", "error_handle", "error_exit", "error_setg_internal", "error_propagate*", "error_setv", "error_setg*",
-    "libc_message*", "malloc_printerr*", "__stack_chk_fail*", "stack_chk_fail", "fortify_fail*", "__fortify_fail*", "chk_fail",
-    "__chk_fail", "__asan_*", "__sanitizer_*", "__ubsan_*", "__interceptor_*", "_nl_load_domain*", "__libc_message*", "g_on_error*",
-    "qemu_abort_*", "error_report_abort", "die", "_lwp_kill", "NtRaiseException", "RaiseException", "_gnutls_assert*",
-    "error_append_hint", "error_setg_errno_internal", "__longjmp_chk", "____longjmp_chk", "dump_assert", "g_malloc_abort", "terminate",
-    "g_structured_log*", "qemu_assert*", "_exit", "msvcrt_abort", "abort_msg*",
+    "raise",
+    "abort",
+    "kill",
+    "pthread_kill*",
+    "tgkill",
+    "__assert*",
+    "assert_fail*",
+    "__assert_perror_fail",
+    "g_assertion_message*",
+    "g_log*",
+    "g_logv",
+    "g_error",
+    "g_return_if_fail_warning",
+    "g_abort",
+    "hw_error",
+    "cpu_abort",
+    "error_handle_fatal",
+    "error_handle",
+    "error_exit",
+    "error_setg_internal",
+    "error_propagate*",
+    "error_setv",
+    "error_setg*",
+    "libc_message*",
+    "malloc_printerr*",
+    "__stack_chk_fail*",
+    "stack_chk_fail",
+    "fortify_fail*",
+    "__fortify_fail*",
+    "chk_fail",
+    "__chk_fail",
+    "_nl_load_domain*",
+    "__libc_message*",
+    "g_on_error*",
+    "qemu_abort_*",
+    "error_report_abort",
+    "die",
+    "_lwp_kill",
+    "NtRaiseException",
+    "RaiseException",
+    "_gnutls_assert*",
+    "error_append_hint",
+    "error_setg_errno_internal",
+    "__longjmp_chk",
+    "____longjmp_chk",
+    "g_malloc_abort",
+    "g_structured_log*",
+    "qemu_assert*",
+    "assert_hvf_ok_impl",
 )
-_ENTRY = Names("start_thread", "clone", "clone3", "thread_start", "_pthread_start", "pthread_start", "qemu_thread_start", "__clone",
-               "main", "_start", "__libc_start_main*", "__libc_start_call_main*", "libc_start_main*", "libc_start_call_main", "start",
-               "g_thread_proxy", "win32_start_routine", "thread_trampoline", "start_wqthread", "__pthread_clone*", "___clone",
-               "RtlUserThreadStart", "BaseThreadInitThunk", "_libc_start*", "generic_start_main*", "entry", "thread_body",
-               "qemu_main", "__libc_csu_init", "asan_thread_start", "lwp_start", "posix_memalign")
+_ENTRY = Names(
+    "start_thread",
+    "clone",
+    "clone3",
+    "thread_start",
+    "_pthread_start",
+    "pthread_start",
+    "qemu_thread_start",
+    "__clone",
+    "main",
+    "_start",
+    "__libc_start_main*",
+    "__libc_start_call_main*",
+    "libc_start_main*",
+    "libc_start_call_main",
+    "g_thread_proxy",
+    "win32_start_routine",
+    "thread_trampoline",
+    "start_wqthread",
+    "__pthread_clone*",
+    "___clone",
+    "RtlUserThreadStart",
+    "BaseThreadInitThunk",
+    "_libc_start*",
+    "generic_start_main*",
+    "qemu_main",
+    "__libc_csu_init",
+    "asan_thread_start",
+    "lwp_start",
+    "__mingw_CRTStartup",
+    "call_qemu_main",
+    "SDL_main",
+)
 
 
 def _messages(view: View) -> List[Message]:
@@ -46,6 +115,16 @@ def _victim(view: View) -> str:
     return ""
 
 
+def told_death(view: View) -> str:
+    """What a message beside a stack says of its death, for a stack that lacks the innermost frames; "" without one."""
+    for message in _messages(view):
+        if message.kind in ("assertion", "glib") and message.expression:
+            at = f" in {message.function}" if message.function else ""
+            if not message.function or message.function in view.all_names:
+                return f"assert({_clip(message.expression, 48)}) fails{at}"
+    return ""
+
+
 def expression(view: View) -> str:
     """Expression of the assertion that a stack is in, "" where it is not readable."""
     text = view.string(Names("__assert_fail*", "assert_fail*", "__assert*"), "assertion", "expr", "assertion_expr")
@@ -54,7 +133,7 @@ def expression(view: View) -> str:
     return text or ""
 
 
-def death(view: View) -> str:
+def death(view: View, brief: bool = False) -> str:
     """How the process dies, in one phrase: the assertion's words, hw_error's message, the abort's caller."""
     whole = view.whole()
     names = list(view.names)
@@ -63,7 +142,7 @@ def death(view: View) -> str:
     place = ""
     for position in range(view.last + 1, min(view.last + 3, len(view.frames))):
         frame = view.frames[position]
-        if frame.file and frame.line:
+        if frame.file and frame.line and not brief:
             place = f" ({frame.file.rsplit('/', 1)[-1]}:{frame.line})"
             break
     messages = _messages(view)
@@ -71,6 +150,8 @@ def death(view: View) -> str:
         words = expression(view)
         if not words:
             words = next((m.expression or "" for m in messages if m.kind in ("assertion", "glib") and m.expression), "")
+        if brief and words:
+            return f"assert({_clip(words, 48)}) fails{at}"
         return f'assertion "{_clip(words, 60)}" failed{at}{place}' if words else f"an assertion failed{at}{place}"
     if "hw_error" in names:
         text = whole.string("hw_error", "fmt") or ""
@@ -81,12 +162,19 @@ def death(view: View) -> str:
         return f'cpu_abort{at}: "{_clip(text, 60)}"' if text else f"cpu_abort{at}"
     if any(n.startswith(("error_handle", "error_setg_internal", "error_setv", "error_propagate")) for n in names):
         text = next((m.text for m in messages if m.kind == "error-abort"), "")
-        return f'an error that may not happen (&error_abort){at}: "{_clip(text, 60)}"' if text else (
-            f"an error that may not happen (&error_abort){at}")
+        return (
+            f'an error that may not happen (&error_abort){at}: "{_clip(text, 60)}"'
+            if text
+            else (f"an error that may not happen (&error_abort){at}")
+        )
     if any(n.startswith(("malloc_printerr", "libc_message", "__libc_message")) for n in names):
         text = whole.string(Names("malloc_printerr*", "libc_message*", "__libc_message*"), "str", "fmt") or ""
         text = next((m.text for m in messages if m.kind == "malloc"), text)
-        return f'libc stopped the process{at}: "{_clip(text, 60)}"' if text else f"libc found its heap or stack damaged{at}"
+        return (
+            f'libc stopped the process{at}: "{_clip(text, 60)}"'
+            if text
+            else f"libc found its heap or stack damaged{at}"
+        )
     if any(n.startswith(("stack_chk_fail", "__stack_chk_fail")) for n in names):
         return f"stack smashing detected{at}"
     if any("fortify" in n or n in ("chk_fail", "__chk_fail") for n in names):
@@ -98,9 +186,17 @@ def death(view: View) -> str:
         return f'a fatal GLib message{at}: "{_clip(text, 60)}"' if text else f"a fatal GLib message{at}"
     if "error_exit" in names:
         return f"a thread primitive failed{at} (error_exit)"
-    expression_text = next((m.expression or "" for m in messages if m.kind == "assertion" and m.expression and (
-        not m.function or m.function == where)), "")
+    expression_text = next(
+        (
+            m.expression or ""
+            for m in messages
+            if m.kind == "assertion" and m.expression and (not m.function or m.function == where)
+        ),
+        "",
+    )
     if expression_text and any(n in ("abort", "raise") for n in names):
+        if brief:
+            return f"assert({_clip(expression_text, 48)}) fails{at}"
         return f'assertion "{_clip(expression_text, 60)}" failed{at}{place}'
     return f"aborts{at}{place}"
 
@@ -163,29 +259,151 @@ def victim_file(view: View) -> Optional[str]:
 
 
 ROWS = (
-    Row("abort", DYING, death, subsystem=None, weight=9,
-        reads=("__assert_fail", "__assert_fail_base", "assert_fail", "hw_error", "cpu_abort", "g_assertion_message_expr",
-               "g_assertion_message", "malloc_printerr", "libc_message", "__libc_message")),
+    Row(
+        "abort",
+        DYING,
+        death,
+        short=lambda v: death(v, True),
+        subsystem=None,
+        weight=9,
+        reads=(
+            "__assert_fail",
+            "__assert_fail_base",
+            "assert_fail",
+            "hw_error",
+            "cpu_abort",
+            "g_assertion_message_expr",
+            "g_assertion_message",
+            "malloc_printerr",
+            "libc_message",
+            "__libc_message",
+        ),
+    ),
     Row("thread entry", _ENTRY, "", short="", subsystem=None, weight=0),
-    Row("start-up", Names(*_STARTUP, "*_init_func", "qemu_opts_foreach", "vl_main", "machine_*_init*", "pc_init*", "pc_q35_init*",
-                          "qemu_create_*", "machvirt_init", "machine_class_init", "qemu_main_init", "module_call_init", "do_configure_accelerator",
-                          "accel_init_machine", "qemu_opts_*", "process_def", "foreach_device_config"),
-        _startup, subsystem="Main loop", weight=6, trigger=True, order=-1),
-    Row("shutdown", Names("qemu_cleanup", "qemu_system_shutdown*", "qemu_system_reset", "exit", "__run_exit_handlers", "run_exit_handlers",
-                          "__GI_exit", "qemu_system_killed", "qemu_system_powerdown", "qemu_run_exit_notifiers", "notifier_list_notify",
-                          "*_machine_reset", "qemu_devices_reset*", "pc_machine_reset", "qemu_system_wakeup", "qemu_system_suspend",
-                          "_dl_fini", "_fini", "qemu_kill_report", "qemu_run_machine_init_done_notifiers", "qemu_thread_atexit_*",
-                          "monitor_cleanup", "iothread_stop*", "iothread_instance_finalize", "iothread_destroy", "qemu_shutdown_requested"),
-        _shutdown, subsystem="Main loop", weight=7, trigger=True),
+    Row(
+        "start-up",
+        Names(
+            *_STARTUP,
+            "*_init_func",
+            "qemu_opts_foreach",
+            "vl_main",
+            "machine_*_init*",
+            "pc_init*",
+            "pc_q35_init*",
+            "qemu_create_*",
+            "machvirt_init",
+            "machine_class_init",
+            "qemu_main_init",
+            "module_call_init",
+            "do_configure_accelerator",
+            "accel_init_machine",
+            "qemu_opts_*",
+            "process_def",
+            "foreach_device_config",
+        ),
+        _startup,
+        subsystem="Main loop",
+        weight=6,
+        trigger=True,
+        order=-1,
+    ),
+    Row(
+        "shutdown",
+        Names(
+            "qemu_cleanup",
+            "qemu_system_shutdown*",
+            "qemu_system_reset",
+            "exit",
+            "__run_exit_handlers",
+            "run_exit_handlers",
+            "__GI_exit",
+            "qemu_system_killed",
+            "qemu_system_powerdown",
+            "qemu_run_exit_notifiers",
+            "*_machine_reset",
+            "qemu_devices_reset*",
+            "pc_machine_reset",
+            "qemu_system_wakeup",
+            "qemu_system_suspend",
+            "_dl_fini",
+            "_fini",
+            "qemu_kill_report",
+            "qemu_run_machine_init_done_notifiers",
+            "qemu_thread_atexit_*",
+            "monitor_cleanup",
+            "iothread_stop*",
+            "iothread_instance_finalize",
+            "iothread_destroy",
+            "qemu_shutdown_requested",
+        ),
+        _shutdown,
+        subsystem="Main loop",
+        weight=7,
+        trigger=True,
+    ),
     # linux-user/, bsd-user/
-    Row("guest program", Names("cpu_loop", "do_syscall", "do_syscall1", "do_futex", "do_safe_futex", "safe_*", "safe_syscall_base", "do_fork",
-                               "clone_func", "process_pending_signals", "handle_pending_signal", "host_signal_handler", "queue_signal",
-                               "load_elf_*", "loader_exec", "target_mmap*", "target_munmap", "do_freebsd_syscall", "do_openat", "do_ioctl",
-                               "do_execve*", "do_sendrecvmsg*", "do_select", "dump_core_and_abort", "force_sig*", "target_*"),
-        _user, subsystem=None, weight=6, trigger=True, order=-1,
-        reads=("do_syscall", "do_syscall1")),
-    Row("test program", Names("g_test_run*", "g_test_run_suite*", "test_*", "main_test*"), "runs a test", weight=3, order=-5),
-    Row("signal", Names("<signal handler called>", "__restore_rt", "_sigtramp", "sigbus_handler", "sigsegv_handler", "termsig_handler",
-                        "sigbus_reraise", "killpg", "sigbus_prealloc_handler", "sig_ipi_handler"),
-        "in a signal handler", subsystem=None, weight=5),
+    Row(
+        "guest program",
+        Names(
+            "cpu_loop",
+            "do_syscall",
+            "do_syscall1",
+            "do_futex",
+            "do_safe_futex",
+            "safe_*",
+            "safe_syscall_base",
+            "do_fork",
+            "clone_func",
+            "process_pending_signals",
+            "handle_pending_signal",
+            "host_signal_handler",
+            "queue_signal",
+            "load_elf_*",
+            "loader_exec",
+            "target_mmap*",
+            "target_munmap",
+            "do_freebsd_syscall",
+            "do_openat",
+            "do_ioctl",
+            "do_execve*",
+            "do_sendrecvmsg*",
+            "do_select",
+            "dump_core_and_abort",
+            "force_sig*",
+            "target_*",
+        ),
+        _user,
+        subsystem=None,
+        weight=6,
+        trigger=True,
+        order=-1,
+        reads=("do_syscall", "do_syscall1"),
+    ),
+    Row("notifiers", Names("notifier_list_notify", "notifier_with_return_list_notify"), "calls notifiers", weight=2),
+    Row(
+        "sanitizer",
+        Names("__asan_*", "__sanitizer_*", "__ubsan_*", "__interceptor_*", "__tsan_*", "__msan_*", "__lsan_*"),
+        "the sanitizer's own code",
+        short="",
+        weight=0,
+    ),
+    Row("test program", Names("g_test_run*", "g_test_run_suite*", "main_test*"), "runs a test", weight=3, order=-5),
+    Row(
+        "signal",
+        Names(
+            "<signal handler called>",
+            "__restore_rt",
+            "_sigtramp",
+            "sigbus_handler",
+            "sigsegv_handler",
+            "termsig_handler",
+            "sigbus_reraise",
+            "killpg",
+            "sigbus_prealloc_handler",
+            "sig_ipi_handler",
+        ),
+        "in a signal handler",
+        subsystem=None,
+        weight=5,
+    ),
 )

@@ -1,4 +1,4 @@
-"""vCPU threads: accelerator loops, KVM requests, translated code and its helpers, exclusive sections, stopping and work."""
+"""vCPU threads: accelerator loops, KVM requests, translated code and its helpers, exclusive sections, stopping."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from ..ioctls import ioctl_request
 from ..match import Names
 from .rows import Row, View, number_of
 
-_IOCTL_FUNCTIONS = Names("ioctl", "kvm_vcpu_ioctl", "kvm_vm_ioctl", "kvm_ioctl", "kvm_device_ioctl", "vhost_kernel_call",
-                         "vhost_ioctl", "kvm_vm_check_attr")
+_IOCTL_FUNCTIONS = Names(
+    "ioctl",
+    "kvm_vcpu_ioctl",
+    "kvm_vm_ioctl",
+    "kvm_ioctl",
+    "kvm_device_ioctl",
+    "vhost_kernel_call",
+    "vhost_ioctl",
+    "kvm_vm_check_attr",
+)
 
 
 def ioctl_name(view: View) -> str:
@@ -39,14 +47,16 @@ def _kvm_request(view: View) -> str:
     name = ioctl_name(view)
     if name:
         return f"asks KVM: {name}"
-    if view.has("kvm_set_user_memory_region", "kvm_set_phys_mem", "kvm_region_add", "kvm_region_del", "kvm_region_commit"):
+    if view.has(
+        "kvm_set_user_memory_region", "kvm_set_phys_mem", "kvm_region_add", "kvm_region_del", "kvm_region_commit"
+    ):
         return "tells KVM about a change of the guest's memory map"
     if view.has("kvm_irqchip_commit_routes", "kvm_irqchip_commit_route_changes"):
         return "hands the interrupt routing table to KVM (KVM_SET_GSI_ROUTING)"
     if any("dirty" in n or "log_" in n for n in view.names):
         return "fetches the dirty log from KVM"
     if any("ioeventfd" in n for n in view.names):
-        return "registers or removes an ioeventfd with KVM"
+        return f"{'removes' if any('_del' in n for n in view.names) else 'registers'} an ioeventfd with KVM"
     if any("get_registers" in n or "synchronize_state" in n or "_get_" in n for n in view.names):
         return "reads the vCPU's registers from KVM"
     if any("put_registers" in n or "_put_" in n or "synchronize_post" in n for n in view.names):
@@ -58,7 +68,7 @@ def _kvm_request(view: View) -> str:
     return f"works on KVM state in {view.innermost}"
 
 
-# Guest instructions behind TCG helpers: target/i386/tcg/*.c and ops_sse etc.; other targets are told by the helper's name.
+# Guest instructions behind TCG helpers (target/i386/tcg and others); the rest are told by the name of the helper.
 HELPERS: Dict[str, str] = {
     "helper_lret_protected": "far return",
     "helper_ret_protected": "far return or IRET",
@@ -130,18 +140,31 @@ def _helper(view: View) -> str:
                 return f"executes the guest's {HELPERS[name]}{where}"
             if name == "helper_ret_protected":
                 interrupt = view.number(name, "is_iret")
-                return "executes the guest's " + ({0: "far return", 1: "IRET"}.get(interrupt or 0, "") if interrupt is not None
-                                                  else HELPERS[name])
-            return f"executes the guest's {HELPERS[name]}" if HELPERS[name] != "an exception" else "raises a guest exception"
+                return "executes the guest's " + (
+                    {0: "far return", 1: "IRET"}.get(interrupt or 0, "") if interrupt is not None else HELPERS[name]
+                )
+            return (
+                f"executes the guest's {HELPERS[name]}"
+                if HELPERS[name] != "an exception"
+                else "raises a guest exception"
+            )
     helper = next((n for n in reversed(view.names) if n.startswith("helper_")), view.outermost)
     return f"executes the TCG helper {helper}"
 
 
 def _walk(view: View) -> str:
-    address = view.number(Names("*tlb_fill*", "mmu_lookup*", "get_physical_address*", "mmu_translate*", "probe_*"), "addr",
-                          "address", "vaddr")
+    address = view.number(
+        Names("*tlb_fill*", "mmu_lookup*", "get_physical_address*", "mmu_translate*", "probe_*"),
+        "addr",
+        "address",
+        "vaddr",
+    )
     kind = view.enumerator(None, "access_type", "type", "rw") or ""
-    what = {"MMU_DATA_LOAD": " for a load", "MMU_DATA_STORE": " for a store", "MMU_INST_FETCH": " for an instruction fetch"}
+    what = {
+        "MMU_DATA_LOAD": " for a load",
+        "MMU_DATA_STORE": " for a store",
+        "MMU_INST_FETCH": " for an instruction fetch",
+    }
     where = f" at {address:#x}" if address is not None and address > 0 else ""
     if view.has("ptw_setl_slow", "ptw_setl"):
         return f"walks the guest's page tables{what.get(kind, '')}{where}: sets accessed/dirty bits of an entry"
@@ -149,8 +172,20 @@ def _walk(view: View) -> str:
 
 
 def _translate(view: View) -> str:
-    pc = view.number(("tb_gen_code", "tb_find", "tb_lookup", "tb_find_slow", "tb_htable_lookup", "gen_intermediate_code",
-                      "translator_loop", "tb_lookup__cpu_state"), "pc", "virt_pc")
+    pc = view.number(
+        (
+            "tb_gen_code",
+            "tb_find",
+            "tb_lookup",
+            "tb_find_slow",
+            "tb_htable_lookup",
+            "gen_intermediate_code",
+            "translator_loop",
+            "tb_lookup__cpu_state",
+        ),
+        "pc",
+        "virt_pc",
+    )
     where = f" at {pc:#x}" if pc is not None and pc > 0 else ""
     if "tb_gen_code" in view.names or any("tcg" in n or "gen" in n or "translate" in n for n in view.names):
         return f"translates the guest's code{where}"
@@ -177,119 +212,471 @@ def _pause(view: View) -> str:
 
 
 def _wait_event(view: View) -> str:
+    if view.callee:
+        return "handles requests between guest runs"
     if any("lll_lock" in n or "mutex_cond_lock" in n for n in view.inward):
         return "wakes up and waits for the BQL"
     return "waits for work: the vCPU is halted or stopped"
 
 
 _TRANSLATION = Names(
-    "tb_gen_code", "tb_find", "tb_find_fast", "tb_find_slow", "tb_lookup", "tb_lookup__cpu_state", "tb_htable_lookup",
-    "tb_link_page", "tb_alloc", "tb_cmp", "tb_lookup_cmp", "qht_lookup_custom", "qht_lookup", "qht_insert", "qht_do_lookup",
-    "gen_intermediate_code*", "translator_loop", "translator_ld*", "tcg_gen_*", "tcg_optimize", "tcg_out_*", "tcg_reg_alloc*",
-    "tcg_liveness_analysis", "liveness_pass_*", "tcg_la_*", "setjmp_gen_code", "disas_insn*", "*_tr_translate_insn",
-    "*_tr_*", "tcg_emit_op", "tcg_op_*", "tcg_temp_*", "temp_*", "tcg_func_start", "get_page_addr_code*", "page_find*",
-    "page_unlock*", "page_lock*", "page_collection_*", "cpu_get_tb_cpu_state", "tcg_tb_*", "helper_lookup_tb_ptr",
-    "disas_*", "trans_*", "decode_insn*", "do_constant_folding*", "fold_*",
+    "tb_gen_code",
+    "tb_find",
+    "tb_find_fast",
+    "tb_find_slow",
+    "tb_lookup",
+    "tb_lookup__cpu_state",
+    "tb_htable_lookup",
+    "tb_link_page",
+    "tb_alloc",
+    "tb_cmp",
+    "tb_lookup_cmp",
+    "qht_lookup_custom",
+    "qht_lookup",
+    "qht_insert",
+    "qht_do_lookup",
+    "gen_intermediate_code*",
+    "translator_loop",
+    "translator_ld*",
+    "tcg_gen_*",
+    "tcg_optimize",
+    "tcg_out_*",
+    "tcg_reg_alloc*",
+    "tcg_liveness_analysis",
+    "liveness_pass_*",
+    "tcg_la_*",
+    "setjmp_gen_code",
+    "disas_insn*",
+    "*_tr_translate_insn",
+    "*_tr_*",
+    "tcg_emit_op",
+    "tcg_op_*",
+    "tcg_temp_*",
+    "temp_*",
+    "tcg_func_start",
+    "get_page_addr_code*",
+    "page_find*",
+    "page_unlock*",
+    "page_lock*",
+    "page_collection_*",
+    "cpu_get_tb_cpu_state",
+    "tcg_tb_*",
+    "helper_lookup_tb_ptr",
+    "disas_*",
+    "trans_*",
+    "decode_insn*",
+    "do_constant_folding*",
+    "fold_*",
 )
 
 ROWS = (
     Row(
         "vCPU thread",
-        Names("qemu_wait_io_event", "qemu_tcg_wait_io_event", "qemu_tcg_rr_wait_io_event", "rr_wait_io_event",
-              "qemu_kvm_wait_io_event", "qemu_wait_io_event_common", "qemu_cpu_stop", "halt_cond_wait"),
+        Names(
+            "qemu_wait_io_event",
+            "qemu_tcg_wait_io_event",
+            "qemu_tcg_rr_wait_io_event",
+            "rr_wait_io_event",
+            "qemu_kvm_wait_io_event",
+            "qemu_wait_io_event_common",
+            "qemu_cpu_stop",
+            "halt_cond_wait",
+        ),
         _wait_event,
         subsystem="Main loop",
         weight=5,
     ),
     Row(
         "accelerator loop",
-        Names("hvf_cpu_thread_fn", "hax_cpu_thread_fn", "qemu_hvf_cpu_thread_fn", "qemu_hax_cpu_thread_fn", "hvf_vcpu_exec",
-              "hax_smp_cpu_exec", "hax_vcpu_hax_exec", "hax_vcpu_exec", "whpx_cpu_thread_fn", "qemu_whpx_cpu_thread_fn",
-              "whpx_vcpu_exec", "whpx_vcpu_run", "nvmm_vcpu_exec", "nvmm_vcpu_loop", "qemu_nvmm_cpu_thread_fn",
-              "dummy_cpu_thread_fn", "qemu_dummy_cpu_thread_fn", "hv_vcpu_run", "WHvRunVirtualProcessor", "mshv_*", "awhpx_*"),
-        lambda v: ("waits for the vCPU's work: this accelerator runs no guest code here"
-                   if any("dummy" in n for n in v.names) else "runs the vCPU in the host's hypervisor"),
+        Names(
+            "kvm_cpu_thread_fn",
+            "qemu_cpu_exec",
+            "hvf_cpu_thread_fn",
+            "hax_cpu_thread_fn",
+            "qemu_hvf_cpu_thread_fn",
+            "qemu_hax_cpu_thread_fn",
+            "hvf_vcpu_exec",
+            "hax_smp_cpu_exec",
+            "hax_vcpu_hax_exec",
+            "hax_vcpu_exec",
+            "whpx_cpu_thread_fn",
+            "qemu_whpx_cpu_thread_fn",
+            "whpx_vcpu_exec",
+            "whpx_vcpu_run",
+            "nvmm_vcpu_exec",
+            "nvmm_vcpu_loop",
+            "qemu_nvmm_cpu_thread_fn",
+            "dummy_cpu_thread_fn",
+            "qemu_dummy_cpu_thread_fn",
+            "hv_vcpu_run",
+            "WHvRunVirtualProcessor",
+            "mshv_*",
+            "awhpx_*",
+        ),
+        lambda v: (
+            "waits for the vCPU's work: this accelerator runs no guest code here"
+            if any("dummy" in n for n in v.names)
+            else "runs the vCPU in the host's hypervisor"
+        ),
         short="",
         weight=1,
     ),
     # accel/tcg/cpu-exec.c, tcg-accel-ops*.c; cpus.c and cpu-exec.c before 5.2
     Row(
         "TCG execution",
-        Names("mttcg_cpu_thread_fn", "rr_cpu_thread_fn", "qemu_tcg_cpu_thread_fn", "qemu_tcg_rr_cpu_thread_fn",
-              "tcg_rr_cpu_thread_fn", "tcg_cpu_thread_fn", "tcg_cpus_exec", "tcg_cpu_exec", "tcg_exec_all", "qemu_tcg_cpu_loop",
-              "cpu_exec", "cpu_exec_loop", "cpu_exec_setjmp", "cpu_loop_exec_tb", "cpu_exec_step_atomic", "rr_cpu_exec",
-              "cpu_handle_interrupt", "cpu_handle_exception", "cpu_x86_exec", "cpu_arm_exec", "cpu_ppc_exec", "cpu_mips_exec",
-              "cpu_sparc_exec", "cpu_exec_nocache", "tcg_exec", "cpu_resume_from_signal", "cpu_loop_exit*",
-              "cpu_restore_state*", "x86_cpu_exec_interrupt", "*_cpu_exec_interrupt", "*_cpu_do_interrupt"),
+        Names(
+            "mttcg_cpu_thread_fn",
+            "rr_cpu_thread_fn",
+            "qemu_tcg_cpu_thread_fn",
+            "qemu_tcg_rr_cpu_thread_fn",
+            "tcg_rr_cpu_thread_fn",
+            "tcg_cpu_thread_fn",
+            "tcg_cpus_exec",
+            "tcg_cpu_exec",
+            "tcg_exec_all",
+            "qemu_tcg_cpu_loop",
+            "cpu_exec",
+            "cpu_exec_loop",
+            "cpu_exec_setjmp",
+            "cpu_loop_exec_tb",
+            "cpu_exec_step_atomic",
+            "rr_cpu_exec",
+            "cpu_handle_interrupt",
+            "cpu_handle_exception",
+            "cpu_x86_exec",
+            "cpu_arm_exec",
+            "cpu_ppc_exec",
+            "cpu_mips_exec",
+            "cpu_sparc_exec",
+            "cpu_exec_nocache",
+            "tcg_exec",
+            "cpu_resume_from_signal",
+            "cpu_loop_exit*",
+            "cpu_restore_state*",
+            "x86_cpu_exec_interrupt",
+            "*_cpu_exec_interrupt",
+            "*_cpu_do_interrupt",
+        ),
         _execute,
         short="",
         subsystem="Overall TCG CPUs",
         weight=1,
     ),
-    Row("translated code", Names("code_gen_buffer", "cpu_tb_exec", "tcg_qemu_tb_exec", "static_code_gen_buffer",
-                                 "tcg_qemu_tb_exec_real"), _generated, short="", subsystem="Overall TCG CPUs", weight=1),
-    Row("translation", _TRANSLATION, _translate, subsystem="Overall TCG CPUs", weight=6,
-        reads=("tb_gen_code", "tb_find", "tb_lookup", "gen_intermediate_code", "translator_loop", "tb_htable_lookup")),
-    Row("TCG helper", Names(*HELPERS, "helper_*", "popl", "popq", "popw", "pushl", "pushq", "do_interrupt*", "load_segment*",
-                            "switch_tss*"), _helper, weight=6, trigger=True, order=-1,
-        reads=("helper_outb", "helper_outw", "helper_outl", "helper_inb", "helper_inw", "helper_inl")),
-    Row("guest page walk", Names("tlb_fill", "tlb_fill_align", "*_cpu_tlb_fill", "*_cpu_tlb_fill_align", "mmu_lookup",
-                                 "mmu_lookup1", "get_physical_address*", "mmu_translate", "mmu_translate_*", "ptw_*",
-                                 "probe_access*", "probe_read", "probe_write", "get_phys_addr*", "arm_cpu_tlb_fill",
-                                 "*_cpu_handle_mmu_fault", "x86_get_physical_address", "tlb_set_page*", "arm_ldl_ptw",
-                                 "arm_ldq_ptw", "S1_ptw_translate", "ppc_xlate", "tlb_vaddr_to_host"),
-        _walk, weight=5,
-        reads=("tlb_fill", "tlb_fill_align", "x86_cpu_tlb_fill", "arm_cpu_tlb_fill", "riscv_cpu_tlb_fill", "ppc_cpu_tlb_fill",
-               "mips_cpu_tlb_fill", "s390_cpu_tlb_fill", "get_physical_address", "mmu_translate", "mmu_lookup", "mmu_lookup1",
-               "probe_access", "probe_access_internal", "loongarch_cpu_tlb_fill")),
-    Row("TLB maintenance", Names("tlb_flush*", "tlb_reset*", "notdirty_write", "tlb_protect_code", "tlb_unprotect_code*",
-                                 "tb_flush*", "do_tb_flush", "tb_invalidate_*", "tb_phys_invalidate*", "do_tb_phys_invalidate",
-                                 "tb_jmp_cache_*", "flush_all_helper"),
-        lambda v: ("throws away translated code" if any(n.startswith(("tb_", "do_tb")) for n in v.names)
-                   else "flushes the guest's software TLB"), subsystem="Overall TCG CPUs", weight=5),
+    Row(
+        "translated code",
+        Names("code_gen_buffer", "cpu_tb_exec", "tcg_qemu_tb_exec", "static_code_gen_buffer", "tcg_qemu_tb_exec_real"),
+        _generated,
+        short="",
+        subsystem="Overall TCG CPUs",
+        weight=1,
+    ),
+    Row(
+        "translation",
+        _TRANSLATION,
+        _translate,
+        subsystem="Overall TCG CPUs",
+        weight=6,
+        reads=("tb_gen_code", "tb_find", "tb_lookup", "gen_intermediate_code", "translator_loop", "tb_htable_lookup"),
+    ),
+    Row(
+        "TCG helper",
+        Names(
+            *HELPERS,
+            "helper_*",
+            "popl",
+            "popq",
+            "popw",
+            "pushl",
+            "pushq",
+            "do_interrupt*",
+            "load_segment*",
+            "switch_tss*",
+        ),
+        _helper,
+        weight=6,
+        trigger=True,
+        order=-1,
+        reads=("helper_outb", "helper_outw", "helper_outl", "helper_inb", "helper_inw", "helper_inl"),
+    ),
+    Row(
+        "guest page walk",
+        Names(
+            "tlb_fill",
+            "tlb_fill_align",
+            "*_cpu_tlb_fill",
+            "*_cpu_tlb_fill_align",
+            "mmu_lookup",
+            "mmu_lookup1",
+            "get_physical_address*",
+            "mmu_translate",
+            "mmu_translate_*",
+            "ptw_*",
+            "probe_access*",
+            "probe_read",
+            "probe_write",
+            "get_phys_addr*",
+            "arm_cpu_tlb_fill",
+            "*_cpu_handle_mmu_fault",
+            "x86_get_physical_address",
+            "tlb_set_page*",
+            "arm_ldl_ptw",
+            "arm_ldq_ptw",
+            "S1_ptw_translate",
+            "ppc_xlate",
+            "tlb_vaddr_to_host",
+        ),
+        _walk,
+        weight=5,
+        reads=(
+            "tlb_fill",
+            "tlb_fill_align",
+            "x86_cpu_tlb_fill",
+            "arm_cpu_tlb_fill",
+            "riscv_cpu_tlb_fill",
+            "ppc_cpu_tlb_fill",
+            "mips_cpu_tlb_fill",
+            "s390_cpu_tlb_fill",
+            "get_physical_address",
+            "mmu_translate",
+            "mmu_lookup",
+            "mmu_lookup1",
+            "probe_access",
+            "probe_access_internal",
+            "loongarch_cpu_tlb_fill",
+        ),
+    ),
+    Row(
+        "TLB maintenance",
+        Names(
+            "tlb_flush*",
+            "tlb_reset*",
+            "notdirty_write",
+            "tlb_protect_code",
+            "tlb_unprotect_code*",
+            "tb_flush*",
+            "do_tb_flush",
+            "tb_invalidate_*",
+            "tb_phys_invalidate*",
+            "do_tb_phys_invalidate",
+            "tb_jmp_cache_*",
+            "flush_all_helper",
+        ),
+        lambda v: (
+            "throws away translated code"
+            if any(n.startswith(("tb_", "do_tb")) for n in v.names)
+            else "flushes the guest's software TLB"
+        ),
+        subsystem="Overall TCG CPUs",
+        weight=5,
+    ),
     # cpu-common.c (cpus-common.c up to 8.1)
-    Row("exclusive section", Names("start_exclusive", "end_exclusive", "exclusive_idle", "cpu_exec_start", "cpu_exec_end"),
-        lambda v: ("waits in start_exclusive until no vCPU executes guest code" if v.has("start_exclusive")
-                   else "waits for another vCPU's exclusive section to end" if v.has("exclusive_idle", "cpu_exec_start")
-                   else "leaves an exclusive section"),
-        subsystem="Main loop", weight=8),
-    Row("work on a vCPU", Names("process_queued_cpu_work", "do_run_on_cpu", "run_on_cpu", "async_run_on_cpu",
-                                "async_safe_run_on_cpu", "queue_work_on_cpu"),
-        lambda v: ("waits until another vCPU thread has run its work (run_on_cpu)" if v.has("do_run_on_cpu", "run_on_cpu")
-                   else "runs work that another thread queued for this vCPU"), subsystem="Main loop", weight=7, trigger=True),
-    Row("vCPU pause", Names("pause_all_vcpus", "all_vcpus_paused", "resume_all_vcpus", "cpu_remove_sync", "cpu_pause",
-                            "cpu_resume"), _pause, subsystem="Main loop", weight=8),
-    Row("vCPU creation", Names("qemu_init_vcpu", "x86_cpu_realizefn", "arm_cpu_realizefn", "x86_cpu_new", "x86_cpus_init",
-                               "kvm_start_vcpu_thread", "mttcg_start_vcpu_thread", "rr_start_vcpu_thread", "*_cpu_realizefn",
-                               "*_cpu_realize"),
-        "creates a vCPU", weight=6),
-    Row("vCPU kick", Names("qemu_cpu_kick", "cpus_kick_thread", "qemu_cpu_kick_thread", "mttcg_kick_vcpu_thread",
-                           "rr_kick_vcpu_thread", "qemu_cpu_kick_rr_cpus", "rr_kick_next_cpu", "kvm_ipi_signal", "cpu_exit",
-                           "sig_ipi_handler", "dummy_signal"),
-        "kicks a vCPU out of guest code", subsystem="Main loop", weight=4),
-    Row("interrupt delivery", Names("qemu_set_irq", "qemu_irq_*", "gsi_handler", "pic_irq_request", "pic_set_irq",
-                                    "kvm_set_irq", "kvm_pc_gsi_handler", "ioapic_set_irq", "apic_deliver*", "apic_local_deliver",
-                                    "apic_update_irq", "apic_set_irq", "cpu_interrupt", "cpu_reset_interrupt",
-                                    "tcg_handle_interrupt", "generic_handle_interrupt", "kvm_handle_interrupt", "msi_notify",
-                                    "msix_notify", "msi_send_message", "apic_send_msi", "pci_irq_handler", "pci_set_irq",
-                                    "pci_change_irq_level", "virtio_notify", "virtio_notify_vector", "virtio_irq",
-                                    "virtio_pci_notify", "virtio_notify_irqfd", "*_cpu_set_irq", "piix3_set_irq*",
-                                    "ich9_lpc_set_irq", "gic_update*", "gic_set_irq", "gicv3_update*", "gicv3_set_irq",
-                                    "kvm_irqchip_send_msi"),
-        "raises or lowers an interrupt", weight=4),
+    Row(
+        "exclusive section",
+        Names("start_exclusive", "end_exclusive", "exclusive_idle", "cpu_exec_start", "cpu_exec_end"),
+        lambda v: (
+            "waits in start_exclusive until no vCPU executes guest code"
+            if v.has("start_exclusive")
+            else "waits for another vCPU's exclusive section to end"
+            if v.has("exclusive_idle", "cpu_exec_start")
+            else "leaves an exclusive section"
+        ),
+        subsystem="Main loop",
+        weight=8,
+    ),
+    Row(
+        "work on a vCPU",
+        Names(
+            "process_queued_cpu_work",
+            "do_run_on_cpu",
+            "run_on_cpu",
+            "async_run_on_cpu",
+            "async_safe_run_on_cpu",
+            "queue_work_on_cpu",
+        ),
+        lambda v: (
+            "waits until another vCPU thread has run its work (run_on_cpu)"
+            if v.has("do_run_on_cpu", "run_on_cpu")
+            else "runs work that another thread queued for this vCPU"
+        ),
+        subsystem="Main loop",
+        weight=7,
+        trigger=True,
+    ),
+    Row(
+        "vCPU pause",
+        Names("pause_all_vcpus", "all_vcpus_paused", "resume_all_vcpus", "cpu_remove_sync", "cpu_pause", "cpu_resume"),
+        _pause,
+        subsystem="Main loop",
+        weight=8,
+    ),
+    Row(
+        "vCPU creation",
+        Names(
+            "qemu_init_vcpu",
+            "x86_cpu_realizefn",
+            "arm_cpu_realizefn",
+            "x86_cpu_new",
+            "x86_cpus_init",
+            "kvm_start_vcpu_thread",
+            "mttcg_start_vcpu_thread",
+            "rr_start_vcpu_thread",
+            "*_cpu_realizefn",
+            "*_cpu_realize",
+        ),
+        "creates a vCPU",
+        weight=6,
+    ),
+    Row(
+        "vCPU kick",
+        Names(
+            "qemu_cpu_kick",
+            "cpus_kick_thread",
+            "qemu_cpu_kick_thread",
+            "mttcg_kick_vcpu_thread",
+            "rr_kick_vcpu_thread",
+            "qemu_cpu_kick_rr_cpus",
+            "rr_kick_next_cpu",
+            "kvm_ipi_signal",
+            "cpu_exit",
+            "sig_ipi_handler",
+            "dummy_signal",
+        ),
+        "kicks a vCPU out of guest code",
+        subsystem="Main loop",
+        weight=4,
+    ),
+    Row(
+        "interrupt delivery",
+        Names(
+            "qemu_set_irq",
+            "qemu_irq_*",
+            "gsi_handler",
+            "pic_irq_request",
+            "pic_set_irq",
+            "kvm_set_irq",
+            "kvm_pc_gsi_handler",
+            "ioapic_set_irq",
+            "apic_deliver*",
+            "apic_local_deliver",
+            "apic_update_irq",
+            "apic_set_irq",
+            "cpu_interrupt",
+            "cpu_reset_interrupt",
+            "tcg_handle_interrupt",
+            "generic_handle_interrupt",
+            "kvm_handle_interrupt",
+            "msi_notify",
+            "msix_notify",
+            "msi_send_message",
+            "apic_send_msi",
+            "pci_irq_handler",
+            "pci_set_irq",
+            "pci_change_irq_level",
+            "virtio_notify",
+            "virtio_notify_vector",
+            "virtio_irq",
+            "virtio_pci_notify",
+            "virtio_notify_irqfd",
+            "*_cpu_set_irq",
+            "piix3_set_irq*",
+            "ich9_lpc_set_irq",
+            "gic_update*",
+            "gic_set_irq",
+            "gicv3_update*",
+            "gicv3_set_irq",
+            "kvm_irqchip_send_msi",
+        ),
+        "raises or lowers an interrupt",
+        weight=4,
+    ),
     # accel/kvm/kvm-all.c
-    Row("KVM request", Names("kvm_vm_ioctl", "kvm_ioctl", "kvm_device_ioctl", "kvm_device_access", "kvm_irqchip_*",
-                             "kvm_set_*", "kvm_get_*", "kvm_put_*", "kvm_region_*", "kvm_log_*", "kvm_physical_*",
-                             "kvm_arch_*", "kvm_cpu_synchronize_*", "do_kvm_cpu_synchronize_*", "cpu_synchronize_*",
-                             "kvm_init", "kvm_create_*", "kvm_init_vcpu", "kvm_mem_ioeventfd_*", "kvm_io_ioeventfd_*",
-                             "kvm_add_*", "kvm_update_*", "kvm_slot_*", "kvm_dirty_*", "kvm_eat_signals", "kvm_virtio_pci_*",
-                             "kvm_flush_coalesced_mmio_buffer", "kvm_convert_memory", "kvm_on_sigbus*"),
-        _kvm_request, weight=5, subsystem=None, order=-1,
-        reads=("ioctl", "kvm_vcpu_ioctl", "kvm_vm_ioctl", "kvm_ioctl", "kvm_device_ioctl")),
-    Row("guest debugging", Names("gdb_handle_packet", "gdb_read_byte", "gdb_chr_receive", "gdb_*", "cpu_handle_guest_debug"),
-        "serves the gdb stub", subsystem="GDB stub", weight=5, order=-2, trigger=True),
-    Row("semihosting", Names("do_common_semihosting", "do_arm_semihosting", "semihost_*", "common_semi_*", "qemu_semihosting_*"),
-        "serves a guest semihosting call", weight=7, trigger=True),
-    Row("TCG plugin", Names("qemu_plugin_*", "plugin_*", "exec_inline_op"), "runs a TCG plugin's callback", weight=6,
-        subsystem="TCG Plugins", order=-1),
+    Row(
+        "KVM request",
+        Names(
+            "kvm_vm_ioctl",
+            "kvm_ioctl",
+            "kvm_device_ioctl",
+            "kvm_device_access",
+            "kvm_irqchip_*",
+            "kvm_set_*",
+            "kvm_get_*",
+            "kvm_put_*",
+            "kvm_region_*",
+            "kvm_log_*",
+            "kvm_physical_*",
+            "kvm_arch_*",
+            "kvm_cpu_synchronize_*",
+            "do_kvm_cpu_synchronize_*",
+            "cpu_synchronize_*",
+            "kvm_init",
+            "kvm_create_*",
+            "kvm_init_vcpu",
+            "kvm_mem_ioeventfd_*",
+            "kvm_io_ioeventfd_*",
+            "kvm_add_*",
+            "kvm_update_*",
+            "kvm_slot_*",
+            "kvm_dirty_*",
+            "kvm_eat_signals",
+            "kvm_virtio_pci_*",
+            "kvm_flush_coalesced_mmio_buffer",
+            "kvm_convert_memory",
+            "kvm_on_sigbus*",
+        ),
+        _kvm_request,
+        weight=5,
+        subsystem=None,
+        order=-1,
+        reads=("ioctl", "kvm_vcpu_ioctl", "kvm_vm_ioctl", "kvm_ioctl", "kvm_device_ioctl"),
+    ),
+    # target/i386/hvf/x86_emu.c, target/i386/emulate/
+    Row(
+        "instruction emulation",
+        Names(
+            "exec_instruction",
+            "emulate_instruction",
+            "exec_mov*",
+            "exec_out",
+            "exec_in",
+            "exec_lods*",
+            "exec_movs*",
+            "exec_stos*",
+            "exec_ins*",
+            "fetch_operands",
+            "decode_instruction",
+            "x86_decode_*",
+            "read_val_ext",
+            "write_val_ext",
+            "vmx_read_mem",
+            "vmx_write_mem",
+            "x86_emul_*",
+        ),
+        "emulates a guest instruction",
+        weight=6,
+        trigger=True,
+    ),
+    Row(
+        "guest debugging",
+        Names("gdb_handle_packet", "gdb_read_byte", "gdb_chr_receive", "gdb_*", "cpu_handle_guest_debug"),
+        "serves the gdb stub",
+        subsystem="GDB stub",
+        weight=5,
+        order=-2,
+        trigger=True,
+    ),
+    Row(
+        "semihosting",
+        Names("do_common_semihosting", "do_arm_semihosting", "semihost_*", "common_semi_*", "qemu_semihosting_*"),
+        "serves a guest semihosting call",
+        weight=7,
+        trigger=True,
+    ),
+    Row(
+        "TCG plugin",
+        Names("qemu_plugin_*", "plugin_*", "exec_inline_op"),
+        "runs a TCG plugin's callback",
+        weight=6,
+        subsystem="TCG Plugins",
+        order=-1,
+    ),
 )
