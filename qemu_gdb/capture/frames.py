@@ -117,8 +117,12 @@ def join(parts: List[str]) -> str:
 
 def parse(level: int, text: str) -> Tuple[Optional[Frame], str]:
     """The frame ``#level text`` and the dialect that it is in."""
-    if " at " not in text and " from " not in text:
+    if " at " not in text and ") at" not in text and " from " not in text:
         last = text[-1:]
+        if " + 0x" in text[-60:]:
+            frame = reports.coredump(level, text)
+            if frame is not None:
+                return frame, "coredumpctl"
         if "+0x" in text[-400:] or " + 0x" in text[-60:] or last.isdigit() or "<null>" in text:
             frame = sanitizer.numbered(level, text)
             if frame is not None:

@@ -19,6 +19,7 @@ KEPT_INNER, KEPT_OUTER = 1500, 200  # frames of a deep stack that are kept
 MAX_ARGUMENTS = 24  # of one frame
 MAX_VALUE = 300  # characters of one printed value
 MAX_STRING = 200  # characters of a C string that gdb prints
+ALIKE = 16  # threads with the same stack whose arguments are read; of hundreds of idle ones the rest tell nothing new
 
 # Registers of frame 0 that rules read, by architecture; a wait's system call and its arguments are among them.
 _REGISTERS = {
@@ -211,6 +212,8 @@ class _Walker:
         self._wanted = wanted
         self._known: Dict[Tuple[int, int], _Where] = {}
         self._libraries: Dict[int, Optional[str]] = {}
+        self._arguments: Dict[Tuple[int, int], List[gdb.Symbol]] = {}
+        self._alike: Dict[Tuple[Optional[int], ...], int] = {}
         self._registers: Optional[Tuple[str, ...]] = None
         self._seen = {"file": 0, "name": 0, "nothing": 0}  # frames of QEMU's own
         self._deep: List[Optional[int]] = []
@@ -242,13 +245,16 @@ class _Walker:
         outer: Deque[Frame] = deque(maxlen=KEPT_OUTER)
         frame: Optional[gdb.Frame] = newest
         level, depth_at_pc, last_pc, last = 0, 0, -1, newest
+        telling: List[Tuple[gdb.Frame, Frame, Tuple[int, int]]] = []  # frames whose arguments are wanted
         while frame is not None and level < MAX_DEPTH:
             last = frame
             try:
                 pc = frame.pc()
                 depth_at_pc = depth_at_pc + 1 if pc == last_pc else 0
                 last_pc = pc
-                kept = self._frame(frame, level, pc, depth_at_pc, thorough and level < KEPT_INNER)
+                kept = self._frame(frame, level, pc, depth_at_pc)
+                if kept.file is not None and (thorough and level < KEPT_INNER or kept.name in self._wanted):
+                    telling.append((frame, kept, (pc, depth_at_pc)))
                 if level < KEPT_INNER:
                     inner.append(kept)
                 else:
@@ -258,6 +264,7 @@ class _Walker:
                 thread.stop_reason = _one_line(error)
                 break
             level += 1
+        self._read_arguments(inner, telling[:2 * KEPT_INNER], thorough)
         self._mark_jit(inner)
         if level > KEPT_INNER:
             inner.extend(outer)
@@ -276,7 +283,23 @@ class _Walker:
             thread.truncated_bottom = True
             self._corrupt.append((thread.number, thread.stop_reason))
 
-    def _frame(self, frame: gdb.Frame, level: int, pc: int, depth: int, thorough: bool) -> Frame:
+    def _read_arguments(self, inner: List[Frame], telling: List[Tuple[gdb.Frame, Frame, Tuple[int, int]]],
+                        thorough: bool) -> None:
+        alike = tuple(f.pc for f in inner)
+        self._alike[alike] = self._alike.get(alike, 0) + 1
+        if self._alike[alike] > ALIKE and not thorough:
+            return
+        for frame, result, key in telling:
+            symbols = self._arguments.get(key) if result.level else None
+            if symbols is None:
+                symbols = self._arguments[key] = _argument_symbols(frame)
+            for symbol in symbols:
+                try:
+                    result.args[symbol.name] = printed(symbol.value(frame))
+                except (gdb.error, RuntimeError, UnicodeError) as error:
+                    result.args[symbol.name] = f"<error reading variable: {_one_line(error)}>"
+
+    def _frame(self, frame: gdb.Frame, level: int, pc: int, depth: int) -> Frame:
         key = (pc, depth)
         where = self._known.get(key) if level else None  # frame 0 looks up its own pc, its callers the call's
         if where is None:
@@ -284,10 +307,7 @@ class _Walker:
             if level:
                 self._known[key] = where
         function, file, line, library, kind = where
-        result = Frame(level, function, file, line, pc, library=library, kind=kind)
-        if file is not None and function is not None and (thorough or result.name in self._wanted):
-            _read_arguments(frame, result)
-        return result
+        return Frame(level, function, file, line, pc, library=library, kind=kind)
 
     def _look_up(self, frame: gdb.Frame, pc: int) -> _Where:
         kind, frame_type = "normal", frame.type()
@@ -408,23 +428,15 @@ def _signal() -> Optional[Signal]:
 # Arguments
 
 
-def _read_arguments(frame: gdb.Frame, result: Frame) -> None:
-    """Fill the arguments of a frame with debug information, printed as gdb's own backtrace prints them."""
+def _argument_symbols(frame: gdb.Frame) -> List[gdb.Symbol]:
+    """The arguments of a frame's function; none without debug information."""
     try:
         block = frame.block()
         while block is not None and block.function is None:
             block = block.superblock
-    except (gdb.error, RuntimeError):  # no block: an address outside any function's debug information
-        return
-    if block is None:
-        return
-    for symbol in block:
-        if not symbol.is_argument or len(result.args) >= MAX_ARGUMENTS:
-            continue
-        try:
-            result.args[symbol.name] = printed(symbol.value(frame))
-        except (gdb.error, RuntimeError, UnicodeError) as error:
-            result.args[symbol.name] = f"<error reading variable: {_one_line(error)}>"
+    except (gdb.error, RuntimeError):  # an address outside any function's debug information
+        return []
+    return [symbol for symbol in block or () if symbol.is_argument][:MAX_ARGUMENTS]
 
 
 _AGGREGATES = (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION, gdb.TYPE_CODE_ARRAY)

@@ -804,6 +804,8 @@ class _Reader:
         self.local = None
         if command.startswith("$") or not command:
             return True
+        if re.match(r"(?:p|print|inspect|output|info|x)\b", command):
+            self.segment.note(stripped)  # the question to the answer that follows
         if _COROUTINE_COMMAND.match(command):
             self.head = _Head(text=stripped, coroutine=True)
             return True
@@ -932,14 +934,14 @@ class _Reader:
                 self._show(stripped, line)
                 return True
             return False
+        if _INFO_ROW.match(stripped) and self._info_row(stripped):
+            return True
         if "0x" in stripped:
             for parser, dialect in ((apple.crash_frame, "macos"), (windows.winedbg, "winedbg"), (plain.pwndbg, "pwndbg")):
                 frame = parser(stripped)
                 if frame is not None:
                     self._add(frame, dialect)
                     return True
-        if _INFO_ROW.match(stripped) and self._info_row(stripped):
-            return True
         if "Id:" in stripped and self._windbg_thread(stripped):
             return True
         if _SOURCE_LINE.match(line) and self._after_frame() and not plain.numbered(stripped):

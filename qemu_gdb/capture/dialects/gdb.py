@@ -166,7 +166,7 @@ def usual_frame(line: str) -> Optional[Frame]:
     if match is None:
         return None
     level, pc, name, args, file, number, library = match.groups()
-    frame = Frame(int(level), None if name == "??" else sys.intern(name))
+    frame = Frame(int(level), None if name[0] == "?" else sys.intern(name))
     if pc is not None:
         frame.pc = int(pc, 16)
     if file is not None:

@@ -30,7 +30,7 @@ _MI_PAIR = re.compile(r"([\w-]+)=\"((?:[^\"\\]|\\.)*)\"")
 _AT_LINE = re.compile(r"(?P<function>[A-Za-z_~][\w:<>~.@$]*)\s*\(.*\)\s+(?:at\s+\S+:\d+|from\s+\S+)\s*$")
 _NUMBERED = re.compile(r"(?P<level>\d{1,5})[.:)]?\s+(?P<rest>(?:0x[0-9a-fA-F]+ in )?[A-Za-z_?<].*)$")
 _NAME = re.compile(r"[A-Za-z_][\w.]*(?:\s?\((?:\.\.\.|void)?\))?(?:\s*\+\s*(?:0x[0-9a-fA-F]+|\d+))?$")
-_BULLET = re.compile(r"(?:[-*+•|`\\]+[->]*|->|=>|└─+|├─+|↳|\d{1,3}[.)])\s*")
+_BULLET = re.compile(r"^(?:[-*+•|`\\]+[->]*|->|=>|└─+|├─+|↳|\d{1,3}[.)])\s*")
 
 
 def pwndbg(line: str) -> Optional[Frame]:

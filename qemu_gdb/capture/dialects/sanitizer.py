@@ -37,7 +37,7 @@ _THREAD = re.compile(
 _HISTORY = re.compile(
     r"^(?:previously allocated by|freed by|allocated by|Thread T?#?\d+.* (?:was )?created\b|Block was alloc'd|"
     r"Location is (?:heap block|stack of|file descriptor)|Mutex M\d+ .*(?:created|acquired|previously)|"
-    r"Address 0x.* (?:free'd|alloc'd)|.*\bhere:$|Uninitialised value was created|Required order was|"
+    r"Address 0x.* (?:free'd|alloc'd)|Uninitialised value was created|Required order was|"
     r"(?:followed by|by) a later acquisition|As if synchronized|.*was stored to memory at|.*was created by|"
     r"Memory was marked as uninitialized|Thread #\d+ was created|Lock at 0x|.*first observed)",
     re.IGNORECASE,

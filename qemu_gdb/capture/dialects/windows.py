@@ -10,8 +10,8 @@ from qemu_gdb.model import Frame
 
 # "04 00000012`e4fff3f0 00007ff6`12345678 qemu_system_x86_64!main_loop_wait+0x1f2 [C:\q\util\main-loop.c @ 570]"
 _WINDBG = re.compile(
-    r"(?:(?P<level>[0-9a-fA-F]{2,4})\s+)?(?:\(Inline(?: Function)?\)\s+)?(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}|-{8}`?-{0,8})\s+"
-    r"(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}|-{8}`?-{0,8})\s+(?:(?P<args>(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}\s+){2,4}):?\s*)?"
+    r"(?:(?P<level>[0-9a-fA-F]{2,4})\s+)?(?:\(Inline(?: Function)?\)\s+)?"
+    r"(?:(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}|-{8}`?-{0,8})\s+){1,2}(?:(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}\s+){2,4}:?\s*)?"
     r"(?P<symbol>\S+!.+|0x[0-9a-fA-F`]+|\S+\+0x[0-9a-fA-F]+)\s*$"
 )
 _SHORT = re.compile(r"(?:(?P<level>[0-9a-fA-F]{2,4})\s+)(?P<symbol>[\w.-]+!\S.*)$")
