@@ -68,7 +68,7 @@ ALIASES: Dict[str, str] = {
 }
 
 # Spellings that come and go while the function stays: pattern and replacement.
-SPELLINGS: Tuple[Tuple["re.Pattern[str]", str], ...] = (
+SPELLINGS: Tuple[Tuple[re.Pattern[str], str], ...] = (
     # job_exit_locked: 7.2, job.c; bdrv_co_pwritev_part: 4.2, block/io.c; X_entry: block/block-gen.c
     (re.compile(r"(?:__?locked)?(?:_entry)?(?:_impl)?(?:_part)?$"), ""),
     (re.compile(r"^(bdrv|blk|nbd|raw|qcow2)_co_(?!wait|yield)"), r"\1_"),  # 8.0 made wrappers of many

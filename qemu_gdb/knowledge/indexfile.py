@@ -7,12 +7,12 @@ import zlib
 from pathlib import Path
 from typing import Dict, List, Optional
 
-MAGIC = b"qemu-gdb-index-1\n"
+MAGIC = b"qemu-gdb-index-2\n"
 DATA = Path(__file__).parent / "data"
 
 
 class IndexFile:
-    """A sorted table from key to value, in zlib blocks; blocks are decompressed when they are first needed.
+    """A sorted table from key to value, in small deflated blocks that share a dictionary; read when first needed.
 
     :raises OSError: the file can't be read
     :raises ValueError: it is not an index file
@@ -30,11 +30,13 @@ class IndexFile:
             raise ValueError(f"{path}: damaged: {error}") from error
         count = int(lines[0])
         self.header: List[str] = lines[1 : 1 + count]
+        size_of_dictionary = int(lines[1 + count])
         self._first: List[str] = []
         self._start: List[int] = []
         self._size: List[int] = []
-        at = start + size
-        for line in lines[1 + count :]:
+        at = start + size + size_of_dictionary
+        self._dictionary = zlib.decompress(self._bytes[start + size : at])
+        for line in lines[2 + count :]:
             key, _, length = line.rpartition(" ")
             self._first.append(key)
             self._start.append(at)
@@ -46,7 +48,8 @@ class IndexFile:
         block = self._blocks.get(number)
         if block is None:
             start = self._start[number]
-            block = self._blocks[number] = zlib.decompress(self._bytes[start : start + self._size[number]])
+            inflater = zlib.decompressobj(-zlib.MAX_WBITS, zdict=self._dictionary)
+            block = self._blocks[number] = inflater.decompress(self._bytes[start : start + self._size[number]])
         return block
 
     def get(self, key: str) -> Optional[str]:

@@ -8,7 +8,8 @@ from typing import Iterable, List, Tuple
 
 from ..indexfile import MAGIC
 
-BLOCK_BYTES = 16 * 1024
+BLOCK_BYTES = 4 * 1024
+DICTIONARY_BYTES = 16 * 1024  # of rows from all over the table, which every block may refer to
 
 
 def write(path: Path, header: Iterable[str], rows: Iterable[Tuple[str, str]]) -> int:
@@ -18,32 +19,38 @@ def write(path: Path, header: Iterable[str], rows: Iterable[Tuple[str, str]]) ->
 
     :raises ValueError: they do
     """
+    ordered = sorted(rows)
+    for key, value in ordered:
+        if " " in key or "\n" in key or "\n" in value:
+            raise ValueError(f"not a key or value of an index: {key!r} {value!r}")
+    every = [f"{key} {value}" for key, value in ordered]
+    step = max(1, sum(len(line) + 1 for line in every) // DICTIONARY_BYTES)
+    dictionary = "\n".join(every[::step])[:DICTIONARY_BYTES].encode()
     blocks: List[Tuple[str, bytes]] = []
     lines: List[str] = []
     size = 0
-    first = ""
-    for key, value in sorted(rows):
-        if " " in key or "\n" in key or "\n" in value:
-            raise ValueError(f"not a key or value of an index: {key!r} {value!r}")
-        if not lines:
-            first = key
-        lines.append(f"{key} {value}")
-        size += len(lines[-1]) + 1
+    for line in every:
+        lines.append(line)
+        size += len(line) + 1
         if size >= BLOCK_BYTES:
-            blocks.append((first, _pack(lines)))
+            blocks.append(_pack(lines, dictionary))
             lines, size = [], 0
     if lines:
-        blocks.append((first, _pack(lines)))
+        blocks.append(_pack(lines, dictionary))
     head = list(header)
-    text = [str(len(head)), *head, *(f"{key} {len(data)}" for key, data in blocks)]
+    packed_dictionary = zlib.compress(dictionary, 9)
+    text = [str(len(head)), *head, str(len(packed_dictionary)), *(f"{key} {len(data)}" for key, data in blocks)]
     packed = zlib.compress("\n".join(text).encode(), 9)
-    out = MAGIC + len(packed).to_bytes(4, "little") + packed + b"".join(data for _, data in blocks)
+    out = MAGIC + len(packed).to_bytes(4, "little") + packed + packed_dictionary + b"".join(d for _, d in blocks)
     path.write_bytes(out)
     return len(out)
 
 
-def _pack(lines: List[str]) -> bytes:
-    return zlib.compress(("\n" + "\n".join(lines) + "\n").encode(), 9)
+def _pack(lines: List[str], dictionary: bytes) -> Tuple[str, bytes]:
+    """A block's first key and its bytes."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, zdict=dictionary)
+    data = packer.compress(("\n" + "\n".join(lines) + "\n").encode()) + packer.flush()
+    return lines[0].partition(" ")[0], data
 
 
 def write_list(path: Path, header: Iterable[str], lines: Iterable[str]) -> int:
