@@ -1,3 +1,4 @@
+# ruff: noqa: E501, E101, W191  (pasted lines are as long as they are)
 """Each tool's way to print a stack is read: the texts are written for these tests, the formats are the tools'."""
 
 import textwrap

@@ -25,24 +25,34 @@ OUTERMOST = frozenset(
         "ret_from_fork", "entry_SYSCALL_64_after_hwframe", "__thread_start", "_thread_start", "thread_start_stub",
     ]
 )  # fmt: skip
-_GIVES_UP = frozenset(["abort", "raise", "gsignal", "__assert_fail", "__assert_rtn", "__pthread_kill", "pthread_kill", "_lwp_kill"])
+_GIVES_UP = frozenset(
+    ["abort", "raise", "gsignal", "__assert_fail", "__assert_rtn", "__pthread_kill", "pthread_kill", "_lwp_kill"]
+)
 _PAUSE_TOP = 3  # frames from the top among which raise or abort stands in a stack that gave up
 
-_VERSION_IN_PATH = re.compile(r"/?\bqemu(?:-kvm)?(?:-rhev|-ev)?-(?P<version>\d{1,2}\.\d{1,3}(?:\.\d{1,3}){0,2}(?:-rc\d)?)(?P<rest>[+~:-][\w.+~:-]*)?")
+_VERSION_IN_PATH = re.compile(
+    r"/?\bqemu(?:-kvm)?(?:-rhev|-ev)?-(?P<version>\d{1,2}\.\d{1,3}(?:\.\d{1,3}){0,2}(?:-rc\d)?)(?P<rest>[+~:-][\w.+~:-]*)?"
+)
 _VERSION_SAID = (
     re.compile(r"QEMU emulator version (?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?)(?:\s*\((?P<package>[^)]+)\))?"),
     re.compile(r"\bQEMU (?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?) monitor\b"),
     re.compile(r"\b[Qq](?:EMU|emu) ?[Vv]ersion[:\s]+(?:is )?v?(?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?)"),
     re.compile(r"\bqemu(?:-[a-z]\w*){0,4}-(?:\d+:)?(?P<version>\d+\.\d+(?:\.\d+)*)(?P<package>-[\w.+~]+)"),
-    re.compile(r"\b(?:QEMU|[Qq]emu)[ -]v?(?P<version>\d{1,2}\.\d{1,3}(?:\.\d{1,3})+(?:-rc\d)?)(?P<package>(?:\+dfsg|-\d)[\w.+~-]*)?\b"),
+    re.compile(
+        r"\b(?:QEMU|[Qq]emu)[ -]v?(?P<version>\d{1,2}\.\d{1,3}(?:\.\d{1,3})+(?:-rc\d)?)(?P<package>(?:\+dfsg|-\d)[\w.+~-]*)?\b"
+    ),
 )
 _COMMAND = re.compile(
     r"(?:^|[\s`'\"=])(?P<command>(?:[\w~./\\:-]*[/\\])?(?P<program>qemu-(?:system-\w+|kvm|img|io|nbd|ga|storage-daemon|[a-z0-9_]+)|qemu|kvm)(?:\.exe)?"
     r"(?:['\"])?(?P<arguments>(?:\s+\S.*)?))$"
 )
-_STARTING = re.compile(r"(?:Starting program:|[Cc]ommand ?line:|Process \d+ launched:|Run till exit|\bRunning:)\s*[`'\"]?(?P<command>\S.*?)[`]?\s*$")
+_STARTING = re.compile(
+    r"(?:Starting program:|[Cc]ommand ?line:|Process \d+ launched:|Run till exit|\bRunning:)\s*[`'\"]?(?P<command>\S.*?)[`]?\s*$"
+)
 _ACCELERATOR = re.compile(r"(?:-accel[ =]|[,\s]accel=|-machine accel=)(?P<name>[a-z]+)(?P<more>:[a-z:]+)?")
-_PROGRAM_NAME = re.compile(r"(?:lt-)?(?:qemu-(?:system-[\w]+|kvm|img|io|nbd|ga|storage-daemon|[a-z0-9_]+)|qemu|kvm|test-[\w-]+)$")
+_PROGRAM_NAME = re.compile(
+    r"(?:lt-)?(?:qemu-(?:system-[\w]+|kvm|img|io|nbd|ga|storage-daemon|[a-z0-9_]+)|qemu|kvm|test-[\w-]+)$"
+)
 _ASSERT_PROGRAM = re.compile(r"^\s*(?P<program>[\w./+-]+): (?:[^\s:]+:\d+: |error|warning|fatal|\S)")
 
 
@@ -136,7 +146,9 @@ def _fold(parts: List[Segment]) -> List[Segment]:
 
 
 # Where a guest's kernel, which gdbstub shows, begins: Linux init/main.c and arch entry code
-_KERNEL_START = frozenset(["start_kernel", "kernel_init", "rest_init", "secondary_startup_64", "ret_from_fork", "cpu_startup_entry"])
+_KERNEL_START = frozenset(
+    ["start_kernel", "kernel_init", "rest_init", "secondary_startup_64", "ret_from_fork", "cpu_startup_entry"]
+)
 
 
 def _without_foreign(segment: Segment) -> List[Segment]:
@@ -151,7 +163,9 @@ def _without_foreign(segment: Segment) -> List[Segment]:
     segment.threads = [t for t in segment.threads if id(t) not in segment.foreign]
     segment.marks = segment.marks[: len(segment.threads)]
     kind = "go" if segment.dialects.get("go") else "kernel"
-    apart = Segment(threads=foreign, dumped=segment.dumped, foreign=segment.foreign, dialects={kind: 1}, kernel=segment.kernel)
+    apart = Segment(
+        threads=foreign, dumped=segment.dumped, foreign=segment.foreign, dialects={kind: 1}, kernel=segment.kernel
+    )
     segment.foreign, segment.kernel = set(), 0
     segment.dialects.pop(kind, None)
     return [segment, apart]
@@ -204,8 +218,8 @@ def _same_stack(one: Thread, other: Thread) -> bool:
             return False
         agree += 1
     if agree == 1:
-        mine, theirs = shorter[0], by_level[shorter[0].level]
-        return _key(mine) == _key(theirs) or (canonical_name(mine.function) == canonical_name(theirs.function) != "")
+        inner, outer = shorter[0], by_level[shorter[0].level]
+        return _key(inner) == _key(outer) or (canonical_name(inner.function) == canonical_name(outer.function) != "")
     return agree > 0
 
 
@@ -272,7 +286,11 @@ def _split(segment: Segment) -> List[Segment]:
             other_thread = threads[twin]
             if _same_stack(other_thread, thread) or len(thread.frames) == 1 or len(other_thread.frames) == 1:
                 numbered = other_thread.number is not None or thread.number is None
-                if _same_stack(other_thread, thread) and numbered and not (id(thread) in segment.dumped and id(other_thread) not in segment.dumped):
+                if (
+                    _same_stack(other_thread, thread)
+                    and numbered
+                    and not (id(thread) in segment.dumped and id(other_thread) not in segment.dumped)
+                ):
                     _merge(other_thread, thread)
                     dropped.add(index)
                     _remember(other_thread, twin, numbers, lwps)
@@ -334,7 +352,9 @@ def _repeats(longer: Thread, thread: Thread) -> bool:
 
 
 def _fatal(thread: Thread) -> bool:
-    return thread.frames[0].level == 0 and any(canonical_name(f.function) in _GIVES_UP for f in thread.frames[:_PAUSE_TOP])
+    return thread.frames[0].level == 0 and any(
+        canonical_name(f.function) in _GIVES_UP for f in thread.frames[:_PAUSE_TOP]
+    )
 
 
 def _program_base(thread: Thread) -> Optional[int]:
@@ -399,7 +419,9 @@ def _snapshot(segment: Segment) -> Snapshot:
             continue
         for message in messages_from_frames(thread):
             message.thread = index
-            if message.expression is not None and any((k, message.expression, message.line) in known for k in ("assertion", "glib")):
+            if message.expression is not None and any(
+                (k, message.expression, message.line) in known for k in ("assertion", "glib")
+            ):
                 continue
             snapshot.messages.append(message)
     if len(snapshot.threads) == 1:
@@ -421,7 +443,9 @@ def _rows(snapshot: Snapshot, segment: Segment) -> None:
         thread = by_number.get(number)
         if thread is None and row.current:
             # the stack below the table is the current thread's
-            anonymous = [t for t in snapshot.threads if t.number is None and t.lwp is None and not t.coroutine and not t.history]
+            anonymous = [
+                t for t in snapshot.threads if t.number is None and t.lwp is None and not t.coroutine and not t.history
+            ]
             if anonymous and row.frames and anonymous[0].frames and _same_stack(row, anonymous[0]):
                 thread = anonymous[0]
                 thread.number = number
@@ -461,9 +485,7 @@ def _finish_thread(thread: Thread, dumped: bool) -> None:
             pass
         elif any(name in ("coroutine_trampoline", "coroutine_bootstrap") for name in tail) and not any(
             name in ("start_thread", "clone", "clone3", "main", "thread_start", "_pthread_start") for name in tail
-        ):
-            thread.coroutine = True
-        elif (
+        ) or (
             thread.number is None
             and thread.lwp is None
             and canonical_name(frames[0].function) in ("qemu_coroutine_switch", "qemu_coroutine_yield")
@@ -558,7 +580,11 @@ def _identity(snapshot: Snapshot) -> None:
         snapshot.version = version
         if rest and not re.match(r"-[a-z_]+$", rest):
             snapshot.package = version + rest
-    lines = snapshot.unparsed if len(snapshot.unparsed) < 20_000 else snapshot.unparsed[:10_000] + snapshot.unparsed[-10_000:]
+    lines = (
+        snapshot.unparsed
+        if len(snapshot.unparsed) < 20_000
+        else snapshot.unparsed[:10_000] + snapshot.unparsed[-10_000:]
+    )
     said: Dict[int, List[Tuple[str, Optional[str]]]] = {}
     for line in lines:
         if "qemu" not in line and "QEMU" not in line and "Qemu" not in line and "kvm" not in line:
@@ -672,7 +698,13 @@ def _truncation(threads: List[Thread]) -> Notice:
     cut = [t for t in threads if t.truncated_top or t.truncated_bottom]
     words = []
     for thread in cut[:5]:
-        label = f"thread {thread.number}" if thread.number is not None else f"LWP {thread.lwp}" if thread.lwp is not None else "a stack"
+        label = (
+            f"thread {thread.number}"
+            if thread.number is not None
+            else f"LWP {thread.lwp}"
+            if thread.lwp is not None
+            else "a stack"
+        )
         if thread.truncated_top:
             words.append(f"{label} begins at frame #{thread.frames[0].level}")
         if thread.truncated_bottom:

@@ -42,7 +42,7 @@ _TAG = re.compile(
     r"(?:\s[^<>\n]{0,300})?/?>",
     re.IGNORECASE,
 )
-_QUOTE = re.compile(r"[ \t]{0,3}(?:[A-Z]{0,3}>[ \t]?)+")
+_QUOTE = re.compile(r"[ \t]{0,3}(?:[A-Z]{0,3}>(?![,);=])[ \t]?)+")
 _LONE_QUOTE = re.compile(r"[ \t>]*>[ \t>]*$")
 _MARKED = re.compile(r"^[ \t]{0,3}(?:[A-Z]{0,3}>|[|¦│])", re.MULTILINE)
 _BAR = re.compile(r"[ \t]*[|¦│][ \t]?")
@@ -52,7 +52,9 @@ _FRAME_START = re.compile(r"[\s>*|-]*#\d{1,6}(?:\s|0x)")
 _INNER_FRAME = re.compile(
     r"(?<=[\s;,)])#(?P<n>\d{1,5})\s+(?=(?:0x[0-9a-fA-F]+\s|in\s|<signal|\?\?|[A-Za-z_][\w:.<>~@]*\s*(?:\(|$|\s#\d)))"
 )
-_INNER_HEAD = re.compile(r"(?<=\s)(?=Thread \d+ (?:\(Thread |\(LWP |\"[^\"]*\" (?:received|hit))|\(gdb\) |\[Switching to )")
+_INNER_HEAD = re.compile(
+    r"(?<=\s)(?=Thread \d+ (?:\(Thread |\(LWP |\"[^\"]*\" (?:received|hit))|\(gdb\) |\[Switching to )"
+)
 _HEAD = re.compile(r"\s*(?:#\d|Thread \d|\(gdb\)|\[|--|Backtrace|=|frame #|\*)")
 
 
@@ -109,7 +111,7 @@ def _is_quoted_printable(text: str) -> bool:
 def _undo_quoted_printable(text: str) -> str:
     text = _SOFT_BREAK.sub("", text)
 
-    def decode(match: "re.Match[str]") -> str:
+    def decode(match: re.Match[str]) -> str:
         raw = bytes.fromhex(match.group().replace("=", ""))
         return raw.decode("utf-8", "replace")
 

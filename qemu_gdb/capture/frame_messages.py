@@ -14,7 +14,13 @@ _SIMPLE = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v"
 # function -> kind, and the names that its arguments have for expression, file, line, function
 _FAILURES: Dict[str, Tuple[str, Tuple[str, ...], Tuple[str, ...], Tuple[str, ...], Tuple[str, ...]]] = {
     # glibc assert/assert.c
-    "__assert_fail": ("assertion", ("assertion", "__assertion", "expr"), ("file", "__file"), ("line", "__line"), ("function", "__function", "func")),
+    "__assert_fail": (
+        "assertion",
+        ("assertion", "__assertion", "expr"),
+        ("file", "__file"),
+        ("line", "__line"),
+        ("function", "__function", "func"),
+    ),
     "__assert_fail_base": ("assertion", ("assertion",), ("file",), ("line",), ("function",)),
     # musl src/exit/assert.c; macOS and FreeBSD __assert_rtn, __assert; NetBSD __assert13
     "__assert_rtn": ("assertion", ("expr", "failedexpr", "assertion"), ("file",), ("line",), ("func", "function")),
@@ -60,7 +66,7 @@ def string_value(value: Optional[str]) -> Optional[str]:
     if match is None:
         return None
 
-    def plain(escape: "re.Match[str]") -> str:
+    def plain(escape: re.Match[str]) -> str:
         code = escape.group(1)
         if code[0] in "01234567":
             return chr(int(code, 8))
@@ -139,6 +145,9 @@ def _error(frame: Frame, text: str) -> Message:
 
 
 def _same(one: Message, other: Message) -> bool:
-    return (one.kind, one.expression, one.file, one.line) == (other.kind, other.expression, other.file, other.line) and (
-        one.expression is not None or one.text == other.text
-    )
+    return (one.kind, one.expression, one.file, one.line) == (
+        other.kind,
+        other.expression,
+        other.file,
+        other.line,
+    ) and (one.expression is not None or one.text == other.text)

@@ -117,6 +117,8 @@ def join(parts: List[str]) -> str:
 
 def parse(level: int, text: str) -> Tuple[Optional[Frame], str]:
     """The frame ``#level text`` and the dialect that it is in."""
+    if len(text) < 22 and text.endswith(" i") and text.startswith("0x"):
+        text = text[:-2]  # a text cut in the middle of "in"
     if " at " not in text and ") at" not in text and " from " not in text:
         last = text[-1:]
         if " + 0x" in text[-60:]:

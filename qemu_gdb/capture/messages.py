@@ -107,7 +107,9 @@ _GLIB = (
     re.compile(r"(?P<what>[\w.-]*-(?:ERROR|CRITICAL) \*\*:.*)"),
     re.compile(r"(?P<what>GLib(?:-GObject|-GIO)?(?: \(.*\))?:? ?-?(?:ERROR|CRITICAL).*)"),
 )
-_UNEXPECTED = re.compile(r"Unexpected error in (?P<function>[\w.]+)\(\) at (?P<file>[^\s:]+):(?P<line>\d+):?\s*(?P<rest>.*)")
+_UNEXPECTED = re.compile(
+    r"Unexpected error in (?P<function>[\w.]+)\(\) at (?P<file>[^\s:]+):(?P<line>\d+):?\s*(?P<rest>.*)"
+)
 _UBSAN = re.compile(r"(?P<file>[^\s:]+):(?P<line>\d+):(?P<column>\d+): runtime error: (?P<text>.*)")
 _SANITIZER = re.compile(
     r"(?:ERROR|WARNING|SUMMARY|FATAL)?:? ?(?P<tool>AddressSanitizer|ThreadSanitizer|MemorySanitizer|LeakSanitizer|"
@@ -130,8 +132,12 @@ _FORTIFY = re.compile(
     r"|FORTIFY: .*"
 )
 _HW_ERROR = re.compile(r"qemu: hardware error: (?P<text>.*)")
-_CPU_ABORT = re.compile(r"qemu(?:-[\w]+)?: fatal: (?P<text>.*)|^Unimplemented opcode.*|TCG (?:fatal|assert).*|tcg fatal error.*")
-_KVM = re.compile(r"error: kvm run failed (?P<text>.*)|KVM: entry failed.*|KVM internal error\. Suberror: .*|kvm_.*: .* failed: .*")
+_CPU_ABORT = re.compile(
+    r"qemu(?:-[\w]+)?: fatal: (?P<text>.*)|^Unimplemented opcode.*|TCG (?:fatal|assert).*|tcg fatal error.*"
+)
+_KVM = re.compile(
+    r"error: kvm run failed (?P<text>.*)|KVM: entry failed.*|KVM internal error\. Suberror: .*|kvm_.*: .* failed: .*"
+)
 _QEMU_LINE = re.compile(r"(?:^|[\s`])(?P<program>qemu-[a-z][\w-]*|qemu|kvm)(?:\.exe)?: (?P<text>\S.*)")
 _PROSE = re.compile(r"\b(?:I|we|you|my|our|the problem|this bug|seems|please|should|would)\b")
 _HVF = re.compile(r"Error: ret = (?P<name>HV_\w+).*")

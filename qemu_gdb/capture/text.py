@@ -7,12 +7,12 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from typing import List, Optional, Union
+from typing import Callable, Dict, List, Optional, Union
 
 from qemu_gdb.capture import clean, frames, messages
 from qemu_gdb.capture.assemble import Segment, finish
 from qemu_gdb.capture.dialects import apple, foreign, gdb, plain, reports, sanitizer, windows
-from qemu_gdb.model import Frame, Message, Notice, Signal, Snapshot, Source, Thread
+from qemu_gdb.model import Frame, Message, Notice, Signal, Snapshot, Thread
 
 MAX_LOCALS = 200  # of one frame
 MAX_LOCAL = 2000  # characters of one local's value
@@ -22,7 +22,7 @@ class UnreadableText(ValueError):
     """The input is no text that could hold a stack; the message says what was expected and what was found."""
 
 
-def read(source: Union[bytes, str, "os.PathLike[str]"]) -> str:
+def read(source: Union[bytes, str, os.PathLike[str]]) -> str:
     """The text of ``source``, a file's name or its bytes, in whatever encoding it is.
 
     :raises UnreadableText: it is empty, an ELF file or otherwise no text
@@ -39,7 +39,13 @@ def read(source: Union[bytes, str, "os.PathLike[str]"]) -> str:
         kind = data[16:18]
         what = "a core file" if kind in (b"\x04\x00", b"\x00\x04") else "an ELF file"
         raise UnreadableText(f"expected the text of a backtrace, found {what}: open it in gdb instead")
-    for magic, name in ((b"\x1f\x8b", "gzip"), (b"\xfd7zXZ", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"PK\x03\x04", "zip"), (b"BZh", "bzip2")):
+    for magic, name in (
+        (b"\x1f\x8b", "gzip"),
+        (b"\xfd7zXZ", "xz"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"PK\x03\x04", "zip"),
+        (b"BZh", "bzip2"),
+    ):
         if data.startswith(magic):
             raise UnreadableText(f"expected the text of a backtrace, found {name}-compressed data: unpack it first")
     text = _decode(data)
@@ -129,7 +135,9 @@ def _parse_json(text: str) -> Optional[List[Snapshot]]:
     segment.dialects["json"] = 1
     match = re.search(r'"signal"\s*:\s*(?:"(SIG[A-Z]+)"|(\d+))', text)
     if match is not None:
-        segment.signals.append(messages.signal_named(match.group(1), int(match.group(2)) if match.group(2) else None, match.group()))
+        segment.signals.append(
+            messages.signal_named(match.group(1), int(match.group(2)) if match.group(2) else None, match.group())
+        )
     match = re.search(r'"(?:executable|procPath|procName)"\s*:\s*"([^"]+)"', text)
     if match is not None:
         segment.program = match.group(1).replace("\\/", "/").rsplit("/", 1)[-1]
@@ -151,21 +159,27 @@ _PAGER_INSIDE = re.compile(
 )
 _PROMPT = re.compile(r"\(?(?:gdb|lldb|rr|qemu|pwndbg|gef)(?:\)|>|➤)(?:-peda\$)?\s*(?P<command>.*)$")
 _GDB_THREAD = re.compile(
-    r"Thread (?P<number>\d{1,9})(?P<middle>(?: \"[^\"]*\")?\s*\((?:Thread|LWP|process|0x|idle|Exiting|\d).*)$", re.DOTALL
+    r"Thread (?P<number>\d{1,9})(?P<middle>(?: \"[^\"]*\")?\s*\((?:Thread|LWP|process|0x|idle|Exiting|\d).*)$",
+    re.DOTALL,
 )
 _STOPPED = re.compile(
     r"Thread (?P<number>\d{1,9})(?: \"(?P<name>[^\"]*)\")? (?P<what>received signal|hit |stopped|exited|crashed|caught)"
 )
-_LWP = re.compile(r"\b(?:LWP|lwp) (\d{1,10})|\bThread (?:0x[0-9a-fA-F]+ )?\(?(\d{1,10})\)|\bprocess (\d{1,10})|\btid[= ](\d{1,10})")
+_LWP = re.compile(
+    r"\b(?:LWP|lwp) (\d{1,10})|\bThread (?:0x[0-9a-fA-F]+ )?\(?(\d{1,10})\)|\bprocess (\d{1,10})|\btid[= ](\d{1,10})"
+)
 _QUOTED = re.compile(r'"([^"]*)"')
 _CURRENT = re.compile(r"\[Current thread is (?P<number>\d{1,9})(?P<rest>.*)$")
-_SWITCHING = re.compile(r"\[Switching to (?:thread (?:\d+\.)?(?P<number>\d{1,9})(?=[\s\](]|$))?(?P<rest>.*?)\](?P<tail>[^\]]*)$", re.IGNORECASE)
-_STACK_OF = re.compile(r"(?:Stack trace of|Backtrace of|Stack of) thread (?P<lwp>\d{1,10})\b(?P<rest>[^#]*)", re.IGNORECASE)
+_SWITCHING = re.compile(
+    r"\[Switching to (?:thread (?:\d+\.)?(?P<number>\d{1,9})(?=[\s\](]|$))?(?P<rest>.*?)\](?P<tail>[^\]]*)$",
+    re.IGNORECASE,
+)
+_STACK_OF = re.compile(
+    r"(?:Stack trace of|Backtrace of|Stack of) thread (?P<lwp>\d{1,10})\b(?P<rest>[^#]*)", re.IGNORECASE
+)
 _TID = re.compile(r"TID (?P<lwp>\d{1,10})(?:\s+\"?(?P<name>[^\":]+)\"?)?:\s*$")
 _ABRT = re.compile(r"Thread no\. (?P<number>\d{1,9}) \((?P<count>\d+) frames?\)")
-_INFO_ROW = re.compile(
-    r"(?P<current>\*)?\s*(?P<number>\d{1,9})\s+(?P<target>(?:Thread|LWP|process|Id)\b.*)$"
-)
+_INFO_ROW = re.compile(r"(?P<current>\*)?\s*(?P<number>\d{1,9})\s+(?P<target>(?:Thread|LWP|process|Id)\b.*)$")
 _INFO_TARGET = re.compile(
     r"(?:Thread (?:0x[0-9a-fA-F]+ )?\(LWP (?P<a>\d+)\)|LWP (?P<b>\d+)|Thread 0x[0-9a-fA-F]+|Thread [\d.x]+|process (?P<c>\d+)|Thread)\s*"
     r"(?:\"(?P<name>[^\"]*)\"\s*)?(?P<frame>.*)$"
@@ -173,11 +187,16 @@ _INFO_TARGET = re.compile(
 _DISPLAY = re.compile(r"(?:0x[0-9a-fA-F]+ in \S|0x[0-9a-fA-F]+ in\s*$|[A-Za-z_~][^\s(]{0,300} \()")
 _SOURCE_LINE = re.compile(r"\d{1,7}(?:\t|\s{2,}|\s+in\s)")
 _LOCAL = re.compile(r"(?P<indent>\s+)(?P<name>[A-Za-z_][\w.]*(?: <[^>]*>)?)\s=(?:\s(?P<value>.*))?$", re.DOTALL)
-_CUT = re.compile(r"(?:\(More stack frames follow\.\.\.\)|\(?\.\.\.+\)?|\[\.\.\.+\]|(?:\.{3,}|…+)\s*$|<?snip>?|\[snip\]|---+\s*snip)", re.IGNORECASE)
+_CUT = re.compile(
+    r"(?:\(More stack frames follow\.\.\.\)|\(?\.\.\.+\)?|\[\.\.\.+\]|(?:\.{3,}|…+)\s*$|<?snip>?|\[snip\]|---+\s*snip)",
+    re.IGNORECASE,
+)
 _CORE_OF = re.compile(r"Core was generated by [`'\"]?(?P<command>.*?)['\"`]?\.?\s*$")
 _DUMPED = re.compile(r"Process (?P<pid>\d+) \((?P<program>[^)]*)\) of user \S+ (?:dumped core|terminated)")
 _PROCESS_HINT = re.compile(r"[Pp]roc|PID|PROC|generated by|tach|stack |gdb|WineD|====* ?pid")
-_DETACHED = re.compile(r"\[?(?:Inferior \d+ \(process \d+\)|Process \d+) (?:detached|exited|killed)|Detaching from (?:program|process)")
+_DETACHED = re.compile(
+    r"\[?(?:Inferior \d+ \(process \d+\)|Process \d+) (?:detached|exited|killed)|Detaching from (?:program|process)"
+)
 _PROCESS = re.compile(
     r"(?:PROCESS:\s*(?P<a>\d+)|Attaching to (?:program: .*, )?process (?P<b>\d+)|PID (?P<c>\d+) - (?:process|core)|"
     r"Process (?P<d>\d+) (?:launched|attached|stopped)|Process:\s+\S.* \[(?P<e>\d+)\]|=+ ?(?:pid|process) (?P<f>\d+)|"
@@ -188,9 +207,20 @@ _SIDE = re.compile(
     r"[^.,;?!`'\"]{0,50}?[\W_]*$",
     re.IGNORECASE,
 )
-_SIDES = {"source": "src", "sender": "src", "dest": "dst", "destination": "dst", "target": "dst", "receiver": "dst", "libvirtd": "libvirt"}
+_SIDES = {
+    "source": "src",
+    "sender": "src",
+    "dest": "dst",
+    "destination": "dst",
+    "target": "dst",
+    "receiver": "dst",
+    "libvirtd": "libvirt",
+}
 _COROUTINE_COMMAND = re.compile(r"(?:qemu|source .*;)?\s*(?:qemu )?(?:coroutine|bt coroutine|co-?bt|qemu-coroutine)\b")
-_COROUTINE_PROSE = re.compile(r"\b(?:coroutine|connection_co|_co)\b.*\b(?:stack|backtrace|bt|trace)\b|\b(?:stack|backtrace|trace)\b.*\bcoroutine\b", re.IGNORECASE)
+_COROUTINE_PROSE = re.compile(
+    r"\b(?:coroutine|connection_co|_co)\b.*\b(?:stack|backtrace|bt|trace)\b|\b(?:stack|backtrace|trace)\b.*\bcoroutine\b",
+    re.IGNORECASE,
+)
 _NOISE = (
     "[New ", "[Thread debugging", "Using host libthread_db", "[Detaching", "Missing separate debuginfo", "No locals.",
     "No symbol table info", "Reading symbols from", "Loaded symbols", "Symbols already loaded", "Downloading ",
@@ -337,7 +367,10 @@ class _Reader:
             or (first == "#" and _NUMBERED.match(stripped))
             or (first == "T" and (_GDB_THREAD.match(stripped) or _STOPPED.match(stripped)))
             or (first == "f" and stripped.startswith("frame #"))
-            or (first in "([" and (_PROMPT.match(stripped) or stripped.startswith(("[New ", "[Switching", "[Current", "[Thread "))))
+            or (
+                first in "(["
+                and (_PROMPT.match(stripped) or stripped.startswith(("[New ", "[Switching", "[Current", "[Thread ")))
+            )
             or (first == "B" and stripped.startswith("Backtrace stopped"))
             or (pending.state is not frames.State.PATH and line[0].isspace() and _LOCAL.match(line))
             or stripped.startswith(("No locals.", "No symbol table", "==", "Stack trace of"))
@@ -398,7 +431,10 @@ class _Reader:
     def _shown_again(self, frame: Frame) -> bool:
         """Whether this is one frame that ``frame N`` or ``up`` shows, not a stack."""
         word = self.command.split(" ", 1)[0] if self.command else ""
-        if word not in ("frame", "f", "up", "down", "fr", "select-frame", "finish", "fin", "list", "l", "info") or self.head:
+        if (
+            word not in ("frame", "f", "up", "down", "fr", "select-frame", "finish", "fin", "list", "l", "info")
+            or self.head
+        ):
             return False
         self.command = ""
         if word == "info" or self.segment.threads:
@@ -492,7 +528,7 @@ class _Reader:
             return
         self._other(line, stripped)
 
-    def _numbered(self, match: "re.Match[str]", line: str) -> bool:
+    def _numbered(self, match: re.Match[str], line: str) -> bool:
         rest = match.group("rest")
         if not frames.looks_like_frame(rest):
             return False
@@ -524,7 +560,9 @@ class _Reader:
                 frame.locals[sys.intern(self.local)] = sys.intern(value) if len(value) < 20 else value[:MAX_LOCAL]
                 return True
         if self.local is not None:
-            indent = len(line.expandtabs()) - len(line.expandtabs().lstrip()) if len(line) < 4096 else self.local_indent + 1
+            indent = (
+                len(line.expandtabs()) - len(line.expandtabs().lstrip()) if len(line) < 4096 else self.local_indent + 1
+            )
             value = frame.locals.get(self.local, "")
             if indent > self.local_indent:
                 if len(value) < MAX_LOCAL:
@@ -564,10 +602,10 @@ class _Reader:
             frame = plain.at_line(stripped, level)
             if frame is not None and (self.mode == "list" or self._run_of(plain.at_line)):
                 return self._listed(frame)
-            if "!" in stripped or "(" not in stripped[:1]:
-                pass
         if "/0x" in stripped:
-            frame = foreign.kernel(stripped, len(self.thread.frames) if self.thread is not None and self.mode == "kernel" else 0)
+            frame = foreign.kernel(
+                stripped, len(self.thread.frames) if self.thread is not None and self.mode == "kernel" else 0
+            )
             if frame is not None:
                 if self.mode != "kernel":
                     self.mode = "kernel"
@@ -596,7 +634,7 @@ class _Reader:
         self._add(frame, dialect)
         return True
 
-    def _run_of(self, *parsers: "object") -> bool:
+    def _run_of(self, *parsers: object) -> bool:
         """Whether the next line is a frame of the same kind: one alone is a sentence."""
         for ahead in range(self.at, min(self.at + 2, len(self.lines))):
             below = self.lines[ahead].strip()
@@ -640,8 +678,6 @@ class _Reader:
             match = apple.CRASH_THREAD.match(stripped)
             if match is not None and (match.group("crashed") or match.group("colon")):
                 name = match.group("name") or match.group("queue")
-                if match.group("colon") == ":" and name and not stripped.startswith("Thread %s name" % match.group("number")):
-                    pass
                 self.head = _Head(
                     number=int(match.group("number")),
                     name=name if name and not name.startswith("Dispatch queue") else None,
@@ -658,7 +694,7 @@ class _Reader:
                 return True
         return False
 
-    def _gdb_thread(self, match: "re.Match[str]", stripped: str) -> bool:
+    def _gdb_thread(self, match: re.Match[str], stripped: str) -> bool:
         self._flush()
         middle = match.group("middle")
         text = stripped
@@ -691,7 +727,7 @@ class _Reader:
                 self._numbered(inner, inline.group(1))
         return True
 
-    def _stopped(self, match: "re.Match[str]", line: str, stripped: str) -> bool:
+    def _stopped(self, match: re.Match[str], line: str, stripped: str) -> bool:
         if match.group("what") == "exited":
             return False
         self._end_stack()
@@ -703,7 +739,10 @@ class _Reader:
             self.selected.crashed = signal.name in messages.FATAL
             self._signal(signal)
         self.expect_display = True
-        inline = re.search(r"hit (?:Hardware |Temporary )?(?:[Bb]reakpoint|watchpoint|Catchpoint) \d+(?:\.\d+)?[,:]\s*(\S.*)$", stripped)
+        inline = re.search(
+            r"hit (?:Hardware |Temporary )?(?:[Bb]reakpoint|watchpoint|Catchpoint) \d+(?:\.\d+)?[,:]\s*(\S.*)$",
+            stripped,
+        )
         if inline is not None and _DISPLAY.match(inline.group(1)):
             self._show(inline.group(1), line)
         return True
@@ -769,7 +808,9 @@ class _Reader:
                 self._add(frame, "pwndbg")
                 return True
         if stripped.startswith("[<"):
-            frame = foreign.kernel(stripped, len(self.thread.frames) if self.thread is not None and self.mode == "kernel" else 0)
+            frame = foreign.kernel(
+                stripped, len(self.thread.frames) if self.thread is not None and self.mode == "kernel" else 0
+            )
             if frame is not None:
                 if self.mode != "kernel":
                     self.mode = "kernel"
@@ -919,7 +960,9 @@ class _Reader:
         self.segment.rows[number] = thread
         if thread.current:
             crashed = self.selected.crashed and self.selected.number in (None, number)
-            self.selected = _Head(number=number, lwp=thread.lwp, name=thread.name, text=stripped[:500], current=True, crashed=crashed)
+            self.selected = _Head(
+                number=number, lwp=thread.lwp, name=thread.name, text=stripped[:500], current=True, crashed=crashed
+            )
         return True
 
     def _on_digit(self, line: str, stripped: str) -> bool:
@@ -937,7 +980,11 @@ class _Reader:
         if _INFO_ROW.match(stripped) and self._info_row(stripped):
             return True
         if "0x" in stripped:
-            for parser, dialect in ((apple.crash_frame, "macos"), (windows.winedbg, "winedbg"), (plain.pwndbg, "pwndbg")):
+            for parser, dialect in (
+                (apple.crash_frame, "macos"),
+                (windows.winedbg, "winedbg"),
+                (plain.pwndbg, "pwndbg"),
+            ):
                 frame = parser(stripped)
                 if frame is not None:
                     self._add(frame, dialect)
@@ -948,7 +995,9 @@ class _Reader:
             self.segment.note(line)
             return True
         frame = plain.numbered(stripped)
-        if frame is not None and (frame.level == 0 or (self.thread is not None and self.thread.frames[-1].level < frame.level)):
+        if frame is not None and (
+            frame.level == 0 or (self.thread is not None and self.thread.frames[-1].level < frame.level)
+        ):
             self._add(frame, "gdb")
             return True
         if self.mode == "windbg" or "!" in stripped:
@@ -958,7 +1007,9 @@ class _Reader:
                 self._add(frame, "windbg")
                 return True
         if stripped.endswith(")") and self.mode == "perf":
-            frame = plain.perf(stripped, len(self.thread.frames) if self.thread is not None and self.head is None else 0)
+            frame = plain.perf(
+                stripped, len(self.thread.frames) if self.thread is not None and self.head is None else 0
+            )
             if frame is not None:
                 self._add(frame, "perf")
                 return True
@@ -1104,7 +1155,9 @@ class _Reader:
         if match is not None:
             self._end_stack()
             self.mode = "go"
-            self.head = _Head(number=int(match.group("id")), text=stripped[:500], current="running" in match.group("state"), dump=True)
+            self.head = _Head(
+                number=int(match.group("id")), text=stripped[:500], current="running" in match.group("state"), dump=True
+            )
             self.segment.dialects.setdefault("go", 0)
             return True
         if foreign.KERNEL_TRACE.match(stripped) and self.mode in ("dmesg", "kernel"):
@@ -1122,7 +1175,11 @@ class _Reader:
             return
         if stripped.startswith(_NOISE) and not stripped.startswith("warning: "):
             return
-        if self.expect_display and _DISPLAY.match(stripped) and (stripped.endswith((")", ",")) or " at " in stripped or " (" in stripped):
+        if (
+            self.expect_display
+            and _DISPLAY.match(stripped)
+            and (stripped.endswith((")", ",")) or " at " in stripped or " (" in stripped)
+        ):
             self._show(stripped, line)
             return
         if messages.INTERESTING.search(stripped):
@@ -1143,17 +1200,22 @@ class _Reader:
             self.segment.kernel += 1
         if _CUT.match(stripped):
             self._cut_here()
-        elif len(stripped) < 200 and ("oroutine" in stripped or "_co" in stripped) and _COROUTINE_PROSE.search(stripped):
+        elif (
+            len(stripped) < 200 and ("oroutine" in stripped or "_co" in stripped) and _COROUTINE_PROSE.search(stripped)
+        ):
             self.head = _Head(text=stripped, coroutine=True)
         elif plain.PERF_SAMPLE.match(stripped):
             sample = plain.PERF_SAMPLE.match(stripped)
             assert sample is not None
             self._end_stack()
             self.mode = "perf"
-            self.head = _Head(name=sample.group("comm"), lwp=int(sample.group("tid2") or sample.group("tid")), text=stripped[:500], dump=True)
-        elif "stack=[frame={" in stripped and self._mi(stripped):
-            return
-        elif stripped.startswith("^done,stack") and self._mi(stripped):
+            self.head = _Head(
+                name=sample.group("comm"),
+                lwp=int(sample.group("tid2") or sample.group("tid")),
+                text=stripped[:500],
+                dump=True,
+            )
+        elif "stack=[frame={" in stripped and self._mi(stripped) or stripped.startswith("^done,stack") and self._mi(stripped):
             return
         elif self.head is not None and self.head.coroutine and not line[0].isspace():
             # the announced stack did not follow at once
@@ -1264,7 +1326,12 @@ class _Reader:
             told = True
             if "Sanitizer" in text or "runtime error:" in text:
                 self._end_stack()
-                self.head = _Head(text=text[:500], dump=True, crashed="ERROR" in text or "runtime error" in text, current="SUMMARY" not in text)
+                self.head = _Head(
+                    text=text[:500],
+                    dump=True,
+                    crashed="ERROR" in text or "runtime error" in text,
+                    current="SUMMARY" not in text,
+                )
                 thread = re.search(r"\bthread (?:T\d+)(?: \(([^()]*)\))?", text)
                 if thread is not None and thread.group(1):
                     self.head.name = thread.group(1)
@@ -1279,7 +1346,11 @@ class _Reader:
         self.segment.add_message(message)
 
 
-_HANDLERS = {
+def _on_dot(reader: _Reader, line: str, stripped: str) -> bool:
+    return reader._windbg_thread(stripped)
+
+
+_HANDLERS: Dict[str, Callable[[_Reader, str, str], bool]] = {
     "T": _Reader._on_thread,
     "[": _Reader._on_bracket,
     "(": _Reader._on_prompt,
@@ -1295,7 +1366,7 @@ _HANDLERS = {
     "►": _Reader._on_arrow,
     "▸": _Reader._on_arrow,
     "→": _Reader._on_arrow,
-    ".": lambda self, line, stripped: self._windbg_thread(stripped),
+    ".": _on_dot,
 }
 for _digit in "0123456789":
     _HANDLERS[_digit] = _Reader._on_digit

@@ -250,6 +250,11 @@ def parse_frame(level: int, text: str) -> Optional[Frame]:
     if match is not None:
         frame.pc = int(match.group(1), 16)
         body = body[match.end() :]
+        if not body:  # cut here: gdb writes a function behind every address
+            frame.pc = frame.pc if len(match.group(1)) >= 8 and match.group(1).strip("0") else None
+            return frame
+    elif body in ("0", "0x"):
+        return frame
     elif body.startswith("in ") or body == "in":
         body = body[2:].lstrip()
     if body.startswith("<"):

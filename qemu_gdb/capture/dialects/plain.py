@@ -107,7 +107,7 @@ def perf(line: str, level: int) -> Optional[Frame]:
     return frame
 
 
-def mi_frames(line: str) -> "list[Frame]":
+def mi_frames(line: str) -> list[Frame]:
     """The frames of a ``^done,stack=[frame={level="0",...},...]`` answer."""
     frames = []
     for match in _MI_FRAME.finditer(line):

@@ -32,7 +32,8 @@ class Heading(NamedTuple):
 
 
 _THREAD = re.compile(
-    r"\bthread (?P<id>T\d+|#?\d+)(?: \((?P<name>[^()]*)\)| '(?P<quoted>[^']*)')?|\b(?P<main>main) thread\b", re.IGNORECASE
+    r"\bthread (?P<id>T\d+|#?\d+)(?: \((?P<name>[^()]*)\)| '(?P<quoted>[^']*)')?|\b(?P<main>main) thread\b",
+    re.IGNORECASE,
 )
 _HISTORY = re.compile(
     r"^(?:previously allocated by|freed by|allocated by|Thread T?#?\d+.* (?:was )?created\b|Block was alloc'd|"

@@ -24,13 +24,13 @@ WINDBG_THREAD = re.compile(
 )
 # "=>0 0x7b83ba1e SwitchToFiber+0x1e() in kernel32 (0x04dde198)"
 _WINE = re.compile(r"(?:=>)?\s*(?P<level>\d{1,6})\s+0x(?P<pc>[0-9a-fA-F]{6,16})\s+(?P<rest>\S.*)$")
-_WINE_REST = re.compile(
-    r"(?P<function>[^\s(+]+)\+0x[0-9a-fA-F]+\s*(?=\()"
-)
+_WINE_REST = re.compile(r"(?P<function>[^\s(+]+)\+0x[0-9a-fA-F]+\s*(?=\()")
 _WINE_TAIL = re.compile(
     r"\s*(?:\[(?P<file>[^\]]+?)(?::(?P<line>\d+))?\]\s*)?(?:in (?P<module>\S+)\s*)?(?:\((?:\+?0x[0-9a-fA-F]+)\)\s*)*$"
 )
-WINE_THREAD = re.compile(r"Backtracing for thread (?P<tid>[0-9a-fA-F]+) in process (?P<pid>[0-9a-fA-F]+)(?: \((?P<program>.*)\))?")
+WINE_THREAD = re.compile(
+    r"Backtracing for thread (?P<tid>[0-9a-fA-F]+) in process (?P<pid>[0-9a-fA-F]+)(?: \((?P<program>.*)\))?"
+)
 
 
 def windbg(line: str, level: int) -> Optional[Frame]:
