@@ -35,8 +35,11 @@ def snapshots(parsed: Parsed) -> List[Snapshot]:
     return [of_process()]
 
 
-def of_process() -> Snapshot:
-    """Capture gdb's current process and read its state; selection and settings stay as they are."""
+def of_process(search_everything: bool = False) -> Snapshot:
+    """Capture gdb's current process and read its state; selection and settings stay as they are.
+
+    ``search_everything``: look for coroutines in all writable memory, not only in the heaps.
+    """
     from ..capture import process
     from ..knowledge.arguments import WANTED_ARGUMENTS
 
@@ -45,19 +48,22 @@ def of_process() -> Snapshot:
             captured = process.capture(WANTED_ARGUMENTS)
         except process.NoProcess as error:
             raise UsageError(str(error)) from error
-        _read_state(captured)
+        _read_state(captured, search_everything)
     return captured.snapshot
 
 
-def _read_state(captured: object) -> None:
+def _read_state(captured: object, search_everything: bool) -> None:
     """Fill the facts; what goes wrong there costs the facts, not the explanation."""
     snapshot: Snapshot = captured.snapshot  # type: ignore[attr-defined]
     try:
         from .. import state
+        from . import base, parameters
 
-        read_all = getattr(state, "read_all", None)
-        if read_all is not None:
-            read_all(snapshot, captured)
+        limits = state.Limits(search_bytes=parameters.search_bytes(), search_everything=search_everything)
+        try:
+            state.read_all(snapshot, captured, progress=base.progress, limits=limits)
+        finally:
+            base.progress("")
     except gdb.GdbError:
         raise
     except Exception as error:

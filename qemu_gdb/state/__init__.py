@@ -180,6 +180,9 @@ class _Reading:
         for coroutine in self.snapshot.coroutines:
             request = by_coroutine.get(coroutine.address)
             node = by_node.get(request.node) if request is not None else None
-            if coroutine.waits_kind == "peer" and node is not None and node.peer and node.peer not in coroutine.waits_text:
+            if coroutine.waits_kind != "peer" or node is None or not node.peer:
+                continue
+            coroutine.waits_object = node.address
+            if node.peer not in coroutine.waits_text:
                 head = coroutine.waits_text.partition(" at ")[0]
                 coroutine.waits_text = f"{head} at {node.peer}"

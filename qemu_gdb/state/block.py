@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field as dataclass_field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Dict, List, Optional, Set
 
 import gdb
@@ -13,6 +14,7 @@ from .channels import socket_address
 from .qom import Qom
 
 _LIMIT = 4096
+_UNNAMED = "a block backend without a name"
 # Drivers whose file name is the address of a server.
 _NETWORK = frozenset("iscsi rbd nfs ssh http https ftp ftps gluster gluster+tcp gluster+unix gluster+rdma sheepdog "
                      "virtio-blk-vhost-user virtio-blk-vhost-vdpa nvme".split())
@@ -74,6 +76,8 @@ def read(process: Process, qom: Qom) -> Graph:
     for node in graph.nodes:
         with process.guard(f"node {node.name}"):
             _edges(process, graph, node, values[node.address], by_address)
+            if node.job:  # the job's own backend has no name (block/mirror.c, s->target)
+                node.parents = [p for p in node.parents if p != _UNNAMED]
     for node in graph.nodes:
         with process.guard(f"requests of node {node.name}"):
             _requests(process, graph, node, values[node.address], by_address)
@@ -139,7 +143,7 @@ def _note_device(process: Process, qom: Qom, graph: Graph, context: int, device:
         parent = optional(lambda: int(bus["parent"]), 0) if bus is not None and int(bus) else 0
     label = qom.label(parent) if parent else ""
     own = qom.label(device)
-    if label.startswith("virtio-scsi") or label.startswith("vhost-scsi"):
+    if label.startswith(("virtio-scsi", "vhost-scsi")):
         found.add(label)
     elif own:
         found.add(own)
@@ -209,7 +213,7 @@ def _edges(
             if backend is not None and not label:
                 label = _backend_user(process, opaque)
                 backend.label = label
-            node.parents.append(label or "a block backend without a name")
+            node.parents.append(label or _UNNAMED)
             if backend is not None and backend.errors:
                 node.note = f"{node.note}; {backend.errors}" if node.note else backend.errors
         elif klass == "child_job":
@@ -308,6 +312,7 @@ def plain_backends(graph: Graph) -> List[Dict[str, Optional[object]]]:
     """The backends as plain values for ``Facts.extra``."""
     return [
         {"address": hex(b.address), "name": b.name, "user": b.label, "node": graph.label(b.root) if b.root else None,
-         "in_flight": b.in_flight, "quiesce": b.quiesce, "queued": b.queued, "context": hex(b.context), "errors": b.errors}
+         "in_flight": b.in_flight, "quiesce": b.quiesce, "queued": b.queued, "context": hex(b.context),
+         "errors": b.errors}
         for b in graph.backends
     ]  # fmt: skip

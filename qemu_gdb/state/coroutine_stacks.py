@@ -1,7 +1,7 @@
 """Unwinds coroutines that are not running, on live processes and cores, writing nothing.
 
-A coroutine that gave up the CPU left its registers in ``CoroutineUContext.env`` (util/coroutine-ucontext.c, 5.2 to 10.2).
-An unwinder hands them to gdb as the caller of the newest frame, for the time of one walk.
+A coroutine that gave up the CPU left its registers in ``CoroutineUContext.env`` (util/coroutine-ucontext.c, 5.2 to
+10.2). An unwinder hands them to gdb as the caller of the newest frame, for the time of one walk.
 """
 
 from __future__ import annotations

@@ -185,13 +185,10 @@ class CoroutineWait:
 
 def classify(process: Process, qom: Qom, frames: List[gdb.Frame]) -> CoroutineWait:
     """Apply the tables to gdb's frames of one coroutine, innermost first."""
-    inner, level = None, 0
-    for level, frame in enumerate(frames[:_REACH]):
-        inner = _INNER.get(_name(frame))
-        if inner is not None:
-            break
-    if inner is None:
+    level = next((i for i, frame in enumerate(frames[:_REACH]) if _name(frame) in _INNER), None)
+    if level is None:
         return CoroutineWait()
+    inner = _INNER[_name(frames[level])]
     row, row_frame = inner, frames[level]
     outer_rows = _OUTER.get(inner.kind, {})
     for frame in frames[level + 1 : level + 1 + _REACH]:

@@ -61,6 +61,17 @@ class CoroutineReader:
             env = address + self._untyped_size(address) + 16
         return self._candidate(address, env)
 
+    def saved_registers(self, address: int) -> Registers:
+        """The registers of a coroutine, or of a thread's own context, that entered another one."""
+        if self._type is not None:
+            env = int(self._process.at(address, self._type)["env"].address)
+        else:
+            env = address + self._untyped_size(address) + 16
+        registers = self._stacks.registers(env)
+        if registers.pc != self.switch_pc:
+            raise NotReadable(f"the context at {address:#x} is in use")
+        return registers
+
     def from_saved_pc(self, place: int) -> Optional[Candidate]:
         """The coroutine whose saved pc lies at ``place``; None for copies, threads' own contexts and freed ones."""
         env = place - (ENV_SIZE - 8)
@@ -155,10 +166,9 @@ class CoroutineReader:
             wait = classify(process, self._qom, frames)
             result.waits_kind, result.waits_text = wait.kind, wait.text
             result.waits_object, result.waits_owner = wait.object, wait.owner
-        if scheduled:
-            result.waits_kind = "scheduled"
-            by = optional(lambda: process.string(scheduled, 80), "")
-            result.waits_text = f"its turn in its AioContext; scheduled by {by}" if by else "its turn"
+        # Sleeping coroutines are marked by qemu_co_sleep_ns too; they wait for their timer.
+        if scheduled and optional(lambda: process.string(scheduled, 80), "") == "aio_co_schedule":
+            result.waits_kind, result.waits_text = "scheduled", "its turn in its AioContext"
         return result
 
     @staticmethod
@@ -240,6 +250,17 @@ def _searched(
             f"(limit {process.limits.search_bytes >> 20} MB)"
         )
         return []
+    return search_candidates(process, reader, stacks, ranges, progress)
+
+
+def search_candidates(
+    process: Process,
+    reader: CoroutineReader,
+    stacks: CoroutineStacks,
+    ranges: Sequence[memory.Range],
+    progress: Optional[Callable[[str], None]] = None,
+) -> List[Candidate]:
+    """All contexts in memory that were switched away from, running, ended and suspended ones alike."""
     pattern = struct.pack("<Q", stacks.mangle(reader.switch_pc))
     places = memory.search(process, ranges, pattern, _FOUND_MAX, progress)
     candidates = (reader.from_saved_pc(place) for place in places)

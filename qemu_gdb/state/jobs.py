@@ -24,9 +24,9 @@ def read(process: Process) -> List[Job]:
             for name in ("paused", "busy", "cancelled"):
                 setattr(entry, name, optional(lambda: bool(int(job[name]))))  # noqa: B023
             progress = optional(lambda: (int(field(job, "progress")["current"]),  # noqa: B023
-                                         int(field(job, "progress")["remaining"])))  # noqa: B023
+                                         int(field(job, "progress")["total"])))  # noqa: B023
             if progress:
-                entry.progress = f"{progress[0]} of {progress[0] + progress[1]} bytes"
+                entry.progress = f"{progress[0]} of {progress[1]} bytes"
             entry.in_flight = _in_flight(process, job, kind)
             result.append(entry)
     return result

@@ -8,7 +8,7 @@ import gdb
 
 from ..model import Region
 from .access import NotReadable, Process, field
-from .qom import Qom
+from .qom import Qom, QomObject
 
 _NESTING = 64
 
@@ -35,12 +35,23 @@ def describe(process: Process, qom: Qom, region: gdb.Value) -> Region:
     """One MemoryRegion as a fact."""
     entry = Region(int(region.address))
     entry.name = process.string(region["name"], 128)
-    owner = int(region["owner"])
-    found = qom.object(owner) if owner else None
+    found = owner_of(qom, region)
     if found is not None:
         entry.owner_type, entry.owner_path, entry.owner_id = found.type_name, found.path, found.id
     entry.base = base(process, region)
     return entry
+
+
+def owner_of(qom: Qom, region: gdb.Value) -> Optional[QomObject]:
+    """The device that owns a region. A list of ports owns its region, but the device is the region's parent
+    (system/ioport.c, since 9.1).
+    """
+    owner = int(region["owner"])
+    found = qom.object(owner) if owner else None
+    if found is not None and found.type_name == "memory-region-portio-list":
+        parent = qom.parent(int(region.address))
+        return qom.object(parent) if parent else None
+    return found
 
 
 def base(process: Process, region: gdb.Value) -> Optional[int]:

@@ -1,7 +1,7 @@
 """Names QOM objects: type, path and id, for every reader that meets a pointer to one.
 
-The first five words of an Object (include/qom/object.h) and the first fields of an ObjectProperty have been the same from
-QEMU 5.0 to 10.2, so that this works without debug information too.
+The first five words of an Object (include/qom/object.h) and the first fields of an ObjectProperty have been the same
+from QEMU 5.0 to 10.2, so that this works without debug information too.
 """
 
 from __future__ import annotations
@@ -86,6 +86,13 @@ class Qom:
         """``QomObject.label``, "" if no object is there."""
         found = self.object(address)
         return found.label if found else ""
+
+    def parent(self, address: int) -> int:
+        """The object's parent in the tree; 0: it has none."""
+        try:
+            return self._process.word(address + _PARENT)
+        except NotReadable:
+            return 0
 
     def path(self, address: int) -> str:
         """The object's path from the root, "" if it is not in the tree."""

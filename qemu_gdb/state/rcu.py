@@ -30,7 +30,7 @@ def read(process: Process, threads: Sequence[Thread]) -> List[RcuReader]:
     return result
 
 
-def _owner(address: int, bases: "dict[int, Optional[int]]") -> Optional[int]:
+def _owner(address: int, bases: dict[int, Optional[int]]) -> Optional[int]:
     # The structure is thread-local: on x86-64 it lies just below its thread's pointer.
     above = [base for base in bases if address < base <= address + _TLS_REACH]
     return bases[min(above)] if above else None
