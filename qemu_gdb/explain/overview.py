@@ -2,8 +2,255 @@
 
 from __future__ import annotations
 
-from .context import Context
+import re
+from typing import List, Optional
+
+from ..knowledge.roles import ENTRIES, STARTERS, program_kind, role_of_name
+from ..model import Notice
+from .context import Context, Subject
+from .owners import code_of, library_name
+
+_ACCELERATOR_OF_ROLE = {"vcpu-kvm": "kvm", "vcpu-mttcg": "tcg", "vcpu-tcg-rr": "tcg"}
+_OTHER_ACCELERATORS = (
+    ("hvf", "hvf"),
+    ("whpx", "whpx"),
+    ("nvmm", "nvmm"),
+    ("hax", "hax"),
+    ("mshv", "mshv"),
+    ("vmx_", "hvf"),
+)
 
 
 def fill(context: Context) -> None:
     """Fill the explanation's fields about the whole process, and the notices."""
+    explanation = context.explanation
+    explanation.is_qemu = is_qemu(context)
+    explanation.program = context.snapshot.program or _program(context)
+    explanation.notices = list(context.snapshot.notices)
+    if not explanation.is_qemu:
+        explanation.accelerator = None
+        _notice(context, "notice.not-qemu", "Nothing here shows QEMU: " + _why_not(context))
+        return
+    explanation.accelerator = context.snapshot.accelerator or _accelerator(context)
+    explanation.vcpus = _vcpus(context)
+    explanation.runstate = context.facts.runstate or _runstate(context)
+    _symbols(context)
+    _truncated(context)
+    _corrupt(context)
+
+
+def _notice(context: Context, kind: str, text: str) -> None:
+    if not any(n.kind == kind for n in context.explanation.notices):
+        context.explanation.notices.append(Notice(kind, text))
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# QEMU or not
+
+
+def is_qemu(context: Context) -> bool:
+    """Weigh what speaks for QEMU (its functions, programs, thread names) against what speaks for another program."""
+    snapshot = context.snapshot
+    if snapshot.program and program_kind(snapshot.program) in ("system", "user", "tool"):
+        return bool(snapshot.threads or snapshot.messages)
+    known = unknown = 0
+    entries = 0
+    seen = set()
+    foreign_program = bool(snapshot.program) and program_kind(snapshot.program or "") is None
+    for subject in context.subjects:
+        for frame in subject.stack.frames:
+            name = frame.name
+            key = (name, frame.library)
+            if not name or key in seen:
+                continue
+            seen.add(key)
+            code = code_of(frame)
+            if code.owner == "jit" or (name in ENTRIES and name not in _SHARED_NAMES):
+                entries += 1
+            elif code.owner == "qemu":
+                if name not in _SHARED_NAMES:
+                    known += 1
+            elif code.owner == "unknown" and name not in STARTERS and not library_name(name):
+                unknown += 1
+    if any(_qemu_library(subject) for subject in context.subjects):
+        return True
+    if entries and not (foreign_program and known < 3):
+        return True
+    if foreign_program:
+        return known >= 3 and known > unknown
+    if known:
+        return known * 2 >= unknown or known >= 4
+    names = [t.name for t in snapshot.threads if t.name]
+    if any(program_kind(n) in ("system", "user", "tool") for n in names):
+        return True
+    if any((role_of_name(n) or ("",))[0].startswith("vcpu") for n in names):
+        return True
+    return any(m.kind in ("qemu-error", "hw-error", "error-abort", "cpu-abort") for m in snapshot.messages)
+
+
+# Names that other programs have too
+_SHARED_NAMES = frozenset(
+    """main event_thread wait_thread worker_thread dump_thread migration_thread start open close read write usage error
+    cpu_loop show_parts new_thread_start event_loop main_loop log debug init reset""".split()
+)
+
+
+def _qemu_library(subject: Subject) -> bool:
+    return any(
+        frame.library
+        and re.search(r"(?:^|/)(?:qemu-(?:system|img|io|nbd|storage)|qemu-kvm|accel-(?:tcg|qtest))", frame.library)
+        for frame in subject.stack.frames
+    )
+
+
+def _why_not(context: Context) -> str:
+    program = context.snapshot.program
+    if program:
+        return f"the program is {program}."
+    if not context.snapshot.threads:
+        return "no stack of a user program was found."
+    return "no function on these stacks is QEMU's."
+
+
+def _program(context: Context) -> Optional[str]:
+    """The program by its threads' names or by the object that QEMU's frames lie in."""
+    for thread in context.snapshot.threads:
+        if thread.name and program_kind(thread.name) and thread.name.startswith("qemu-"):
+            return thread.name
+    for subject in context.subjects:
+        for frame in subject.stack.frames:
+            if frame.library and program_kind(frame.library.rsplit("/", 1)[-1]) in ("system", "tool", "user"):
+                return frame.library.rsplit("/", 1)[-1]
+    return None
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# Accelerator, vCPUs, run state
+
+
+def _accelerator(context: Context) -> Optional[str]:
+    for vcpu in context.facts.vcpus:
+        if vcpu.accelerator:
+            return vcpu.accelerator
+    for subject in context.live_subjects:
+        found = _ACCELERATOR_OF_ROLE.get(subject.told.role)
+        if found:
+            return found
+        if subject.told.role == "vcpu-other":
+            for name in subject.stack.names:
+                for part, accelerator in _OTHER_ACCELERATORS:
+                    if part in name:
+                        return accelerator
+    command = context.snapshot.command_line or ""
+    found_option = re.search(r"accel(?:=|\s+)(kvm|tcg|hvf|whpx|nvmm|xen)\b", command)
+    if found_option:
+        return found_option.group(1)
+    return "kvm" if "-enable-kvm" in command else None
+
+
+def _vcpus(context: Context) -> Optional[int]:
+    """How many vCPUs there are: from memory; from the command line; by counting their threads in a whole dump."""
+    if context.facts.vcpus:
+        return len(context.facts.vcpus)
+    command = context.snapshot.command_line or ""
+    option = re.search(r"-smp\s+(?:cpus=)?(\d+)", command)
+    if option:
+        return int(option.group(1))
+    threads = [s for s in context.live_subjects if s.told.role in ("vcpu-kvm", "vcpu-mttcg", "vcpu-other")]
+    if threads and _is_whole(context):
+        return len(threads)
+    return None
+
+
+def _is_whole(context: Context) -> bool:
+    """Whether the dump has every thread: numbered 1 to n without a gap."""
+    numbers = sorted(s.told.thread.number for s in context.live_subjects if s.told.thread.number is not None)
+    if context.snapshot.source.kind != "text":
+        return True
+    return len(numbers) > 1 and numbers == list(range(1, len(numbers) + 1))
+
+
+def _runstate(context: Context) -> Optional[str]:
+    """The run state where a stack can't be explained by another: vCPUs in the guest."""
+    vcpus = [s for s in context.live_subjects if s.told.role.startswith("vcpu")]
+    if any(s.told.state == "running-guest" for s in vcpus):
+        return "running"
+    return None
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# What the reader must know about the input
+
+
+def _symbols(context: Context) -> None:
+    named = unnamed = with_file = 0
+    for subject in context.live_subjects:
+        for frame in subject.stack.frames:
+            if frame.kind in ("signal", "jit"):
+                continue
+            owner = code_of(frame).owner
+            if not frame.name and owner == "none":
+                unnamed += 1
+            elif owner == "qemu":
+                named += 1
+                with_file += frame.file is not None
+    if not unnamed or _unnamed_tail_only(context):
+        return
+    if not named:
+        _notice(context, "notice.no-symbols", "No frame of QEMU has a name: roles are inferred from what is left.")
+    else:
+        _notice(
+            context,
+            "notice.partial-symbols",
+            f"{unnamed} of QEMU's frames have no name (static functions of a stripped program).",
+        )
+
+
+def _unnamed_tail_only(context: Context) -> bool:
+    """Nameless frames at a stack's outer end only: what lies below a coroutine or a thread's start."""
+    for subject in context.live_subjects:
+        names: List[str] = list(subject.stack.names)
+        while names and not names[-1]:
+            names.pop()
+        if not names:
+            return False
+        if any(not n and code_of(f).owner == "none" for n, f in zip(names, subject.stack.frames)):
+            return False
+    return True
+
+
+def _truncated(context: Context) -> None:
+    top = [s for s in context.live_subjects if s.told.thread.truncated_top]
+    bottom = [s for s in context.live_subjects if s.told.thread.truncated_bottom and not _ends_well(s)]
+    if not top and not bottom:
+        return
+    parts = []
+    if top:
+        parts.append(f"{_whose(top)} begins at frame #{top[0].stack.level(0)}: the innermost frames are missing")
+    if bottom:
+        parts.append(f"{_whose(bottom)} ends before the thread's start")
+    _notice(context, "notice.truncated", "; ".join(parts) + ". What is missing may be what matters.")
+
+
+def _ends_well(subject: Subject) -> bool:
+    """A coroutine's stack ends in its trampoline, whatever is printed below."""
+    return subject.told.role == "coroutine" or subject.stack.find(("coroutine_trampoline",)) is not None
+
+
+def _whose(subjects: List[Subject]) -> str:
+    number = subjects[0].number
+    if len(subjects) > 1:
+        return (
+            f"{len(subjects)} stacks (the first: thread {number})" if number is not None else f"{len(subjects)} stacks"
+        )
+    return f"Thread {number}" if number is not None else "The stack"
+
+
+def _corrupt(context: Context) -> None:
+    for subject in context.live_subjects:
+        reason = subject.told.thread.stop_reason
+        if reason and re.search(r"corrupt|inner to this frame|identical to this frame|loop", reason):
+            if subject.stack.find(("coroutine_trampoline",)) is not None:
+                continue
+            who = f"Thread {subject.number}" if subject.number is not None else "The stack"
+            _notice(context, "notice.corrupt-stack", f"{who} could not be unwound to its start: {reason}")

@@ -13,16 +13,34 @@ class Names:
     ``specificity`` of a match is 2 for an exact name, 1 for a wildcard, 0 for none.
     """
 
-    __slots__ = ("patterns", "_exact", "_wild")
+    __slots__ = ("patterns", "_exact", "_prefixes", "_other", "_wild")
 
     def __init__(self, *patterns: str) -> None:
         self.patterns = patterns
-        self._exact = frozenset(p for p in patterns if "*" not in p and "?" not in p)
-        wild = [fnmatch.translate(p) for p in patterns if "*" in p or "?" in p]
-        self._wild: Optional[Pattern[str]] = re.compile("|".join(wild)) if wild else None
+        exact, prefixes, other = [], [], []
+        for pattern in patterns:
+            head = pattern[:-1] if pattern.endswith("*") else pattern
+            if "*" in head or "?" in head or ("[" in head and head != pattern):
+                other.append(pattern)
+            elif head != pattern:
+                prefixes.append(head)
+            else:
+                exact.append(pattern)
+        self._exact = frozenset(exact)
+        self._prefixes = tuple(prefixes)
+        self._other = tuple(other)
+        self._wild: Optional[Pattern[str]] = None  # compiled when first needed: most tables are never asked
 
     def __contains__(self, name: str) -> bool:
-        return bool(name) and (name in self._exact or (self._wild is not None and self._wild.match(name) is not None))
+        if not name:
+            return False
+        if name in self._exact or (self._prefixes and name.startswith(self._prefixes)):
+            return True
+        if not self._other:
+            return False
+        if self._wild is None:
+            self._wild = re.compile("|".join(fnmatch.translate(p) for p in self._other))
+        return self._wild.match(name) is not None
 
     def specificity(self, name: str) -> int:
         if name in self._exact:

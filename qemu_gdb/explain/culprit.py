@@ -1,0 +1,164 @@
+"""Names the frame that an expert would point at in a thread that is not at rest: who did it, who decided to wait."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional, Tuple
+
+from ..knowledge.aborts import FATAL_BY_NAME, MACHINERY
+from ..knowledge.helpers import CONTENTION, THIN_LOCK, helper_for
+from ..knowledge.rests import VCPUS
+from ..knowledge.roles import ENTRIES, STARTERS
+from .blocked import blocked
+from .context import Context, Subject
+from .owners import code_of
+from .stack import Stack
+
+
+class Question(NamedTuple):
+    """For which states a culprit is named, and which helpers are looked past on the way to it."""
+
+    name: str
+    states: Tuple[str, ...]
+    past: str  # of knowledge.helpers
+    why: str
+
+
+# In order, by the thread's state. A state without a row has no culprit: its thread is at rest, runs the guest, or
+# says nothing.
+QUESTIONS: Tuple[Question, ...] = (
+    Question("who-gave-up", ("aborting",), "crash", "the first QEMU function under the machinery of abort"),
+    Question("who-crashed", ("crashed",), "crash", "the innermost QEMU function that is no general helper"),
+    Question(
+        "who-decided-to-poll",
+        ("waiting-drain-or-nested-poll",),
+        "wait",
+        "the QEMU function that polls until something else is done",
+    ),
+    Question(
+        "who-wants-the-lock",
+        ("waiting-bql", "waiting-aiocontext-lock", "waiting-mutex"),
+        "wait",
+        "the function that takes the lock",
+    ),
+    Question(
+        "who-decided-to-wait",
+        ("waiting-condvar", "blocked-syscall", "exiting"),
+        "wait",
+        "the QEMU function that called the wait",
+    ),
+    Question("who-is-busy", ("executing",), "work", "the innermost QEMU function that is no general helper"),
+)
+
+
+def assign(context: Context) -> None:
+    """Fill culprit, culprit_level and culprit_rule of every thread; roles and states are known already."""
+    for subject in context.subjects:
+        _assign(subject)
+
+
+def _assign(subject: Subject) -> None:
+    told = subject.told
+    told.culprit = told.culprit_level = None
+    told.culprit_rule = ""
+    if told.state == "idle":
+        found = _decides_in_a_tool(subject)
+        if found is not None:
+            _tell(subject, found, "who-decided-to-poll")
+        return
+    question = next((q for q in QUESTIONS if told.state in q.states), None)
+    if question is None or told.role in ("external-library", "glib-worker") or _ordinary(subject):
+        return
+    position = find(subject.stack, question)
+    if position is not None:
+        _tell(subject, position, question.name)
+
+
+def _tell(subject: Subject, position: int, rule: str) -> None:
+    subject.told.culprit = subject.stack.names[position]
+    subject.told.culprit_level = subject.stack.level(position)
+    subject.told.culprit_rule = rule
+
+
+def _ordinary(subject: Subject) -> bool:
+    """Waits that every such thread does all the time: a vCPU for the BQL, an emulated program in a system call."""
+    told = subject.told
+    if told.role == "user-mode" and told.state == "blocked-syscall":
+        return True
+    if told.role == "unknown" and told.state.startswith(("waiting", "blocked")) and not _has_qemu(subject.stack):
+        return True
+    if told.state not in ("waiting-bql", "waiting-aiocontext-lock"):
+        return False
+    stack = subject.stack
+    top = blocked(stack)
+    for position in range(max(top.last, 0), len(stack.names)):
+        name = stack.names[position]
+        if code_of(stack.frames[position]).owner != "qemu":
+            continue
+        if name in CONTENTION:
+            return (
+                told.state == "waiting-bql"
+                and (told.role in VCPUS or name != "prepare_mmio_access")
+                or (told.state == "waiting-aiocontext-lock" and told.role == "iothread")
+            )
+        if not helper_for(name, "wait"):
+            return False
+    return True
+
+
+def _has_qemu(stack: Stack) -> bool:
+    return any(code_of(f).owner == "qemu" for f in stack.frames)
+
+
+def find(stack: Stack, question: Question) -> Optional[int]:
+    """Position of the frame that answers a question, None where no QEMU function is on the stack."""
+    first: Optional[int] = None
+    top = blocked(stack) if question.past == "wait" else None
+    start = max(top.last, 0) if top is not None and question.name != "who-gave-up" else 0
+    signal = stack.find(("<signal handler called>",))
+    if question.past == "crash" and signal is not None and signal < 12:
+        start = signal + 1
+    lock_above = False
+    for position in range(start, len(stack.frames)):
+        name = stack.names[position]
+        if not name:
+            continue
+        code = code_of(stack.frames[position])
+        if code.owner == "jit":
+            break
+        if code.owner != "qemu":
+            continue
+        if name in STARTERS:
+            continue
+        family = helper_for(name, question.past)
+        if not family and question.past == "crash" and (name in FATAL_BY_NAME or name in MACHINERY):
+            family = "fatal-path"
+        if not family and lock_above and THIN_LOCK.match(name) and position + 1 < len(stack.names):
+            family = "lock"
+        lock_above = family == "lock"
+        if family:
+            if family != "fatal-path" and first is None:
+                first = position
+            continue
+        first = position if first is None else first
+        if name in ENTRIES and first != position and ENTRIES[name].role in VCPUS:
+            return first
+        return position
+    return first
+
+
+def _decides_in_a_tool(subject: Subject) -> Optional[int]:
+    """qemu-img and its like run the main loop until their request is done: the function that does so."""
+    if subject.told.role != "tool-main":
+        return None
+    stack = subject.stack
+    loop = stack.find(("main_loop_wait", "aio_poll"))
+    if loop is None:
+        return None
+    for position in range(loop + 1, len(stack.names)):
+        if (
+            stack.names[position]
+            and stack.names[position] != "main"
+            and code_of(stack.frames[position]).owner == "qemu"
+        ):
+            return position
+    return None

@@ -1,0 +1,94 @@
+"""Says of a frame whose code it is: the C library's, another library's, QEMU's, or code that TCG generated."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import NamedTuple, Optional
+
+from ..knowledge import functions
+from ..knowledge.aborts import MACHINERY
+from ..knowledge.roles import STARTERS
+from ..knowledge.waits import kind_of_wait
+from ..model import Frame
+
+
+class Code(NamedTuple):
+    """Whose code a frame runs."""
+
+    owner: str  # qemu, libc, library, jit, signal, unknown (a name nobody knows), none (no name)
+    subsystem: Optional[str] = None
+    in_qemu: bool = False  # the frame lies in QEMU's own program or module, whatever its name
+
+
+_QEMU_OBJECT = re.compile(
+    r"(?:^|/)(?:lib)?(?:qemu|xemu|utm)[\w.+-]*|/qemu/|(?:^|/)accel-[\w-]+\.so|(?:^|/)kvm$", re.IGNORECASE
+)
+_LIBC_OBJECT = re.compile(
+    r"(?:^|/)(?:libc|libpthread|ld-linux|ld-musl|libsystem_\w+|ntdll|kernel32|kernelbase|libm|libdl|librt)\b"
+)
+_LIBC_FILE = re.compile(
+    r"(?:^|/)(?:sysdeps|nptl|csu|libio|malloc|debug|elf|setjmp|posix|signal|stdlib|string|time|misc|io|bits|glibc[^/]*)/"
+    r"|(?:^|/)(?:abort|assert|raise|pthread_\w+|sem_\w+|futex-internal|lowlevellock|clone3?|poll2?|ppoll)\.[chS]$"
+    r"|libsanitizer|vg_replace|asan_|tsan_|string3\.h|string_fortified\.h"
+)
+_LIBRARY_FILE = re.compile(
+    r"(?:^|/)(?:glib|gio|gobject|mesa|SDL|spice|gnutls|libglvnd)[^/]*/|(?:^|/)(?:gmain|gthread\w*|gtimer)\.c$"
+)
+_LIBRARY_NAME = re.compile(
+    r"g_[a-z]|_g_|gtk_|gdk_|SDL_|_mesa_|glfs_|gnutls_|_gnutls_|gcry_|_gcry|rados_|rbd_|libusb_|spice_|red_|pa_|ibv_|snd_"
+)
+
+
+@functools.lru_cache(maxsize=32768)
+def _code(name: str, file: Optional[str], library: Optional[str], kind: str) -> Code:
+    if kind == "signal" or name == "<signal handler called>":
+        return Code("signal")
+    if kind == "jit" or name == "code_gen_buffer":
+        return Code("jit")
+    in_qemu = bool(library and _QEMU_OBJECT.search(library))
+    if not name:
+        if library and not in_qemu:
+            return Code("libc" if _LIBC_OBJECT.search(library) else "library")
+        return Code("none", None, in_qemu)
+    if library and not in_qemu:
+        return Code("libc" if _LIBC_OBJECT.search(library) else "library")
+    if file:
+        owner = functions.subsystem(name, file)
+        if owner and not _LIBC_FILE.search(file):
+            return Code("qemu", owner, True)
+        if owner and functions.is_qemu_function(name):
+            return Code("qemu", owner, True)
+        if _LIBC_FILE.search(file):
+            return Code("libc")
+        if _LIBRARY_FILE.search(file) or file.endswith((".cc", ".cpp", ".cxx", ".hpp")):
+            return Code("library")
+        if functions.section_of_file(file) is not None:
+            return Code("qemu", owner, True)
+    if kind_of_wait(name) and not name.startswith(("qemu_", "aio_", "fdmon_", "kvm_", "qsp_", "safe_")):
+        return Code("libc", None, in_qemu)
+    if name in STARTERS or name in MACHINERY:
+        if functions.is_qemu_function(name) and name.startswith(("qemu", "error_")):
+            return Code("qemu", functions.subsystem(name, file), True)
+        return Code("libc", None, in_qemu)
+    if functions.is_qemu_function(name):
+        return Code("qemu", functions.subsystem(name, file), True)
+    if functions.lookup(name):
+        return Code("qemu", functions.subsystem(name, file) or "Tests", True)
+    if in_qemu:
+        return Code("qemu", None, True)
+    if "::" in name or _LIBRARY_NAME.match(name):
+        return Code("library")
+    if name.startswith(("_", "mem", "str")):
+        return Code("libc")
+    return Code("unknown" if not file else "library")
+
+
+def code_of(frame: Frame) -> Code:
+    """Whose code a frame runs, and which part of QEMU where it is QEMU's."""
+    return _code(frame.name, frame.file, frame.library, frame.kind)
+
+
+def library_name(name: str) -> bool:
+    """Whether a function's name carries the prefix of a library that QEMU is built on."""
+    return "::" in name or _LIBRARY_NAME.match(name) is not None

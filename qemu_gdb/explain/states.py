@@ -1,0 +1,613 @@
+"""Says of every thread what it does at this moment: runs, rests, waits for what, or ends the process."""
+
+from __future__ import annotations
+
+import re
+from typing import Callable, Dict, List, Optional, Set, Tuple
+
+from ..knowledge.aborts import (
+    ABORTS,
+    CHECKS_ITS_CALLER,
+    EXIT_FUNCTIONS,
+    FATAL_BY_NAME,
+    FATAL_PATHS,
+    FAULTS,
+    MACHINERY,
+    SIGNAL_NUMBERS,
+    FatalPath,
+)
+from ..knowledge.rests import LOOP_OWNERS, READERS, VCPUS, rest_rows
+from ..knowledge.roles import STARTERS
+from ..knowledge.waits import MOMENTARY_CALLERS, TAKES_LOCK, kind_of_wait
+from ..model import Signal
+from .blocked import Blocked, blocked, is_bql
+from .context import Context, Subject
+from .owners import code_of
+from .stack import Stack, number
+
+State = Tuple[str, str]  # state, rule
+
+_TCG_RUN = frozenset(
+    """cpu_exec cpu_exec_loop cpu_exec_setjmp cpu_tb_exec cpu_loop_exec_tb tcg_cpu_exec tcg_cpus_exec tcg_exec_all
+    cpu_exec_step_atomic code_gen_buffer""".split()
+)
+_DISPATCH = frozenset(
+    """memory_region_dispatch_read memory_region_dispatch_write access_with_adjusted_size memory_region_read_accessor
+    memory_region_write_accessor io_mem_read io_mem_write memory_region_iorange_write
+    memory_region_iorange_read ioport_write ioport_read""".split()
+)
+_MAIN_LOOP = frozenset({"os_host_main_loop_wait", "main_loop_wait", "glib_pollfds_poll"})
+_MAIN_LOOP_OWNERS = frozenset(
+    "main_loop qemu_main_loop qemu_default_main main qemu_main main_impl SDL_main call_qemu_main wmain".split()
+)
+_LIBRARY_ROLES = frozenset({"external-library", "glib-worker", "spice-worker", "audio", "display"})
+
+
+def assign(context: Context) -> None:
+    """Fill state and state_rule of every thread; the roles are known already."""
+    for subject in context.subjects:
+        subject.told.state, subject.told.state_rule = _state(context, subject)
+    _mark_fatal(context)
+
+
+def _state(context: Context, subject: Subject) -> State:
+    thread = subject.told.thread
+    stack = subject.stack
+    if thread.kernel_only or not len(stack):
+        return "unknown", "no-user-stack"
+    if len(stack) == 1 and not stack.names[0] and not stack.frames[0].args:
+        return ("unknown", "no-symbol") if not thread.crashed else ("crashed", "report-says-so")
+    if thread.history:
+        return "executing", "sanitizer-history"
+    path = fatal_path(stack)
+    if path is not None:
+        return "aborting", f"fatal-path:{path.name}"
+    if thread.truncated_top and stack.level(0) >= 3 and stack.names[0] in CHECKS_ITS_CALLER:
+        return "aborting", f"cut-above-a-check:{stack.names[0]}"
+    top = blocked(stack)
+    if not top.kind:
+        return _running(context, subject)
+    waiting = _WAITS[top.kind](context, subject, top)
+    if waiting[0] not in ("idle", "running-guest") and _is_exiting(stack, top.last + 1):
+        return "exiting", "thread-or-process-exit"
+    return waiting
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# The end of a process
+
+
+def fatal_path(stack: Stack) -> Optional[FatalPath]:
+    """The way in which a stack gave up, None where its innermost frames show none.
+
+    Looks only at the machinery at the top: abort() further out belongs to a handler that has been left behind.
+    """
+    seen: Set[str] = set()
+    decisive = False
+    names = stack.names
+    for position in range(min(len(names), 40)):
+        name = names[position]
+        path = FATAL_BY_NAME.get(name) or (_by_pattern(name) if name else None)
+        if path is not None:
+            if path.name == "raise" and not _raises_abort(stack, position):
+                return None
+            if path.name == "error_abort" and not decisive:
+                return None
+            seen.add(path.name)
+            decisive = decisive or path.name not in ("heap", "error_abort")
+            if path.name == "heap" and position == 0:
+                return None  # a fault inside free() is no abort
+            continue
+        if not name or name in MACHINERY:
+            continue
+        owner = code_of(stack.frames[position]).owner
+        if owner == "libc" and position < 12 and (decisive or not seen):
+            if not seen and position > 6:
+                return None
+            continue
+        if owner in ("library", "unknown") and decisive and position < 12 and _more_follows(stack, position):
+            continue
+        break
+    if not decisive:
+        return None
+    return next(row for row in FATAL_PATHS if row.name in seen)
+
+
+def _by_pattern(name: str) -> Optional[FatalPath]:
+    return next((row for row in FATAL_PATHS if name in row.functions), None) if name[0] in "_grsc" else None
+
+
+def _raises_abort(stack: Stack, position: int) -> bool:
+    """Whether raise() sends SIGABRT, or goes on into abort(): threads raise other signals at themselves on purpose."""
+    signal = stack.arg(position, "sig", "signo", "sig@entry")
+    if signal is not None:
+        value = number(signal)
+        return value in (None, 6, 5)
+    return True
+
+
+def _more_follows(stack: Stack, position: int) -> bool:
+    """Whether another part of a fatal path stands further out, with only library code between."""
+    for later in range(position + 1, min(position + 8, len(stack.names))):
+        name = stack.names[later]
+        if name in FATAL_BY_NAME:
+            return True
+        if code_of(stack.frames[later]).owner == "qemu":
+            return False
+    return False
+
+
+def _is_exiting(stack: Stack, start: int) -> bool:
+    """Whether everything above the start of the thread is the exit of that thread or of the process."""
+    for position in range(max(start, 0), len(stack.names)):
+        name = stack.names[position]
+        if name in EXIT_FUNCTIONS:
+            return True
+        if name and code_of(stack.frames[position]).owner == "qemu":
+            return False
+    return False
+
+
+def fatal_signal(context: Context) -> Optional[Signal]:
+    """The signal that ended the process, None where it only stopped, or none is known."""
+    signal = context.snapshot.signal
+    if signal is None:
+        return None
+    name = signal_name(signal)
+    return signal if name in FAULTS or name in ABORTS else None
+
+
+def signal_name(signal: Signal) -> str:
+    """The signal's name, by its number where only that is known."""
+    return (signal.name or SIGNAL_NUMBERS.get(signal.number or 0, "")).upper()
+
+
+_PROSE_CRASH = re.compile(
+    r"\bseg(?:mentation )?fault|\bsigsegv\b|\bsigabrt\b|\bsigbus\b|\bcrash(?:e[ds]|ing)?\b|core dumped"
+    r"|\bkilled by sig|assertion [`'\"‘]",
+    re.I,
+)
+_PROSE_HANG = re.compile(
+    r"\bhangs?\b|\bhung\b|\bstuck\b|\bdeadlock|\bfreez|\bfrozen|\bunresponsive|\b100 ?%|\bblocked\b|\bspin", re.I
+)
+_BREAKPOINT = re.compile(
+    r"\b(?:Temporary )?[Bb]reakpoint \d+|\(gdb\) (?:b|break|watch)\b|[Ww]atchpoint \d+"
+    r"|stop reason = (?:breakpoint|step)"
+)
+_ABRT = re.compile(r"killed by (SIG[A-Z]+)|terminated with signal (?:\d+, )?(SIG[A-Z]+)|reason:.*\b(SIG[A-Z]+)")
+
+
+def _prose(context: Context) -> str:
+    lines = context.snapshot.unparsed
+    return "\n".join(lines[:400])[:40000]
+
+
+def _mark_fatal(context: Context) -> None:
+    """Find the thread that took the signal, or that a sanitizer reports, and say that it crashed."""
+    live = [s for s in context.live_subjects if len(s.stack)]
+    if not live:
+        return
+    snapshot = context.snapshot
+    for subject in live:
+        signal = subject.told.thread.signal
+        if subject.told.state != "aborting" and (subject.told.thread.crashed or signal is not None):
+            name = signal_name(signal) if signal else (signal_name(snapshot.signal) if snapshot.signal else "")
+            if name in ABORTS:
+                _set(subject, "aborting", f"signal:{name}")
+            elif name in FAULTS and not (name == "SIGTRAP" and not subject.told.thread.crashed):
+                _set(subject, "crashed", f"signal:{name}")
+            elif subject.told.thread.crashed and not name:
+                _set(subject, "crashed", "report-says-so")
+    if _by_sanitizer(context, live):
+        return
+    name = signal_name(snapshot.signal) if snapshot.signal else ""
+    if name and name not in FAULTS and name not in ABORTS:
+        return  # a signal that threads send one another on purpose
+    if not name:
+        found = _ABRT.search(_prose(context))
+        name = next((g for g in found.groups() if g), "") if found else ""
+    if any(s.told.state in ("aborting", "crashed") for s in live):
+        if len(live) > 1 and not name:
+            _jumped(context, live)
+        return
+    if name == "SIGTRAP" and snapshot.signal is not None and not _names_trap_fatal(live):
+        return
+    if name in FAULTS or name in ABORTS:
+        victim = _signalled(context, live)
+        if victim is not None:
+            _set(victim, "aborting" if name in ABORTS else "crashed", f"signal:{name}")
+        return
+    _jumped(context, live)
+    _stopped_mid_statement(context, live)
+
+
+def _names_trap_fatal(live: List[Subject]) -> bool:
+    return any(fatal_path(s.stack) is not None for s in live)
+
+
+def _set(subject: Subject, state: str, rule: str) -> None:
+    subject.told.state, subject.told.state_rule = state, rule
+
+
+def _signalled(context: Context, live: List[Subject]) -> Optional[Subject]:
+    """The thread that took the process's signal."""
+    for subject in live:
+        if subject.told.thread.current:
+            return subject
+    threads = [s for s in live if not s.told.thread.coroutine] or live
+    if len(threads) == 1:
+        return threads[0]
+    signal = context.snapshot.signal
+    text = signal.text if signal else ""
+    core = context.snapshot.source.kind == "core" or "terminated" in text or "dumped" in text
+    for subject in threads:
+        if subject.stack.find(("<signal handler called>",)) is not None:
+            return subject
+    if core:
+        first = next((s for s in threads if s.told.thread.number == 1), None)
+        if first is not None:
+            return first
+    running = [s for s in threads if s.told.state in ("executing", "running-guest")]
+    return running[0] if len(running) == 1 or (running and context.snapshot.source.kind == "text") else None
+
+
+def _by_sanitizer(context: Context, live: List[Subject]) -> bool:
+    """Stacks of a sanitizer's report: a bad access ends the process, undefined behaviour and a race don't."""
+    messages = [m for m in context.snapshot.messages if m.kind == "sanitizer"]
+    dialect = context.snapshot.source.dialect
+    if not messages and dialect not in ("asan", "ubsan", "tsan", "valgrind", "msan", "lsan"):
+        return False
+    text = " ".join(m.text for m in messages)
+    if re.search(
+        r"runtime error|data race|ThreadSanitizer|LeakSanitizer|uninitiali[sz]ed|definitely lost|possibly lost", text
+    ) and not re.search(r"AddressSanitizer: (?!.*leak)|Invalid (?:read|write|free)|DEADLYSIGNAL|signal \d+", text):
+        harmless = True
+    else:
+        harmless = dialect in ("ubsan", "tsan", "lsan")
+    if harmless:
+        for subject in live:
+            if subject.told.state == "crashed":
+                _set(subject, "executing", "sanitizer-report-that-stops-nothing")
+        return True
+    victim = next((s for s in live if s.told.thread.crashed or s.told.thread.current), live[0])
+    if victim.told.state not in ("aborting", "crashed"):
+        _set(victim, "crashed", "sanitizer-report")
+    return True
+
+
+def _jumped(context: Context, live: List[Subject]) -> None:
+    """A call through a bad pointer: no code under the innermost pc while the callers have their sources."""
+    for subject in live:
+        stack = subject.stack
+        if len(stack) < 2 or stack.names[0] or subject.told.state in ("aborting", "crashed") or stack.level(0) != 0:
+            continue
+        caller = stack.frames[1]
+        if stack.frames[0].library or stack.frames[0].file or not caller.file or not stack.names[1]:
+            continue
+        if code_of(caller).owner == "qemu" and stack.names[1] not in _TCG_RUN:
+            pc = stack.frames[0].pc
+            if pc is not None and (pc < 0x10000 or subject.told.state == "executing"):
+                _set(subject, "crashed", "no-code-at-pc")
+
+
+def _stopped_mid_statement(context: Context, live: List[Subject]) -> None:
+    """One stack that runs QEMU's code and comes without any word on why it stopped.
+
+    gdb shows no address for frame 0 when it stands at the start of a statement, as at a breakpoint;
+    a fault is in its middle.
+    """
+    alone = [s for s in live if not s.told.thread.coroutine and s.told.role != "coroutine"]
+    if len(alone) != 1 or len(live) != 1 or context.snapshot.source.kind != "text":
+        return
+    subject = alone[0]
+    stack = subject.stack
+    if subject.told.state not in ("executing", "running-guest") or stack.level(0) != 0:
+        return
+    if subject.told.thread.number is not None and subject.told.thread.lwp is not None:
+        return
+    prose = _prose(context)
+    if _BREAKPOINT.search(prose):
+        return
+    top = next((p for p, f in enumerate(stack.frames) if code_of(f).owner not in ("libc", "none")), None)
+    if top is None or code_of(stack.frames[top]).owner != "qemu":
+        return
+    if _PROSE_CRASH.search(prose):
+        _set(subject, "crashed", "report-says-so")
+        return
+    if _PROSE_HANG.search(prose):
+        return
+    frame = stack.frames[0]
+    if frame.pc is not None:
+        _set(subject, "crashed", "stopped-in-the-middle-of-a-statement")
+    elif not any(f.pc for f in stack.frames) and _bad_pointer(stack):
+        _set(subject, "crashed", "bad-pointer-at-the-top")
+
+
+def _bad_pointer(stack: Stack) -> bool:
+    """A pointer among the innermost arguments that can't be one: tiny, or not aligned for an object."""
+    for position in range(min(2, len(stack))):
+        for name, value in stack.frames[position].args.items():
+            found = re.match(r"0x[0-9a-fA-F]+", value)
+            if (
+                not found
+                or name in ("addr", "offset", "val", "value", "data", "buf", "errp", "flags", "pc")
+                or '"' in value
+            ):
+                continue
+            pointer = int(found.group(0), 16)
+            if 0 < pointer < 0x1000 or (pointer > 0x10000 and pointer % 4):
+                return True
+    return False
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# Running
+
+
+def _running(context: Context, subject: Subject) -> State:
+    stack = subject.stack
+    if _is_exiting(stack, 0):
+        return "exiting", "thread-or-process-exit"
+    role = subject.told.role
+    if role in ("vcpu-mttcg", "vcpu-tcg-rr", "user-mode") and _in_guest_code(stack):
+        return "running-guest", "tcg-without-device-access"
+    if role in VCPUS and stack.names[0] == "kvm_cpu_exec":
+        return "running-guest", "kvm_cpu_exec"
+    if not any(stack.names):
+        return "unknown", "no-symbols"
+    return "executing", "no-wait-on-top"
+
+
+def _in_guest_code(stack: Stack) -> bool:
+    """Whether TCG executes, translates or looks up for the guest: its execution loop without a device below it."""
+    outer = stack.find(_TCG_RUN)
+    if outer is None:
+        jit = any(code_of(f).owner == "jit" for f in stack.frames)
+        if not jit:
+            return False
+        outer = next(p for p, f in enumerate(stack.frames) if code_of(f).owner == "jit")
+    if stack.find(_DISPATCH, 0, outer) is not None:
+        return False
+    for position in range(outer):
+        code = code_of(stack.frames[position])
+        file = stack.frames[position].file or ""
+        if "linux-user/" in file or "bsd-user/" in file:
+            return False
+        if code.subsystem and code.owner == "qemu" and _is_device(file, code.subsystem):
+            return False
+    return True
+
+
+def _is_device(file: str, subsystem: str) -> bool:
+    return "/hw/" in file or file.startswith("hw/")
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# Waiting
+
+
+def _caller(stack: Stack, top: Blocked) -> str:
+    return stack.names[top.named] if top.named is not None else ""
+
+
+def _unnamed_to_start(stack: Stack, top: Blocked) -> bool:
+    """Whether only nameless frames stand between the wait and the thread's start: a stripped program."""
+    if top.caller is None:
+        return False
+    for position in range(top.caller, len(stack.names)):
+        name = stack.names[position]
+        if name:
+            return position > top.caller and (name in STARTERS or code_of(stack.frames[position]).owner == "libc")
+    return True
+
+
+_REST_ROWS = rest_rows()
+
+
+def _rests(subject: Subject, top: Blocked) -> Optional[State]:
+    """The thread's normal resting place, if that is where it waits."""
+    role = subject.told.role
+    caller = _caller(subject.stack, top)
+    for row in _REST_ROWS.get(role, ()):
+        if caller in row.at:
+            return "idle", f"rest:{row.name}"
+    if role in _LIBRARY_ROLES and not _qemu_between(subject.stack, top):
+        return "idle", f"rest:{role}"
+    if role not in ("main-loop", "unknown", "coroutine", "user-mode") and _unnamed_to_start(subject.stack, top):
+        return "idle", f"rest:{role} without symbols"
+    return None
+
+
+def _qemu_between(stack: Stack, top: Blocked) -> bool:
+    return any(code_of(f).owner == "qemu" for f in stack.frames[max(top.last, 0) :])
+
+
+def _wait_mutex(context: Context, subject: Subject, top: Blocked) -> State:
+    stack = subject.stack
+    if stack.level(0) == 0 and kind_of_wait(stack.names[0]) == "mutex":
+        mutex = stack.arg_number(0, "mutex", "lock", "m")
+        if mutex is not None and mutex < 0x1000:
+            return "crashed", "lock-at-a-bad-address"
+    lock = lock_wanted(context, subject, top)
+    if lock:
+        return lock
+    if _is_exiting(stack, top.last + 1):
+        return "exiting", "thread-or-process-exit"
+    return "waiting-mutex", "mutex"
+
+
+def lock_wanted(context: Context, subject: Subject, top: Blocked) -> Optional[State]:
+    """Which of QEMU's known locks a mutex wait is for: by memory, by symbol, by who takes it."""
+    stack = subject.stack
+    lwp = subject.told.thread.lwp
+    for wait in context.facts.waits:
+        if lwp is not None and wait.lwp == lwp and wait.kind == "mutex" and wait.name:
+            if wait.name == "BQL" or is_bql(wait.name):
+                return "waiting-bql", "lock-read-from-memory"
+            if wait.name.startswith("AioContext"):
+                return "waiting-aiocontext-lock", "lock-read-from-memory"
+    if is_bql(top.mutex):
+        return "waiting-bql", f"mutex-symbol:{top.mutex}"
+    position = top.last
+    for row in TAKES_LOCK:
+        if row.state == "waiting-bql":
+            end = position + 2
+        else:
+            end = position + 3
+        at = stack.find(row.functions, max(0, position - 3), end)
+        if at is not None and _directly_above(stack, at, top):
+            return row.state, f"lock-taken-by:{stack.names[at]}"
+    return None
+
+
+def _directly_above(stack: Stack, at: int, top: Blocked) -> bool:
+    """Only inlined or thin frames between the wait and the function that takes the lock."""
+    return at - top.last <= 1 or (top.named is not None and at <= top.named)
+
+
+def _wait_condition(context: Context, subject: Subject, top: Blocked) -> State:
+    rest = _rests(subject, top)
+    if rest:
+        return rest
+    if subject.told.role == "migration" and _caller(subject.stack, top) == "migration_rate_limit":
+        return "idle", "rest:migration-rate-limit"
+    return "waiting-condvar", top.kind
+
+
+def _wait_join(context: Context, subject: Subject, top: Blocked) -> State:
+    rest = _rests(subject, top)
+    return rest if rest else ("blocked-syscall", "join")
+
+
+def _wait_poll(context: Context, subject: Subject, top: Blocked) -> State:
+    stack = subject.stack
+    told = subject.told
+    caller = _caller(stack, top)
+    if told.role in ("tool-main", "test") and (
+        caller in _MAIN_LOOP or stack.find(_MAIN_LOOP, 0, (top.named or 0) + 2) is not None
+    ):
+        return "idle", "rest:main-loop"
+    if caller in _MAIN_LOOP or (caller in _MAIN_LOOP_OWNERS and top.poller == ""):
+        return _main_loop_poll(stack, top, told.role)
+    if top.poller or top.loop is not None:
+        if caller in LOOP_OWNERS and (told.role in LOOP_OWNERS[caller] or told.role == "unknown"):
+            return "idle", f"rest:loop-of-{caller}"
+        if told.role in _LIBRARY_ROLES and not _qemu_between(stack, top):
+            return "idle", f"rest:{told.role}"
+        if told.role != "main-loop" and _unnamed_to_start(stack, top):
+            return "idle", f"rest:{told.role} without symbols"
+        if top.poller or stack.names[0] in ("aio_bh_poll", "aio_dispatch"):
+            if caller in STARTERS or top.named is None:
+                return "idle", "rest:event-loop"
+            return "waiting-drain-or-nested-poll", f"nested:{top.poller or 'event loop'} called by {caller}"
+    rest = _rests(subject, top)
+    if rest:
+        return rest
+    if told.role == "main-loop" and _unnamed_to_start(stack, top):
+        return "idle", "rest:main-loop without symbols"
+    return _reads_from_peer(subject, top) or ("blocked-syscall", "poll")
+
+
+def _main_loop_poll(stack: Stack, top: Blocked, role: str) -> State:
+    """main_loop_wait is also called by code that wants the main loop to go on while it waits: that is a nested poll."""
+    position = top.named if top.named is not None else 0
+    while position < len(stack.names) and (stack.names[position] in _MAIN_LOOP or not stack.names[position]):
+        position += 1
+    if position >= len(stack.names):
+        return "idle", "rest:main-loop"
+    owner = stack.names[position]
+    if owner in _MAIN_LOOP_OWNERS or owner in STARTERS or code_of(stack.frames[position]).owner != "qemu":
+        return "idle", "rest:main-loop"
+    if role == "main-loop":
+        return "waiting-drain-or-nested-poll", f"nested:main_loop_wait called by {owner}"
+    return "idle", f"rest:main-loop run by {owner}"
+
+
+def _reads_from_peer(subject: Subject, top: Blocked) -> Optional[State]:
+    """Threads whose life is to read a channel rest while the peer is silent."""
+    readers = READERS.get(subject.told.role)
+    if readers is None:
+        return None
+    at = subject.stack.find(readers, max(top.last, 0))
+    return ("idle", f"rest:reads-{subject.told.role}") if at is not None else None
+
+
+def _wait_sleep(context: Context, subject: Subject, top: Blocked) -> State:
+    return _rests(subject, top) or ("blocked-syscall", "sleep")
+
+
+def _wait_signal(context: Context, subject: Subject, top: Blocked) -> State:
+    stack = subject.stack
+    if _caller(stack, top) in (
+        "qemu_coroutine_new",
+        "kvm_eat_signals",
+        "qemu_kvm_eat_signals",
+        "qemu_coroutine_create",
+    ):
+        return "executing", "momentary-signal-wait"  # util/coroutine-sigaltstack.c
+    return _rests(subject, top) or ("blocked-syscall", "signal")
+
+
+def _wait_call(context: Context, subject: Subject, top: Blocked) -> State:
+    stack = subject.stack
+    caller = _caller(stack, top)
+    if caller in MOMENTARY_CALLERS:
+        return "executing", f"momentary-call-by:{caller}"
+    if caller == "kvm_vcpu_ioctl" and subject.told.role == "vcpu-kvm":
+        return "executing", "kvm_vcpu_ioctl"
+    rest = _reads_from_peer(subject, top) or _rests(subject, top)
+    return rest or ("blocked-syscall", f"call:{stack.names[top.last]}")
+
+
+def _wait_vcpu(context: Context, subject: Subject, top: Blocked) -> State:
+    return "running-guest", f"hypervisor-call:{subject.stack.names[top.last] or subject.stack.names[0]}"
+
+
+def _wait_guest_call(context: Context, subject: Subject, top: Blocked) -> State:
+    return "blocked-syscall", "system-call-of-the-guest"
+
+
+def _wait_futex(context: Context, subject: Subject, top: Blocked) -> State:
+    """A bare futex: a condition or a mutex without symbols between."""
+    for wait in context.facts.waits:
+        if wait.lwp == subject.told.thread.lwp and wait.kind == "mutex":
+            found = lock_wanted(context, subject, top)
+            return found or ("waiting-mutex", "lock-read-from-memory")
+    rest = _rests(subject, top)
+    if rest:
+        return rest
+    if subject.told.role == "user-mode":
+        return "blocked-syscall", "system-call-of-the-guest"
+    return "waiting-condvar", "futex"
+
+
+def _wait_coroutine(context: Context, subject: Subject, top: Blocked) -> State:
+    """A suspended coroutine: what it waits for is the function that yielded."""
+    stack = subject.stack
+    if stack.find(("qemu_co_mutex_lock_slowpath", "qemu_co_mutex_lock"), 0, top.last + 3) is not None:
+        return "waiting-mutex", "coroutine-mutex"
+    if (
+        stack.find(("bdrv_graph_co_rdlock", "qemu_co_rwlock_rdlock", "qemu_co_rwlock_wrlock"), 0, top.last + 6)
+        is not None
+    ):
+        return "waiting-mutex", "coroutine-rwlock"
+    if stack.find(("qemu_co_queue_wait_impl", "qemu_co_queue_wait"), 0, top.last + 3) is not None:
+        return "waiting-condvar", "coroutine-queue"
+    return "unknown", "suspended-coroutine"
+
+
+_WAITS: Dict[str, Callable[[Context, Subject, Blocked], State]] = {
+    "mutex": _wait_mutex,
+    "condvar": _wait_condition,
+    "semaphore": _wait_condition,
+    "event": _wait_condition,
+    "join": _wait_join,
+    "poll": _wait_poll,
+    "sleep": _wait_sleep,
+    "signal": _wait_signal,
+    "syscall": _wait_call,
+    "vcpu-run": _wait_vcpu,
+    "guest-syscall": _wait_guest_call,
+    "futex": _wait_futex,
+    "coroutine": _wait_coroutine,
+}

@@ -1,0 +1,220 @@
+"""Which functions only wait, and for what kind of thing; which functions take which of QEMU's locks."""
+
+from __future__ import annotations
+
+from typing import Dict, NamedTuple, Tuple
+
+from .match import Names
+
+# What the innermost functions of a blocked stack wait for. A stack's kind is that of the outermost of its innermost
+# run of
+# these: futex_wait under pthread_cond_wait under qemu_sem_wait is a semaphore.
+# kinds: futex, mutex, condvar, semaphore, event, join, poll, sleep, signal, syscall, vcpu-run, guest-syscall, coroutine
+_KINDS: Tuple[Tuple[str, str], ...] = (
+    # libc's own layers under the calls
+    (
+        "futex",
+        "syscall futex_wait futex_wait_cancelable futex_abstimed_wait futex_abstimed_wait_cancelable do_futex_wait",
+    ),
+    (
+        "futex",
+        "futex_abstimed_wait_common futex_abstimed_wait_common64 futex_abstimed_wait_cancelable64 futex_reltimed_wait",
+    ),
+    ("futex", "do_futex_wait_cancelable futex_lock_pi64 syscall_thread_switch internal_syscall_cancel syscall_cancel"),
+    ("futex", "syscall_cancel_arch internal_syscall_cancel_arch ___lwp_park60 _lwp_park60 ___lwp_park __umtx_op_err"),
+    (
+        "mutex",
+        "lll_lock_wait lll_lock_wait_private lll_mutex_lock_optimized "
+        "pthread_mutex_lock pthread_mutex_lock_full _L_lock_*",
+    ),
+    ("mutex", "pthread_rwlock_rdlock pthread_rwlock_wrlock pthread_spin_lock lll_lock_elision psynch_mutexwait"),
+    ("mutex", "pthread_mutex_firstfit_lock_slow pthread_mutex_firstfit_lock_wait pthread_mutex_timedlock"),
+    ("mutex-recond", "pthread_mutex_cond_lock pthread_mutex_cond_lock_full"),
+    (
+        "condvar",
+        "pthread_cond_wait pthread_cond_wait_common pthread_cond_timedwait pthread_cond_clockwait psynch_cvwait",
+    ),
+    (
+        "condvar",
+        "pthread_cond_timedwait64 pthread_cond_timedwait_relative_np "
+        "g_cond_wait g_cond_wait_until pthread_cond_wait_cancel",
+    ),
+    (
+        "semaphore",
+        "sem_wait sem_timedwait sem_clockwait new_sem_wait new_sem_wait_slow new_sem_wait_slow64 new_sem_timedwait",
+    ),
+    ("semaphore", "new_sem_wait_fast sem_timedwait64 do_sem_wait semaphore_wait_trap semaphore_timedwait_trap"),
+    (
+        "join",
+        "pthread_join pthread_clockjoin_ex pthread_timedjoin_ex pthread_timedjoin_np wait_tid g_thread_join ulock_wait",
+    ),
+    # QEMU's wrappers: util/qemu-thread-posix.c, util/event.c, util/qsp.c, include/qemu/{thread,futex,lockable}.h
+    ("mutex", "qemu_mutex_lock qemu_mutex_lock_impl qemu_mutex_lock__raw qemu_rec_mutex_lock qemu_rec_mutex_lock_impl"),
+    (
+        "mutex",
+        "qsp_mutex_lock qsp_rec_mutex_lock qsp_bql_mutex_lock "
+        "qemu_spin_lock qemu_lockable_lock qemu_lockable_auto_lock",
+    ),
+    ("mutex", "qemu_mutex_lock_func qemu_co_mutex_lock qemu_co_mutex_lock_slowpath qemu_cond_destroy_lock"),
+    (
+        "condvar",
+        "qemu_cond_wait qemu_cond_wait_impl qemu_cond_timedwait qemu_cond_timedwait_impl qemu_cond_timedwait_ts",
+    ),
+    (
+        "condvar",
+        "qsp_cond_wait qsp_cond_timedwait qemu_cond_wait_iothread qemu_cond_timedwait_iothread qemu_cond_wait_bql",
+    ),
+    ("condvar", "qemu_cond_timedwait_bql cond_timedwait"),
+    ("semaphore", "qemu_sem_wait qemu_sem_timedwait"),
+    ("event", "qemu_event_wait qemu_futex_wait"),
+    ("join", "qemu_thread_join"),
+    # descriptors
+    (
+        "poll",
+        "poll ppoll pollsys select pselect epoll_wait "
+        "epoll_pwait epoll_pwait2 kevent g_poll qemu_poll_ns poll_schedule",
+    ),
+    (
+        "poll",
+        "pselect6 select64 pollts kevent64 mach_msg mach_msg_trap mach_msg2_trap mach_msg_overwrite mach_msg2_internal",
+    ),
+    ("poll", "WaitForMultipleObjects WaitForMultipleObjectsEx NtWaitForMultipleObjects MsgWaitForMultipleObjectsEx"),
+    ("poll", "ZwWaitForMultipleObjects MsgWaitForMultipleObjects NtUserMsgWaitForMultipleObjectsEx"),
+    (
+        "poll",
+        "fdmon_poll_wait fdmon_epoll_wait fdmon_io_uring_wait "
+        "io_uring_submit_and_wait io_uring_enter io_uring_wait_cqe",
+    ),
+    (
+        "poll",
+        "io_uring_submit_and_wait_timeout io_uring_get_cqe sys_io_uring_enter2 "
+        "sys_io_uring_enter _io_uring_submit aio_epoll",
+    ),
+    ("poll", "io_getevents sys_io_getevents"),
+    ("sleep", "nanosleep clock_nanosleep clock_nanosleep_time64 usleep sleep g_usleep Sleep SleepEx NtDelayExecution"),
+    ("signal", "sigwait sigwaitinfo sigtimedwait sigsuspend pause rt_sigtimedwait sigwait_cancel do_sigwait"),
+    (
+        "futex",
+        "NtWaitForSingleObject WaitForSingleObject "
+        "WaitForSingleObjectEx ZwWaitForSingleObject RtlpWaitOnCriticalSection",
+    ),
+    (
+        "condvar",
+        "SleepConditionVariableSRW SleepConditionVariableCS RtlSleepConditionVariableSRW NtWaitForAlertByThreadId",
+    ),
+    ("mutex", "RtlAcquireSRWLockExclusive RtlEnterCriticalSection EnterCriticalSection AcquireSRWLockExclusive"),
+    # calls that can take long
+    (
+        "syscall",
+        "read readv pread pread64 preadv preadv64 preadv2 "
+        "preadv64v2 write writev pwrite pwrite64 pwritev pwritev64 pwritev2",
+    ),
+    (
+        "syscall",
+        "recv recvfrom recvmsg recvmmsg send sendto sendmsg accept accept4 connect close fsync fdatasync fallocate",
+    ),
+    (
+        "syscall",
+        "sync_file_range fallocate64 posix_fallocate posix_fallocate64 "
+        "internal_fallocate64 ftruncate ftruncate64 lseek",
+    ),
+    (
+        "syscall",
+        "lseek64 llseek open open64 openat openat64 stat "
+        "fstat lstat statfs fstatfs flock fcntl fcntl64 fcntl64_nocancel",
+    ),
+    ("syscall", "ioctl madvise mmap munmap msync mremap mlock mlockall io_submit sys_io_submit waitpid wait4 waitid"),
+    (
+        "syscall",
+        "copy_file_range sendfile unlink rename readdir "
+        "getdents64 getaddrinfo sys_recvmsg write_nocancel read_nocancel",
+    ),
+    ("syscall", "pread_nocancel sendmsg_nocancel recvfrom_nocancel ioctl_nocancel fsync_nocancel fork vfork"),
+    # the guest runs
+    (
+        "vcpu-run",
+        "kvm_vcpu_ioctl hv_vcpu_run hv_vcpu_run_until WHvRunVirtualProcessor nvmm_vcpu_run hax_vcpu_run mshv_run_vcpu",
+    ),
+    ("guest-syscall", "safe_syscall_base safe_syscall safe_futex do_safe_futex safe_*"),
+    ("coroutine", "qemu_coroutine_switch qemu_coroutine_yield"),
+)
+_EXACT: Dict[str, str] = {}
+_PREFIX = []
+for _kind, _names in _KINDS:
+    for _name in _names.split():
+        if _name.endswith("*"):
+            _PREFIX.append((_name[:-1], _kind))
+        else:
+            _EXACT[_name] = _kind
+_PREFIXES = tuple(p for p, _ in _PREFIX)
+
+
+def kind_of_wait(name: str) -> str:
+    """What a function of this canonical name waits for, "" where it is no waiting function."""
+    kind = _EXACT.get(name)
+    if kind is None and name:
+        # libc shows one function under many aliases: __GI___poll, __new_sem_wait_slow64.constprop.1, __futex_wait
+        bare = name.lstrip("_")
+        if bare.startswith("GI_"):
+            bare = bare[3:].lstrip("_")
+        kind = _EXACT.get(bare)
+        if kind is None and name.startswith(_PREFIXES):
+            kind = next(k for p, k in _PREFIX if name.startswith(p))
+        if kind is None and "@" in name:
+            kind = _EXACT.get(bare.split("@", 1)[0])
+    return kind or ""
+
+
+# System calls that return at once, or belong to no wait: a thread seen in one of them is at work
+MOMENTARY_CALLERS = Names(
+    "event_notifier_set",
+    "event_notifier_test_and_clear",
+    "aio_notify",
+    "aio_notify_accept",
+    "qemu_event_set",
+    "qemu_notify_event",
+    "qemu_cpu_kick",
+    "qemu_cpu_kick_thread",
+    "qemu_log",
+    "qemu_vfree",
+    "qemu_anon_ram_alloc",
+)
+
+KVM_RUN = 0xAE80  # linux/kvm.h; 44672 in decimal
+
+
+class TakesLock(NamedTuple):
+    """Functions whose wait for a mutex is a wait for one of QEMU's locks."""
+
+    state: str
+    lock: str
+    functions: Names
+
+
+# In order; looked for in the function that called the mutex wrappers and, for thin wrappers, in its callers.
+TAKES_LOCK: Tuple[TakesLock, ...] = (
+    # system/cpus.c bql_lock_impl since 9.0; softmmu/cpus.c, cpus.c qemu_mutex_lock_iothread(_impl) before
+    TakesLock(
+        "waiting-bql",
+        "BQL",
+        Names(
+            "bql_lock_impl",
+            "bql_lock",
+            "qemu_mutex_lock_iothread",
+            "qemu_mutex_lock_iothread_impl",
+            "bql_auto_lock",
+            "qemu_mutex_iothread_lock",
+            "kvm_mutex_lock",
+            "qemu_cond_wait_bql",
+            "rust_bql_lock",
+        ),
+    ),
+    # util/async.c up to 8.2; the lock went away with 9.0. Compilers inline aio_context_acquire into the others.
+    TakesLock(
+        "waiting-aiocontext-lock",
+        "AioContext",
+        Names("aio_context_acquire", "aio_co_enter", "aio_co_wake", "co_schedule_bh_cb", "rfifolock_lock"),
+    ),
+)
+# Names of QEMU's big lock as a symbol: cpus.c up to 8.2, system/cpus.c since 9.0
+BQL_SYMBOLS = frozenset({"qemu_global_mutex", "bql"})
