@@ -104,8 +104,9 @@ def capture(wanted: FrozenSet[str] = frozenset(), progress: Optional[Callable[[i
     selected = gdb.selected_thread()
     threads = sorted(inferior.threads(), key=lambda t: t.num)
     if len(threads) > MAX_THREADS:
-        snapshot.notices.append(Notice("notice.truncated", f"only the first {MAX_THREADS} of {len(threads)} threads"
-                                                           " were read"))
+        snapshot.notices.append(
+            Notice("notice.truncated", f"only the first {MAX_THREADS} of {len(threads)} threads were read")
+        )
         threads = threads[:MAX_THREADS]
     for done, each in enumerate(threads):
         if progress is not None:
@@ -158,7 +159,7 @@ def _command_line(inferior: gdb.Inferior, kind: str, path: str) -> Optional[str]
             return None
         for line in told.splitlines():
             if line.startswith("cmdline = '"):
-                return line[len("cmdline = '"):].rstrip("'").strip()[:4096] or None
+                return line[len("cmdline = '") :].rstrip("'").strip()[:4096] or None
         return None
     try:
         # A remote process of the same number is told apart by its program.
@@ -264,7 +265,7 @@ class _Walker:
                 thread.stop_reason = _one_line(error)
                 break
             level += 1
-        self._read_arguments(inner, telling[:2 * KEPT_INNER], thorough)
+        self._read_arguments(inner, telling[: 2 * KEPT_INNER], thorough)
         self._mark_jit(inner)
         if level > KEPT_INNER:
             inner.extend(outer)
@@ -283,8 +284,9 @@ class _Walker:
             thread.truncated_bottom = True
             self._corrupt.append((thread.number, thread.stop_reason))
 
-    def _read_arguments(self, inner: List[Frame], telling: List[Tuple[gdb.Frame, Frame, Tuple[int, int]]],
-                        thorough: bool) -> None:
+    def _read_arguments(
+        self, inner: List[Frame], telling: List[Tuple[gdb.Frame, Frame, Tuple[int, int]]], thorough: bool
+    ) -> None:
         alike = tuple(f.pc for f in inner)
         self._alike[alike] = self._alike.get(alike, 0) + 1
         if self._alike[alike] > ALIKE and not thorough:
@@ -337,8 +339,13 @@ class _Walker:
     def _mark_jit(self, frames: List[Frame]) -> None:
         """Guest code that TCG generated has no object file; it is called by QEMU's execution loop."""
         for i, frame in enumerate(frames):
-            if (frame.function is None and frame.library is None and frame.pc and not self._process.in_program(frame.pc)
-                    and any(f.name in _AROUND_TCG or "accel-tcg" in (f.library or "") for f in frames[i + 1:i + 3])):
+            if (
+                frame.function is None
+                and frame.library is None
+                and frame.pc
+                and not self._process.in_program(frame.pc)
+                and any(f.name in _AROUND_TCG or "accel-tcg" in (f.library or "") for f in frames[i + 1 : i + 3])
+            ):
                 frame.kind = "jit"
 
     def _read_registers(self, frame: gdb.Frame, thread: Thread) -> None:
@@ -363,9 +370,13 @@ class _Walker:
         found = []
         if self._deep:
             which = ", ".join(str(n) for n in self._deep[:5])
-            found.append(Notice("notice.corrupt-stack",
-                                f"the stack of thread {which} is very deep: {KEPT_INNER} inner and {KEPT_OUTER} outer"
-                                " frames of it are shown"))
+            found.append(
+                Notice(
+                    "notice.corrupt-stack",
+                    f"the stack of thread {which} is very deep: {KEPT_INNER} inner and {KEPT_OUTER} outer"
+                    " frames of it are shown",
+                )
+            )
         by_reason: Dict[str, List[Optional[int]]] = {}
         for number, reason in self._corrupt:
             by_reason.setdefault(reason, []).append(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ..model import Explanation, Finding, Frame, KnownFix, Signal, ThreadExplanation
@@ -168,7 +169,7 @@ def rows(explanation: Explanation, merge: bool) -> Tuple[List[Row], int]:
     groups: List[List[ThreadExplanation]] = [[t] for t in told]
     if merge and len(told) > 10:
         groups = _grouped(told, by_summary=True)
-        if len(groups) > 24:
+        if len(groups) > 24 or len(told) > 60:
             groups = _grouped(told, by_summary=False)
     cells = [_row(explanation, group, stopped) for group in groups]
     if merge and len(cells) > MAX_ROWS:
@@ -198,8 +199,10 @@ def _row(explanation: Explanation, group: Sequence[ThreadExplanation], stopped: 
     if first.thread.kernel_only:
         many = "no QEMU thread: kernel helper, no user stack"
         return numbers or "-", f"({many})", "", ""
-    summaries = {t.summary for t in group}
-    summary = first.summary if len(summaries) == 1 else ""
+    summaries = collections.Counter(t.summary for t in group)
+    summary, times = summaries.most_common(1)[0]
+    if times < len(group):
+        summary = f"most: {summary}" if times > len(group) // 2 else f"for example: {first.summary}"
     label = words.role_label(first, explanation.accelerator) if len(group) == 1 else words.group_label(
         group, explanation.accelerator)
     state = words.state_label(first, is_stopped=first.thread.lwp in stopped)

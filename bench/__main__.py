@@ -1,0 +1,159 @@
+"""Prints each speed that the project promises, as a ratio or a time, with its target; for ``make bench``."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from typing import List, Optional, Tuple
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+GDBINIT = ROOT / "qemu_gdb" / "gdbinit.py"
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
+CACHE = pathlib.Path(os.environ.get("QEMU_GDB_CACHE", pathlib.Path.home() / ".cache" / "qemu-gdb"))
+IOTHREADS, VCPUS = 300, 200
+
+FRAMES = """\
+Thread {n} (Thread 0x7f0{n:09x} (LWP {n}) "IO io{n}"):
+#0  0x00007f472d59a366 in __ppoll (fds=0x55a8165f0a40, nfds=4, timeout=<optimized out>, sigmask=0x0) at ppoll.c:42
+#1  0x000055a8145d3c45 in fdmon_poll_wait (ctx=0x55a8165e1f10, ready_list=0x7fffffffe0a0, timeout=-1) at util/fdmon-poll.c:79
+#2  0x000055a8145d2a95 in aio_poll (ctx=ctx@entry=0x55a8165e1f10, blocking=blocking@entry=true) at util/aio-posix.c:670
+#3  0x000055a8143f10c6 in iothread_run (opaque=0x55a8165e1c00) at iothread.c:63
+#4  0x000055a8145d6148 in qemu_thread_start (args=0x55a8165f1d50) at util/qemu-thread-posix.c:541
+#5  0x00007f472d51e1f5 in start_thread (arg=<optimized out>) at pthread_create.c:442
+#6  0x00007f472d59e8ec in clone3 () at clone3.S:81
+
+"""  # noqa: E501
+
+
+def show(what: str, value: str, target: str, good: bool) -> None:
+    print(f"{what:<64} {value:>12}   target {target:<12} {'' if good else 'MISSED'}".rstrip(), flush=True)
+
+
+def in_gdb(target: List[str], line: str) -> float:
+    """Seconds that one command takes in a fresh gdb, without gdb's start and the loading of the core."""
+    timed = f"python import time; t = time.perf_counter(); gdb.execute({line!r}, to_string=True); " \
+            "print('took', time.perf_counter() - t)"
+    out = gdb(target, ["-ex", f"source {GDBINIT}", "-ex", timed])
+    return float(out.rpartition("took ")[2].split()[0])
+
+
+def gdb(target: List[str], arguments: List[str]) -> str:
+    done = subprocess.run(["gdb", "-nx", "-q", "-batch", "-iex", "set debuginfod enabled off", *target, *arguments],
+                          capture_output=True, text=True, errors="replace", check=False, stdin=subprocess.DEVNULL)
+    return done.stdout
+
+
+def many_threads(folder: pathlib.Path) -> Optional[List[str]]:
+    """gdb's arguments for a core of a QEMU with 600 threads: the lab's, or one of the distribution's QEMU."""
+    for truth in sorted(CACHE.glob("cores/*/many_threads.core.json"), reverse=True):
+        core = str(truth)[: -len(".json")]
+        program = json.loads(truth.read_text()).get("program")
+        if program and os.path.exists(program) and os.path.exists(core):
+            return [program, core]
+    command = ["qemu-system-x86_64", "-accel", "tcg,tb-size=16", "-machine", "q35", "-m", "32", "-smp", str(VCPUS),
+               "-display", "none", "-nodefaults", "-S"]
+    for i in range(IOTHREADS):
+        command += ["-object", f"iothread,id=t{i}"]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 60
+        while time.monotonic() < end and process.poll() is None:
+            if len(os.listdir(f"/proc/{process.pid}/task")) > IOTHREADS + VCPUS:
+                break
+            time.sleep(0.2)
+        if process.poll() is not None:
+            return None
+        gdb(["-p", str(process.pid)], ["-ex", f"gcore {folder}/core"])
+    finally:
+        process.kill()
+        process.wait()
+    return ["/usr/bin/qemu-system-x86_64", f"{folder}/core"] if (folder / "core").exists() else None
+
+
+def compare(target: List[str], ours: str, theirs: str, limit: float) -> None:
+    a, b = [], []
+    for _ in range(ROUNDS):
+        b.append(in_gdb(target, theirs))
+        a.append(in_gdb(target, ours))
+    ratio = min(a) / min(b)
+    show(f"{ours} to {theirs}", f"{ratio:.2f}", f"<= {limit}", ratio <= limit)
+    print(f"    {min(a):.3f} s to {min(b):.3f} s, best of {ROUNDS}, each in a fresh gdb")
+
+
+def loading() -> None:
+    """How much later gdb is ready with the extension loaded."""
+    def start(*arguments: str) -> float:
+        before = time.perf_counter()
+        gdb([], list(arguments))
+        return time.perf_counter() - before
+
+    times: List[Tuple[float, float]] = [
+        (start("-ex", f"source {GDBINIT}"), start("-ex", "python pass")) for _ in range(ROUNDS * 2)]
+    added = (min(t[0] for t in times) - min(t[1] for t in times)) * 1000
+    show("loading the extension adds to gdb's start", f"{added:.0f} ms", "<= 50 ms", added <= 50)
+
+
+def small_text(folder: pathlib.Path) -> None:
+    path = folder / "five.txt"
+    path.write_text("".join(FRAMES.format(n=n) for n in range(1, 6)))
+    times = []
+    for _ in range(ROUNDS * 2):
+        before = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "qemu_gdb", "explain", str(path)], cwd=ROOT, capture_output=True,
+                       check=True)
+        times.append(time.perf_counter() - before)
+    show("qemu-gdb explain of a text with 5 threads", f"{min(times) * 1000:.0f} ms", "<= 150 ms", min(times) <= 0.15)
+
+
+READER = """
+import resource, sys, time
+from qemu_gdb.capture import text
+data = open(sys.argv[1], "rb").read()
+text.parse("Thread 1 (LWP 1):\\n#0  main () at a.c:1\\n")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - len(data)
+start = time.perf_counter()
+text.parse(text.read(data))
+took = time.perf_counter() - start
+print(took, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / len(data))
+"""
+
+
+def large_text(folder: pathlib.Path) -> None:
+    speeds = []
+    for megabytes in (4, 16):
+        path = folder / f"{megabytes}.txt"
+        with open(path, "w") as stream:
+            n = 0
+            while stream.tell() < megabytes << 20:
+                n += 1
+                stream.write(FRAMES.format(n=n))
+        done = subprocess.run([sys.executable, "-c", READER, str(path)], cwd=ROOT, capture_output=True, text=True,
+                              check=True)
+        took, memory = map(float, done.stdout.split())
+        speeds.append(megabytes * 1.048576 / took)
+        show(f"text of {megabytes} MiB read", f"{speeds[-1]:.1f} MB/s", ">= 5 MB/s", speeds[-1] >= 5)
+        show("    memory, times the text", f"{memory:.1f}", "<= 10", memory <= 10)
+    growth = speeds[0] / speeds[1]
+    show("    time grows with the size, 1.0 is linear", f"{growth:.2f}", "<= 1.3", growth <= 1.3)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="qemu-gdb-bench-") as name:
+        folder = pathlib.Path(name)
+        loading()
+        small_text(folder)
+        large_text(folder)
+        target = many_threads(folder)
+        if target is None:
+            print("no core with 600 threads: QEMU did not start")
+            return
+            compare(target, "qemu-explain --all", "thread apply all bt", 0.6)
+
+
+if __name__ == "__main__":
+    main()
