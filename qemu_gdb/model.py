@@ -589,6 +589,8 @@ def _convert(hint: Any, plain: _Plain) -> Any:
             raise ValueError(f"{hint.__name__}: {error}") from error
     if hint is float and isinstance(plain, int):
         return float(plain)
+    if hint is Any:
+        return plain
     if isinstance(hint, type) and hint is not object and (not isinstance(plain, hint)):
         raise ValueError(f"expected {hint.__name__}, found {type(plain).__name__}")
     return plain

@@ -85,6 +85,10 @@ def _is_plumbing(name: str) -> bool:
     return _PLUMBING.match(name) is not None or not name.strip("?")
 
 
+# Of several stages of these layers a summary names the innermost.
+_INNERMOST = frozenset(("chardev", "device life cycle", "I/O channel", "PCI", "VFIO"))
+
+
 @dataclass
 class _Part:
     """A run of positions that becomes a stage."""
@@ -241,9 +245,14 @@ class Story:
     def links(self, skip: FrozenSet[str] = frozenset()) -> List[Tuple[int, bool, str]]:
         """Weight, whether it triggers, and phrase of what a summary may name, the innermost first."""
         found: List[Tuple[int, bool, str]] = []
-        for part in self.parts:
+        command = max(
+            (i for i, p in enumerate(self.parts) if p.row is not None and p.row.name == "monitor command"), default=None
+        )
+        for index, part in enumerate(self.parts):
             name = part.row.name if part.row is not None else ""
-            if name in skip:
+            if name in skip or (command is not None and index > command):
+                continue  # what brings a command to its function is no news
+            if name in _INNERMOST and any(p.row is part.row for p in self.parts[:index]):
                 continue
             text = self.part_text(part, short=True)
             if not text or any(text == known for _, _, known in found):
@@ -359,7 +368,25 @@ _RESTS: Dict[str, str] = {
     "glib-worker": "a helper thread of GLib, nothing to do",
     "mem-prealloc": "waits for memory to touch",
 }
-_WAIT_STAGES = frozenset(("BQL", "mutex", "condition", "event", "AioContext lock"))
+_WAIT_STAGES = frozenset(("BQL", "mutex", "condition", "event", "AioContext lock", "vCPU thread"))
+# Run states (qapi/run-state.json) as the reason why a vCPU does not run.
+_STOPPED: Dict[str, str] = {
+    "paused": "stopped: the VM is paused",
+    "prelaunch": "stopped: the VM has not been started",
+    "preconfig": "stopped: the machine is not built yet",
+    "inmigrate": "stopped: the VM waits for an incoming migration",
+    "postmigrate": "stopped: the VM has migrated away",
+    "finish-migrate": "stopped: the migration is completing",
+    "io-error": "stopped: the VM had an I/O error",
+    "shutdown": "stopped: the guest has shut down",
+    "guest-panicked": "stopped: the guest panicked",
+    "internal-error": "stopped: the accelerator reported an error",
+    "debug": "stopped: by the gdb stub",
+    "watchdog": "stopped: by the watchdog",
+    "save-vm": "stopped: a snapshot is being saved",
+    "restore-vm": "stopped: a snapshot is being loaded",
+    "colo": "stopped: COLO checkpoint",
+}
 
 
 def _vcpu(context: Context, told: ThreadExplanation) -> Optional[VCpu]:
@@ -375,11 +402,15 @@ def _rest(context: Context, subject: Subject, story: Story) -> str:
         runstate = context.facts.runstate
         if vcpu is not None:
             if vcpu.stopped:
-                return f"stopped: the VM is {runstate}" if runstate and runstate != "running" else "stopped by QEMU"
+                return (
+                    _STOPPED.get(runstate or "", f"stopped: run state {runstate}")
+                    if runstate != "running"
+                    else "stopped by QEMU"
+                )
             if vcpu.halted:
                 return "halted, waits for an interrupt or kick"
         if runstate and runstate not in ("running", "suspended"):
-            return f"stopped: the VM is {runstate}"
+            return _STOPPED.get(runstate, f"stopped: run state {runstate}")
         return "waits for work: halted or stopped"
     if role in ("main-loop", "iothread", "monitor-iothread", "tool-main"):
         words = events.polled(story.view)
@@ -392,6 +423,8 @@ def _rest(context: Context, subject: Subject, story: Story) -> str:
                     words = words.replace("its descriptors", f"{iothread.handlers} descriptors")
                 if iothread.serves:
                     words += f"; serves {', '.join(iothread.serves[:3])}"
+        if role == "monitor-iothread":
+            words = f"waits for monitor input, {words}"
         if role == "tool-main":
             work = _busy(story)
             words += f" ← {work}" if work else ""
@@ -480,7 +513,7 @@ def summarize(context: Context, subject: Subject, story: Story) -> str:
         if dying is not None:
             return _after(story, process.death(story.part_view(dying), True), frozenset(("abort", "signal")))
         return _crash(context, subject, story)
-    if state == "idle":
+    if state in ("idle", "stopped"):
         return _rest(context, subject, story)
     if state == "running-guest":
         if told.role == "vcpu-kvm":

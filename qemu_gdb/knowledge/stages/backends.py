@@ -11,7 +11,7 @@ def _chardev(view: View) -> str:
     label = view.string(None, "label", "id")
     which = f" {label}" if label else ""
     known = view.object(None, "chr", "s", "be")
-    which = f" {known}" if known else which
+    which = f" {known.split()[-1]}" if known else which
     if any("wait_connected" in n or "accept" in n for n in names):
         return f"waits for a client of chardev{which}"
     if any("connect" in n for n in names) and any(n.startswith(("tcp_chr", "qmp_chardev", "socket")) for n in names):

@@ -151,7 +151,7 @@ def _node(view: View) -> str:
                 return f"{node.name} ({node.driver})" if node.driver else node.name
         name = view.facts.objects.get(hex(pointer))
         if name:
-            return name
+            return name.replace("block node ", "", 1)
     return ""
 
 
@@ -431,8 +431,12 @@ def _drain(view: View) -> str:
     for position in range(view.last, view.first - 1, -1):
         phrase = _DRAINS.get(view.all_names[position])
         if phrase:
-            node = _node(view.part(position, position))
-            return phrase.replace("a block node", f"node {node}") if node else phrase
+            node = _node(view.part(position, position)) or _node(view)
+            if not node:
+                return phrase
+            return phrase.replace("a block node", f"node {node}").replace(
+                "a block backend", f"the block backend of {node}"
+            )
     if any("poll" in n for n in view.names):
         return "checks whether a drain is complete"
     return "quiesces users of a block node" if any("begin" in n for n in view.names) else "works on a drain"

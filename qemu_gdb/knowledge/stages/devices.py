@@ -6,7 +6,7 @@ import re
 from typing import Dict, Optional
 
 from ..match import Names
-from .rows import Row, View
+from .rows import Row, View, number_of
 
 # hw/virtio, hw/block, hw/scsi, hw/net...: device by function prefix, the longer wins
 VIRTIO: Dict[str, str] = {
@@ -46,7 +46,7 @@ def virtio_device(view: View) -> str:
 
 def _named(view: View) -> str:
     """virtio device with its id, where the facts have it."""
-    known = view.object(None, "vdev", "s", "proxy", "dev", "d", "opaque", "vq")
+    known = _known_device(view)
     return (
         known
         or virtio_device(view)
@@ -54,6 +54,24 @@ def _named(view: View) -> str:
         or virtio_device(view.whole())
         or "virtio device"
     )
+
+
+def _known_device(view: View) -> str:
+    """virtio device that a pointer of the run or of its callers is, by the facts."""
+    if not view.facts.objects:
+        return ""
+    for last in (view.last, min(view.last + 2, len(view.all_names) - 1)):
+        here = view.part(view.first, last)
+        for text in here.values(None, "vdev", "dev", "d", "opaque", "s", "proxy", "bus", "vq"):
+            pointer = number_of(text)
+            name = view.facts.objects.get(hex(pointer), "") if pointer else ""
+            if name.startswith(("virtio", "vhost")):
+                if "-bus" not in name and "-pci " not in name:
+                    return name
+                kind = virtio_device(here)
+                if kind:
+                    return f"{kind} {name.split()[-1]}"
+    return ""
 
 
 def queue_number(view: View) -> Optional[int]:
@@ -114,10 +132,10 @@ def _queue_short(view: View) -> str:
 
 def _dataplane(view: View) -> str:
     device = _named(view)
+    kind = "dataplane" if any("dataplane" in n or "data_plane" in n for n in view.names) else "ioeventfd"
     if any("stop" in n for n in view.names):
-        return f"stops the {device} ioeventfd or dataplane"
+        return f"stops the {device} {kind}"
     if any("defer_to_dataplane" in n or "start" in n for n in view.names):
-        kind = "dataplane" if any("dataplane" in n or "data_plane" in n for n in view.names) else "ioeventfd"
         return f"starts the {device} {kind}"
     return f"switches the {device} ioeventfd"
 

@@ -571,7 +571,7 @@ ROWS = (
             if v.has("drain_call_rcu")
             else "no callback is queued"
             if "qemu_event_wait" in v.inward and v.has("call_rcu_thread")
-            else "runs RCU callbacks: frees what no reader can see any more"
+            else "runs RCU callbacks"
             if v.callee and v.has("call_rcu_thread")
             else "works on RCU"
         ),

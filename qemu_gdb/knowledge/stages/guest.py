@@ -166,6 +166,7 @@ TCG_MEMORY = Names(
 _TCG_IN_OUT = Names(*(f"helper_{d}{w}" for d in ("in", "out") for w in "bwl"))
 _PATH = (DISPATCH, ADDRESS_SPACE, EXIT, TCG_IO, TCG_MEMORY, _TCG_IN_OUT)
 
+_GENERATED = ("code_gen_buffer", "cpu_tb_exec", "tcg_qemu_tb_exec")
 _ADDRESS = ("addr", "offset", "address", "hwaddr", "port")
 _VALUE = ("val", "value", "data", "val64", "val32", "v")
 _WIDTHS = {"b": 1, "w": 2, "l": 4, "q": 8, "1": 1, "2": 2, "4": 4, "8": 8, "16": 16}
@@ -191,12 +192,14 @@ class GuestAccess:
     count: int = 1  # repetitions of a string instruction
     register: str = ""  # "device status"
     handler: str = ""  # the device model's function that serves it
-    device: str = ""  # "virtio-pci legacy", or from facts: type and id of the region's owner
+    device: str = ""  # "virtio-pci legacy"
+    owner: str = ""  # from facts: type and id of the device that owns the memory region
 
     @property
     def target(self) -> str:
         """Device and register, "" where neither is known."""
-        return f"{self.device} {self.register}".strip()
+        words = f"{self.device} {self.register}".strip()
+        return f"{self.owner}: {words}" if self.owner and words else self.owner or words
 
     @property
     def brief(self) -> str:
@@ -206,7 +209,10 @@ class GuestAccess:
     @property
     def short(self) -> str:
         """The access for a chain that names the device elsewhere: "guest 2-byte OUT to port 0xc012 (device status)"."""
-        return self._brief(self.register or self.device.rstrip(":"))
+        words = f"{self.device} {self.register}".strip()
+        return self._brief(
+            self.owner or "" if not words else words if len(words) <= 28 else self.register or self.device
+        )
 
     def _brief(self, target: str) -> str:
         width = f"{self.width}-byte " if self.width else ""
@@ -359,6 +365,8 @@ def _access(view: View) -> Optional[GuestAccess]:
     caller = names[outer + 1] if outer + 1 < len(names) else ""
     tcg = any(name in TCG_IO or name in TCG_MEMORY or name in _TCG_IN_OUT for name in run.names)
     hypervisor = any(name in EXIT for name in run.names)
+    if caller in _GENERATED or (outer + 1 < len(names) and view.frames[outer + 1].kind == "jit"):
+        tcg = True  # helper_out* calls address_space_st* last, and leaves no frame
     if not tcg and not hypervisor:
         truncated = view.frames[-1].name not in ("start_thread", "clone", "clone3", "thread_start", "main")
         if outer + 1 < len(names) and caller or not truncated:
@@ -475,8 +483,10 @@ def _access(view: View) -> Optional[GuestAccess]:
         register = mmio_register(address, write)
     region = run.number(DISPATCH, "mr")
     owner = _owner(view, region)
-    if owner:
-        device = f"{owner}:" if register else owner
+    if address is None and offset is not None:
+        base = next((r.base for r in view.facts.regions if r.address == region and r.base is not None), None)
+        if base is not None and kind != "access":
+            address = base + offset
     count = run.number(("kvm_handle_io",), "count") or 1
     return GuestAccess(
         kind=kind,
@@ -492,6 +502,7 @@ def _access(view: View) -> Optional[GuestAccess]:
         register=register,
         handler=handler,
         device=device,
+        owner=owner,
     )
 
 

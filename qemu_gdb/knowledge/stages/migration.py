@@ -100,7 +100,12 @@ _SHORT = {
 
 
 def _short(view: View) -> str:
-    return _SHORT.get(phase(view) or "", _migration(view))
+    words = _SHORT.get(phase(view) or "", _migration(view))
+    for known in view.facts.migration:
+        if known.uri and known.direction == ("incoming" if "incoming" in words else "outgoing"):
+            peer = known.uri.split(", descriptor")[0]
+            return f"{words} to {peer}" if known.direction == "outgoing" else f"{words} from {peer}"
+    return words
 
 
 def _section(view: View) -> str:
@@ -347,8 +352,8 @@ ROWS = (
             if any("read" in n for n in v.names)
             else "writes to a channel"
             if any("write" in n for n in v.names)
-            else "I/O channel"
+            else f"I/O channel: {v.outermost}"
         ),
-        weight=4,
+        weight=3,
     ),
 )
