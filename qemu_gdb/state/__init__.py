@@ -9,6 +9,7 @@ from . import (
     aio,
     block,
     chardev,
+    coroutine_chain,
     coroutines,
     iothreads,
     jobs,
@@ -22,8 +23,8 @@ from . import (
     vcpus,
     waits,
 )
-from .access import Limits, Process
-from .arguments import FrameArguments
+from .access import Limits, NotReadable, Process
+from .arguments import FrameArguments, find
 from .qom import Qom
 
 __all__ = ["Limits", "read_all"]
@@ -48,6 +49,7 @@ def read_all(
         reading.machine,
         reading.block_layer,
         reading.coroutines,
+        reading.callers_of_coroutines,
         reading.event_loops,
         reading.monitor,
         reading.names,
@@ -126,6 +128,31 @@ class _Reading:
             facts.main_context, *(t.context for t in facts.iothreads), *(address for address, _ in known)
         ]
         self.snapshot.coroutines = coroutines.read(self.process, self.qom, known, stack_pointers, heap, progress)
+
+    def callers_of_coroutines(self) -> None:
+        """Continue the stacks of threads that run a coroutine with those that entered it: they show the thread's role.
+
+        ``facts.extra["continued"]``: by thread number, the level from which on the frames lie on other stacks.
+        """
+        continued: Dict[str, int] = {}
+        pointers_ = [t.registers["rsp"] for t in self.snapshot.threads if "rsp" in t.registers]
+        for thread in self.snapshot.threads:
+            place = find(thread, "coroutine_trampoline")
+            if place is None or len(continued) >= 64:
+                continue
+            try:
+                segments = coroutine_chain.read(self.process, self.qom, thread, pointers_)
+            except NotReadable:
+                continue  # it has never yielded, or its memory is missing: gdb's own backtrace is what there is
+            kept = thread.frames[: place[0] + 1]
+            for segment in segments[1:]:
+                kept += segment.frames
+            for level, frame in enumerate(kept):
+                frame.level = level
+            thread.frames, thread.stop_reason, thread.truncated_bottom = kept, "", False
+            continued[str(thread.number)] = place[0] + 1
+        if continued:
+            self.facts.extra["continued"] = continued
 
     def event_loops(self) -> None:
         process, facts = self.process, self.facts
