@@ -90,6 +90,10 @@ def test_section_of_a_file_as_frames_spell_it(path, section):
         ("flatview_write_continue", "/root/qemu/include/qemu/host-utils.h", "Memory API"),
         ("qemu_poll_ns", "/usr/include/bits/poll2.h", "Main loop"),
         ("qmp_marshal_a_command_of_tomorrow", None, "QAPI"),
+        ("process_pending_signals", None, "User mode"),  # linux-user and bsd-user
+        ("virtqueue_map_desc", None, "virtio"),  # libvhost-user has one, too
+        ("cpu_x86_exec", None, "TCG CPUs"),  # cpu_exec up to 2.5, by a macro
+        ("stl_le_pci_dma", None, "PCI"),
     ],
 )
 def test_subsystem_of_a_frame(function, file, expected):

@@ -74,22 +74,33 @@ def _indexes() -> Tuple[IndexFile, ...]:
     return tuple(IndexFile(DATA / name) for name in ("functions.idx", "functions_target.idx", "functions_old.idx"))
 
 
-# Functions that macros and generators make in great numbers: name prefix, and the file that stands for them.
-# An empty file: look the rest of the name up instead.
+# Functions that macros and generators make, or that lived between the releases of the index: pattern of the whole name,
+# and the file that stands for them. A replacement that begins with "=" is another function, to look up instead.
 IMPLIED: Tuple[Tuple[str, str], ...] = (
-    ("_nocheck__trace_", "trace/control.c"),  # scripts/tracetool
-    ("trace_", "trace/control.c"),
-    ("qmp_marshal_", "qapi/qapi-commands.c"),  # scripts/qapi/commands.py
-    ("qapi_event_send_", "qapi/qapi-events.c"),  # scripts/qapi/events.py
-    ("qapi_free_", "qapi/qapi-types.c"),  # scripts/qapi/types.py
-    ("visit_type_", "qapi/qapi-visit.c"),  # scripts/qapi/visit.py
-    ("cpu_atomic_", "accel/tcg/cputlb.c"),  # accel/tcg/atomic_template.h
-    ("helper_atomic_", "accel/tcg/cputlb.c"),
-    ("gen_helper_", ""),  # include/exec/helper-gen.h.inc: the emitter of a call to helper_X
-    ("do_qemu_init_", ""),  # include/qemu/module.h: constructor of a type_init(X)
-    ("glib_autoptr_cleanup_", "include/qemu/lockable.h"),  # G_DEFINE_AUTOPTR_CLEANUP_FUNC
-    ("safe_syscall_base", "linux-user/signal.c"),  # common-user/host/*/safe-syscall.inc.S
-    ("helper_", "accel/tcg/tcg-runtime.c"),  # include/exec/helper-proto.h.inc
+    (r"(?:_nocheck__)?trace_.+", "trace/control.c"),  # scripts/tracetool
+    (r"qmp_marshal_.+", "qapi/qapi-util.c"),  # scripts/qapi/commands.py
+    (r"qapi_event_send_.+", "qapi/qapi-util.c"),  # scripts/qapi/events.py
+    (r"qapi_free_.+", "qapi/qapi-util.c"),  # scripts/qapi/types.py
+    (r"visit_type_.+", "qapi/qapi-util.c"),  # scripts/qapi/visit.py
+    (r"gen_(helper_.+)", r"=\1"),  # include/exec/helper-gen.h.inc: the emitter of a call to helper_X
+    (r"do_qemu_init_(.+)", r"=\1"),  # include/qemu/module.h: constructor of a type_init(X)
+    (r"glib_autoptr_cleanup_.+", "include/qemu/lockable.h"),  # G_DEFINE_AUTOPTR_CLEANUP_FUNC
+    (r"safe_syscall_(?:base|start|end)", "linux-user/signal.c"),  # common-user/host/*/safe-syscall.inc.S
+    # accel/tcg/atomic_template.h, include/exec/cpu_ldst_template.h, softmmu_template.h
+    (r"(?:helper|cpu)_atomic_.+", "accel/tcg/cputlb.c"),
+    (r"cpu_(?:ld|st)[a-z]+_(?:.+_)?(?:ra|data|code|kernel|super|user)", "accel/tcg/cputlb.c"),
+    (r"io_(?:read|write)[bwlq]", "accel/tcg/cputlb.c"),
+    (r"cpu_[a-z0-9]+_exec", "accel/tcg/cpu-exec.c"),  # "#define cpu_exec cpu_x86_exec" in target headers up to 2.5
+    (r"cpu_[a-z0-9]+_signal_handler", "accel/tcg/user-exec.c"),
+    (r"helper_.+", "accel/tcg/tcg-runtime.c"),  # include/exec/helper-proto.h.inc
+    (r"address_space_(?:ld|st)\w+_cached(?:_slow)?", "system/memory_ldst.c.inc"),
+    (r"(?:ld|st)[a-z]+_(?:[lb]e_)?pci_dma", "hw/pci/pci.c"),  # include/hw/pci/pci_device.h: PCI_DMA_DEFINE_LDST
+    (r"(?:ld|st)[a-z]+_(?:[lb]e_)?dma", "include/system/dma.h"),  # DEFINE_LDST_DMA
+    (r"qemu_main|SDL_main", "system/main.c"),  # main() under another name, for Cocoa, SDL and fuzzing
+    (r"kvm_main_loop(?:_cpu)?|ap_main_loop|kvm_run", "accel/kvm/kvm-all.c"),  # qemu-kvm 0.1x
+    (r"job_defer_to_main_loop_bh", "job.c"),  # 2.12
+    (r"bdrv_run_co", "block/io.c"),  # 5.1
+    (r"vhost_user_read_cb", "hw/virtio/vhost-user.c"),  # 6.1
 )
 # Files made by generators: pattern, and the file whose section they take.
 GENERATED_FILES: Tuple[Tuple[str, str], ...] = (
@@ -172,11 +183,11 @@ def lookup(function: str) -> Tuple[FunctionInfo, ...]:
     found = _defined(name)
     if found or not name:
         return found
-    for prefix, file in IMPLIED:
-        if name.startswith(prefix):
-            if not file:
-                rest = name[len(prefix) :]
-                return _defined("helper_" + rest if prefix == "gen_helper_" else rest)
+    for pattern, file in IMPLIED:
+        match = re.fullmatch(pattern, name)
+        if match and file.startswith("="):
+            return _defined(match.expand(file[1:]))
+        if match:
             owner = _files().find(file) or (file, None)
             return (FunctionInfo(name, owner[0], owner[1], ()),)
     if "::" in name:
@@ -219,17 +230,27 @@ def subsystem(function: Optional[str], file: Optional[str] = None) -> Optional[s
 
 
 def _agreed(places: Sequence[FunctionInfo], file: Optional[str]) -> Optional[str]:
-    places = [p for p in places if not _is_minor(p.file)] or list(places)
     if file:
         base = file.replace("\\", "/").rsplit("/", 1)[-1]
         places = [p for p in places if p.file.rsplit("/", 1)[-1] == base] or places
+    # What is left out where something is left without it: each time a name that the real one lends to others.
+    for aside in (
+        _is_minor,
+        lambda path: path.startswith(("contrib/", "subprojects/", "tools/")),  # other programs
+        lambda path: path.endswith(".h"),  # what a feature's functions are where it is not built
+        lambda path: path.startswith(("linux-user/", "bsd-user/", "darwin-user/", "accel/tcg/user-exec")),
+    ):
+        places = [p for p in places if not aside(p.file)] or places
     newest = max((_release_key(p.versions[-1]) for p in places if p.versions), default=())
     for chosen in (places, [p for p in places if not p.versions or _release_key(p.versions[-1]) == newest]):
-        names = [name for name in (subsystem_of(p.file, p.section) for p in chosen) if name]
-        agreed = _one_of(names)
+        agreed = _one_of(name for name in (subsystem_of(p.file, p.section) for p in chosen) if name)
         if agreed:
             return agreed
     return None
+
+
+# Subsystems of one kind, and what they are called together.
+_FAMILIES = (("KVM", "KVM"), ("TCG", "TCG CPUs"), ("HVF", "HVF"), ("Xen", "Xen"), (" user", "User mode"))
 
 
 def _one_of(names: Iterable[str]) -> Optional[str]:
@@ -239,12 +260,12 @@ def _one_of(names: Iterable[str]) -> Optional[str]:
     if not counts:
         return None
     best = max(counts, key=lambda name: counts[name])
-    if len(counts) == 1 or (counts[best] >= 3 and counts[best] * 3 >= sum(counts.values()) * 2):
+    total = sum(counts.values())
+    if len(counts) == 1 or (counts[best] >= 3 and counts[best] * 3 >= total * 2):
         return best
-    for family in ("KVM", "TCG", "HVF", "Xen"):
-        related = sum(count for name, count in counts.items() if family in name)
-        if related * 3 >= sum(counts.values()) * 2:
-            return {"KVM": "KVM", "TCG": "TCG CPUs"}.get(family, family)
+    for mark, family in _FAMILIES:
+        if sum(count for name, count in counts.items() if mark in name) * 3 >= total * 2:
+            return family
     return None
 
 
