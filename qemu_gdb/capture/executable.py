@@ -40,6 +40,25 @@ def read(path: str) -> Program:
     return _read(path, status.st_mtime_ns, status.st_size)
 
 
+def open_core() -> Optional[str]:
+    """The core file that this gdb has open; None if it has several.
+
+    gdb before 17 tells its scripts only in the output of ``info files``, which takes 23 ms on a large core.
+    """
+    found = set()
+    try:
+        for name in os.listdir("/proc/self/fd")[:4096]:
+            path = os.path.realpath(f"/proc/self/fd/{name}")
+            if path not in found and os.path.isfile(path):
+                with open(path, "rb") as stream:
+                    start = stream.read(18)
+                if start[:4] == b"\x7fELF" and start[16:18] == b"\x04\x00":  # ET_CORE
+                    found.add(path)
+    except OSError:
+        return None
+    return found.pop() if len(found) == 1 else None
+
+
 @functools.lru_cache(maxsize=16)
 def _read(path: str, _mtime: int, size: int) -> Program:
     try:
@@ -60,8 +79,9 @@ def _range(data: mmap.mmap) -> Tuple[int, int, int]:
     size, count = struct.unpack_from("<HH", data, 54)
     low, high = 1 << 64, 0
     for i in range(min(count, 64)):
-        kind, _flags, _offset, address, _physical, _in_file, in_memory = struct.unpack_from("<IIQQQQQ", data,
-                                                                                            table + i * size)
+        kind, _flags, _offset, address, _physical, _in_file, in_memory = struct.unpack_from(
+            "<IIQQQQQ", data, table + i * size
+        )
         if kind == 1:  # PT_LOAD
             low, high = min(low, address), max(high, address + in_memory)
     return (entry, low, high) if high else (entry, 0, 0)
@@ -90,7 +110,7 @@ def _version(data: mmap.mmap, section: Optional[Tuple[int, int]]) -> Tuple[Optio
         at = data.find(b" version ", start, end)
         if at < 0:
             break
-        match = _VERSION.search(data[max(0, at - 48):at + 160])
+        match = _VERSION.search(data[max(0, at - 48) : at + 160])
         if match:
             package = match.group(2)
             return match.group(1).decode(), package.decode("utf-8", "replace") if package else None

@@ -140,9 +140,8 @@ def _kind(inferior: gdb.Inferior) -> str:
 def _program(inferior: gdb.Inferior, snapshot: Snapshot) -> executable.Program:
     path = inferior.progspace.filename or ""
     program = executable.read(path)
-    core = getattr(inferior, "corefile", None)  # GDB 17
-    if core is not None:
-        snapshot.source.file = getattr(core, "filename", None)
+    if snapshot.source.kind == "core":
+        snapshot.source.file = executable.open_core()
     snapshot.program = os.path.basename(path) or None
     snapshot.version, snapshot.package = program.version, program.package
     snapshot.command_line = _command_line(inferior, snapshot.source.kind, path)
