@@ -43,12 +43,14 @@ _VERSION_SAID = (
     ),
 )
 _COMMAND = re.compile(
-    r"(?:^|[\s`'\"=])(?P<command>(?:[\w~./\\:-]*[/\\])?(?P<program>qemu-(?:system-\w+|kvm|img|io|nbd|ga|storage-daemon|[a-z0-9_]+)|qemu|kvm)(?:\.exe)?"
-    r"(?:['\"])?(?P<arguments>(?:\s+\S.*)?))$"
+    r"(?:^|[\s`'\"=])(?P<command>(?:[\w~./\\:-]*[/\\])?"
+    r"(?P<program>qemu-(?:system-\w+|kvm|img|io|nbd|ga|storage-daemon|[a-z0-9_]+))(?:\.exe)?['\"]?(?P<arguments>(?:\s.*)?))$"
 )
+_COMMAND_BARE = re.compile(r"(?P<command>(?:[\w~./-]*/)?(?P<program>qemu|kvm)(?P<arguments>\s+-.*))$")
 _STARTING = re.compile(
-    r"(?:Starting program:|[Cc]ommand ?line:|Process \d+ launched:|Run till exit|\bRunning:)\s*[`'\"]?(?P<command>\S.*?)[`]?\s*$"
+    r"(?:Starting program:|[Cc]ommand ?line:|Run till exit|\bRunning:)\s*[`'\"]?(?P<command>\S.*?)[`]?\s*$"
 )
+_GOES_ON = re.compile(r"(?:\\|\s--?[a-z][\w-]*|,)\s*$")  # a command line that a mailer or a shell broke after an option
 _ACCELERATOR = re.compile(r"(?:-accel[ =]|[,\s]accel=|-machine accel=)(?P<name>[a-z]+)(?P<more>:[a-z:]+)?")
 _PROGRAM_NAME = re.compile(
     r"(?:lt-)?(?:qemu-(?:system-[\w]+|kvm|img|io|nbd|ga|storage-daemon|[a-z0-9_]+)|qemu|kvm|test-[\w-]+)$"
@@ -90,6 +92,13 @@ class Segment:
         """Note that what was told so far stands above the end of the last stack."""
         self.ended = (len(self.messages), len(self.signals), len(self.unparsed))
 
+    def successor(self) -> Segment:
+        """The part of the next process, with what was told since the last stack ended."""
+        told, died, noted = self.ended
+        after = Segment(messages=self.messages[told:], signals=self.signals[died:], unparsed=self.unparsed[noted:])
+        del self.messages[told:], self.signals[died:], self.unparsed[noted:]
+        return after
+
     def add_signal(self, signal: Signal) -> None:
         """Take a signal."""
         if len(self.signals) < 1000:
@@ -130,7 +139,7 @@ def _fold(parts: List[Segment]) -> List[Segment]:
                 last.add_message(message)
             last.signals.extend(part.signals)
             last.command_line = last.command_line or part.command_line
-        elif folded and not folded[-1].threads and not folded[-1].rows:
+        elif folded and not folded[-1].threads and not folded[-1].rows and part is not folded[-1]:
             before = folded.pop()
             part.unparsed[:0] = before.unparsed
             part.messages[:0] = before.messages
@@ -413,17 +422,7 @@ def _snapshot(segment: Segment) -> Snapshot:
     for thread in snapshot.threads:
         _finish_thread(thread, id(thread) in segment.dumped)
     _signal(snapshot, segment)
-    known = {(m.kind, m.expression, m.line) for m in snapshot.messages if m.expression is not None}
-    for index, thread in enumerate(snapshot.threads):
-        if thread.history:
-            continue
-        for message in messages_from_frames(thread):
-            message.thread = index
-            if message.expression is not None and any(
-                (k, message.expression, message.line) in known for k in ("assertion", "glib")
-            ):
-                continue
-            snapshot.messages.append(message)
+    _messages_of_frames(snapshot)
     if len(snapshot.threads) == 1:
         for message in snapshot.messages:
             message.thread = 0
@@ -432,6 +431,39 @@ def _snapshot(segment: Segment) -> Snapshot:
     if any(t.truncated_top or t.truncated_bottom for t in snapshot.threads):
         snapshot.notices.append(_truncation(snapshot.threads))
     return snapshot
+
+
+def _messages_of_frames(snapshot: Snapshot) -> None:
+    """Add what the stacks' arguments tell, and say which thread each message is of."""
+    told = list(snapshot.messages)
+    for index, thread in enumerate(snapshot.threads):
+        if thread.history:
+            continue
+        for message in messages_from_frames(thread):
+            message.thread = index
+            twin = next((m for m in told if _same_message(m, message)), None)
+            if twin is None:
+                snapshot.messages.append(message)
+                continue
+            twin.thread = index
+            twin.function = twin.function or message.function
+            twin.file = twin.file or message.file
+            twin.line = twin.line if twin.line is not None else message.line
+            twin.expression = twin.expression or message.expression
+    for message in told:
+        if message.thread is None and message.function:
+            for index, thread in enumerate(snapshot.threads[:1000]):
+                if not thread.history and any(canonical_name(f.function) == message.function for f in thread.frames[:16]):
+                    message.thread = index
+                    break
+
+
+def _same_message(told: Message, shown: Message) -> bool:
+    """Whether a line of the text is what a frame's arguments show too."""
+    assertions = ("assertion", "glib")
+    if told.kind in assertions and shown.kind in assertions:
+        return told.expression == shown.expression or (told.line is not None and told.line == shown.line)
+    return told.kind == shown.kind
 
 
 def _rows(snapshot: Snapshot, segment: Segment) -> None:
@@ -586,7 +618,7 @@ def _identity(snapshot: Snapshot) -> None:
         else snapshot.unparsed[:10_000] + snapshot.unparsed[-10_000:]
     )
     said: Dict[int, List[Tuple[str, Optional[str]]]] = {}
-    for line in lines:
+    for index, line in enumerate(lines):
         if "qemu" not in line and "QEMU" not in line and "Qemu" not in line and "kvm" not in line:
             continue
         line = line[:4000]
@@ -600,7 +632,7 @@ def _identity(snapshot: Snapshot) -> None:
                 said.setdefault(rank, []).append((match.group("version"), package))
                 break
         if snapshot.command_line is None:
-            _command(snapshot, line)
+            _command(snapshot, lines, index)
     for rank in sorted(said):
         versions = {version for version, _ in said[rank]}
         if snapshot.version is not None:
@@ -614,19 +646,24 @@ def _identity(snapshot: Snapshot) -> None:
         snapshot.accelerator = _accelerator(snapshot.command_line)
 
 
-def _command(snapshot: Snapshot, line: str) -> None:
+def _command(snapshot: Snapshot, lines: List[str], index: int) -> None:
+    """Take the command line that begins in ``lines[index]``, if one does."""
+    line = lines[index].strip()[:100_000]
     match = _STARTING.search(line)
-    command = match.group("command") if match is not None else line.strip().lstrip("$#%> ")
-    found = _COMMAND.search(command)
+    command = match.group("command") if match is not None else line.lstrip("$#%> ")
+    found = _COMMAND.search(command) or _COMMAND_BARE.match(command)
     if found is None:
         return
-    arguments = found.group("arguments").strip()
-    if not arguments.startswith("-") and match is None:
+    text = found.group("command").strip()
+    for below in lines[index + 1 : index + 40]:
+        below = below.strip()[:10_000]
+        if not (below.startswith("-") and not below.startswith(("->", "---"))) and not _GOES_ON.search(text):
+            break
+        text = f"{text.rstrip(chr(92)).rstrip()} {below}"
+    arguments = text[len(found.group("command").strip()) - len(found.group("arguments").strip()) :].strip()
+    if match is None and not re.match(r"['\"]?-", arguments):
         return
-    if not re.match(r"['\"]?-", arguments) and match is None:
-        return
-    text = found.group("command").strip().rstrip("`\\").strip()
-    snapshot.command_line = text
+    snapshot.command_line = text.rstrip("`\\").strip()
     if snapshot.program is None:
         snapshot.program = found.group("program")
 

@@ -127,6 +127,9 @@ def messages_from_frames(thread: Thread) -> List[Message]:
             message.text = f"{place}{where}{message.expression}"
         if any(_same(message, other) for other in found):
             continue
+        if message.function is None and kind == "assertion" and index + 1 < len(thread.frames):
+            caller = next((f for f in thread.frames[index + 1 :] if "assert" not in f.name), None)
+            message.function = caller.name or None if caller is not None else None
         if message.function is None and kind in ("hw-error", "cpu-abort") and index + 1 < len(thread.frames):
             caller = thread.frames[index + 1]
             message.function, message.file, message.line = caller.function, caller.file, caller.line

@@ -19,7 +19,8 @@ INTERESTING = re.compile(
 _NAMES = {
     1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE",
     9: "SIGKILL", 10: "SIGUSR1", 11: "SIGSEGV", 12: "SIGUSR2", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM",
-    24: "SIGXCPU", 25: "SIGXFSZ", 31: "SIGSYS",
+    16: "SIGSTKFLT", 17: "SIGCHLD", 18: "SIGCONT", 19: "SIGSTOP", 20: "SIGTSTP", 21: "SIGTTIN", 22: "SIGTTOU",
+    23: "SIGURG", 26: "SIGVTALRM", 27: "SIGPROF", 28: "SIGWINCH", 29: "SIGIO", 30: "SIGPWR", 24: "SIGXCPU", 25: "SIGXFSZ", 31: "SIGSYS",
 }  # fmt: skip
 _NUMBERS = {name: number for number, name in _NAMES.items()}
 _DESCRIPTIONS = {
@@ -33,6 +34,10 @@ _DESCRIPTIONS = {
     "bad system call": "SIGSYS",
     "trace/breakpoint trap": "SIGTRAP",
 }
+# what a shell says: "Aborted (core dumped)", "line 1: 480254 Aborted   (core dumped) qemu-system-x86_64 ..."
+_SHELL = re.compile(
+    r"(?:^|[\s:])(?P<what>" + "|".join(_DESCRIPTIONS) + r")(?::? \d+)?(?:\s+\(core dumped\)|\.?\s*$)", re.IGNORECASE
+)
 FATAL = frozenset(["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS", "SIGTRAP", "SIGXFSZ"])
 
 _SIGNAL_LINES = (
@@ -112,7 +117,7 @@ _UNEXPECTED = re.compile(
 )
 _UBSAN = re.compile(r"(?P<file>[^\s:]+):(?P<line>\d+):(?P<column>\d+): runtime error: (?P<text>.*)")
 _SANITIZER = re.compile(
-    r"(?:ERROR|WARNING|SUMMARY|FATAL)?:? ?(?P<tool>AddressSanitizer|ThreadSanitizer|MemorySanitizer|LeakSanitizer|"
+    r"(?:(?:ERROR|WARNING|SUMMARY|FATAL): (?:SMC )?|^)(?P<tool>AddressSanitizer|ThreadSanitizer|MemorySanitizer|LeakSanitizer|"
     r"UndefinedBehaviorSanitizer|HWAddressSanitizer|RaceHunter)\b:? ?(?P<what>.*)"
 )
 _VALGRIND = re.compile(
@@ -201,11 +206,9 @@ def signal_of(line: str) -> Optional[Signal]:
         if match.group("address"):
             signal.address = int(match.group("address"), 16)
         return signal
-    lowered = line.strip().lower()
-    if len(lowered) < 200 and ("core dumped" in lowered or lowered.rstrip(".") in _DESCRIPTIONS):
-        for words, name in _DESCRIPTIONS.items():
-            if words in lowered:
-                return signal_named(name, None, line)
+    match = _SHELL.search(line)
+    if match is not None:
+        return signal_named(_DESCRIPTIONS[match.group("what").lower()], None, line)
     return None
 
 

@@ -477,13 +477,13 @@ class _Reader:
             self.segment.dialects["gdb"] = self.segment.dialects.get("gdb", 0) + 1
         self.display = None
 
-    def _boundary(self) -> None:
-        """What follows is another process."""
+    def _boundary(self, begins: bool = True) -> None:
+        """What follows is another process; ``begins``: and this line is its first, not the last of the one before."""
         self._flush()
         self._end_stack()
         self._use_display()
         if self.segment.threads:
-            self.segment = Segment()
+            self.segment = self.segment.successor() if begins else Segment()
             self.segments.append(self.segment)
         self.head = None
         self.selected = _Head()
@@ -800,7 +800,7 @@ class _Reader:
                 last.current, last.crashed = True, head.crashed
             return True
         if _DETACHED.match(stripped):
-            self._boundary()
+            self._boundary(begins=False)
             return True
         if stripped.startswith("[#"):
             frame = plain.pwndbg(stripped)
@@ -1270,7 +1270,7 @@ class _Reader:
                 return True
             return False
         if _DETACHED.match(stripped):
-            self._boundary()
+            self._boundary(begins=False)
             return True
         return False
 
@@ -1343,7 +1343,8 @@ class _Reader:
         self.segment.add_signal(signal)
 
     def _message(self, message: Message) -> None:
-        self.segment.add_message(message)
+        if not message.text.startswith("Bail out!"):  # GLib says it a second time
+            self.segment.add_message(message)
 
 
 def _on_dot(reader: _Reader, line: str, stripped: str) -> bool:
