@@ -19,6 +19,7 @@ from .qom import Qom
 _UNTYPED_SIZES = (88, 80, 96, 104, 72)  # of struct Coroutine, where its type isn't known: 7.2 to 10.2, then others
 _STACK_MAX = 64 << 20
 _FOUND_MAX = 100000
+_PROGRAM_MAX = 128 << 20  # bytes of QEMU's code
 _TRAMPOLINE = "coroutine_trampoline"
 
 
@@ -101,13 +102,8 @@ class CoroutineReader:
         return address % 16 == 0 and 200 <= self._process.word(address - 8) & ~7 <= 4096
 
     def _is_code(self, address: int) -> bool:
-        name = self._process.symbol_at(address)
-        if name is not None:
-            return True
-        try:
-            return gdb.solib_name(address) is not None or gdb.current_progspace().block_for_pc(address) is not None
-        except gdb.error:
-            return False
+        # A coroutine's entry is a function of QEMU's program, or of one of its modules.
+        return abs(address - self.switch_pc) < _PROGRAM_MAX or gdb.solib_name(address) is not None
 
     def _candidate(self, address: int, env: int) -> Candidate:
         process = self._process
@@ -144,9 +140,13 @@ class CoroutineReader:
             return True
         if caller == "qemu_coroutine_yield" or self.typed:
             return False
-        # Static functions have no names here: a stack that goes straight to its start is the trampoline's.
-        frames = self._stacks.walk(candidate.registers, 4)
-        return len(frames) < 4 or frames[3].name() in (None, "__start_context")
+        # Static functions have no names here, and link-time optimization inlines qemu_coroutine_yield. The trampoline
+        # is the one whose frame ends where the stack does.
+        frames = self._stacks.walk(candidate.registers, 3)
+        if len(frames) < 3:
+            return True
+        end = int(frames[2].read_register("rsp")) & 0xFFFFFFFFFFFFFFFF
+        return end >= candidate.stack + candidate.stack_size - 24  # what makecontext leaves above it
 
     def read(self, candidate: Candidate, origin: str, with_frames: bool = True) -> Coroutine:
         """The coroutine as a fact."""
