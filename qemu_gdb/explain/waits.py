@@ -55,6 +55,9 @@ def find_wait(stack: Stack) -> Optional[Waiting]:
     names = stack.names
     count = len(names)
     end = _primitives(stack)
+    if names and names[0] in _ENTERS:
+        # the lock functions' own first instructions: a thread that waits sits in the futex below them
+        return None
     if end:
         inner = names[:end]
         name = names[end] if end < count else ""
@@ -71,14 +74,26 @@ def find_wait(stack: Stack) -> Optional[Waiting]:
         if row is None and end + 1 < count and name and any(n in holders.EVENTS for n in inner):
             row = next((r for r in holders.WAITS if names[end + 1] in r.functions), None)
         if row is not None:
-            return Waiting(row.kind, end, row.object, row.says, releases=row.releases, resting=row.resting,
-                           row=row.name)  # fmt: skip
+            return Waiting(
+                row.kind, end, row.object, row.says, releases=row.releases, resting=row.resting, row=row.name
+            )
         return _plain_wait(stack, end)
     if names and names[0] in holders.BQL_LOCK:
         return Waiting("bql", 0, "BQL", "for the BQL", row="bql")
     if names and names[0] == "aio_context_acquire":
         return None
     return _nested_poll(stack)
+
+
+_ENTERS = frozenset(
+    (
+        "pthread_mutex_lock",
+        "pthread_mutex_lock_full",
+        "qemu_mutex_lock_impl",
+        "qemu_mutex_lock",
+        "qemu_rec_mutex_lock_impl",
+    )
+)
 
 
 def _primitives(stack: Stack) -> int:
@@ -91,10 +106,8 @@ def _primitives(stack: Stack) -> int:
             if name not in holders.PRIMITIVES:
                 break
             end = position + 1
-        elif position > 3 and end == 0:
-            break
-        elif end == position and position and position + 1 < len(names) and names[position + 1] not in (
-            holders.PRIMITIVES
+        elif (position > 3 and end == 0) or (
+            0 < end == position and position + 1 < len(names) and names[position + 1] not in holders.PRIMITIVES
         ):
             break
     if end and names[0] and names[0] == "syscall" and end == 1 and len(names) > 1 and not names[1]:
@@ -154,8 +167,11 @@ def _plain_wait(stack: Stack, end: int) -> Optional[Waiting]:
             mutex = number(value) or mutex
             if symbol(value) in holders.BQL_SYMBOLS:
                 releases = ("BQL",)
-    if any(n in ("qemu_cond_wait_iothread", "qemu_cond_timedwait_iothread", "qemu_cond_wait_bql",
-                 "qemu_cond_timedwait_bql") for n in inner):  # fmt: skip
+    if any(
+        n
+        in ("qemu_cond_wait_iothread", "qemu_cond_timedwait_iothread", "qemu_cond_wait_bql", "qemu_cond_timedwait_bql")
+        for n in inner
+    ):
         releases = ("BQL",)
     for names_of, kind, word in (
         (holders.JOINS, "join", "a thread to end"),
@@ -222,8 +238,16 @@ def _outermost_alike(stack: Stack, row: holders.NestedPoll, position: int) -> Tu
     at = position
     if row.kind == "request":
         outer = position + 1
-        better = next((r for r in holders.NESTED_POLLS if outer < len(stack) and stack.names[outer] in r.functions
-                       and stack.names[position] in ("bdrv_poll_co", "bdrv_run_co", "bdrv_prwv_co")), None)  # fmt: skip
+        better = next(
+            (
+                r
+                for r in holders.NESTED_POLLS
+                if outer < len(stack)
+                and stack.names[outer] in r.functions
+                and stack.names[position] in ("bdrv_poll_co", "bdrv_run_co", "bdrv_prwv_co")
+            ),
+            None,
+        )
         if better is not None:
             return better, outer
     while at + 1 < len(stack) and stack.names[at + 1] in row.functions and row.kind == "drain":
@@ -271,8 +295,19 @@ def find_held(subject: Subject) -> List[Held]:
     return held
 
 
-_RCU_OWN = frozenset(("synchronize_rcu", "wait_for_readers", "qemu_event_wait", "g_usleep", "try_dequeue",
-                      "qemu_event_reset", "malloc_trim", "bql_lock_impl", "qemu_mutex_lock_iothread_impl"))  # fmt: skip
+_RCU_OWN = frozenset(
+    (
+        "synchronize_rcu",
+        "wait_for_readers",
+        "qemu_event_wait",
+        "g_usleep",
+        "try_dequeue",
+        "qemu_event_reset",
+        "malloc_trim",
+        "bql_lock_impl",
+        "qemu_mutex_lock_iothread_impl",
+    )
+)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -413,11 +448,17 @@ def _from_printed(context: Context) -> None:
                 _add_held(owner, Held(label, "certain", f"__owner = {owners[key]}", address=waiting.address))
                 break
     # "Printing mutex in fr 2, I see __owner = 145411": an owner whose mutex is not named goes to the one wait left
-    left = [s for s in context.live_subjects if s.waiting and s.waiting.kind in ("mutex", "aiocontext-lock")
-            and not s.waiting.owners]  # fmt: skip
+    left = [
+        s
+        for s in context.live_subjects
+        if s.waiting and s.waiting.kind in ("mutex", "aiocontext-lock") and not s.waiting.owners
+    ]
     spare = [o for o in _unnamed_owners(lines) if context.by_lwp(o) is not None]
-    used = {s.waiting.owners[0].told.thread.lwp for s in context.live_subjects
-            if s.waiting and s.waiting.owner_known == "certain" and s.waiting.owners}  # fmt: skip
+    used = {
+        s.waiting.owners[0].told.thread.lwp
+        for s in context.live_subjects
+        if s.waiting and s.waiting.owner_known == "certain" and s.waiting.owners
+    }
     spare = [o for o in dict.fromkeys(spare) if o not in used]
     if len(left) == 1 and len(spare) == 1:
         owner = context.by_lwp(spare[0])
@@ -484,8 +525,11 @@ def _find_owners(context: Context, subject: Subject, bql: Optional[Tuple[Subject
         waiting.owner_known = "likely" if waiting.owners else ""
         waiting.basis = "inside cpu_exec"
     elif waiting.kind == "exclusive-end":
-        waiting.owners = [s for s in context.live_subjects if s is not subject and s.stack.find("start_exclusive") is None
-                          and _in_exclusive(s)]  # fmt: skip
+        waiting.owners = [
+            s
+            for s in context.live_subjects
+            if s is not subject and s.stack.find("start_exclusive") is None and _in_exclusive(s)
+        ]
         waiting.owners += [s for s in context.live_subjects if s.waiting is not None and s.waiting.kind == "exclusive"]
         waiting.owner_known = "likely" if waiting.owners else ""
         waiting.basis = "it runs or asks for the exclusive section"
@@ -495,8 +539,11 @@ def _find_owners(context: Context, subject: Subject, bql: Optional[Tuple[Subject
         waiting.basis = "a vCPU that has not stopped"
     elif waiting.kind == "vcpu-work":
         target = subject.stack.arg_number(waiting.at, "cpu")
-        waiting.owners = [s for s in context.with_role("vcpu-mttcg", "vcpu-tcg-rr", "vcpu-kvm", "vcpu-other")
-                          if s is not subject and target and _vcpu_address(s) == target]  # fmt: skip
+        waiting.owners = [
+            s
+            for s in context.with_role("vcpu-mttcg", "vcpu-tcg-rr", "vcpu-kvm", "vcpu-other")
+            if s is not subject and target and _vcpu_address(s) == target
+        ]
         waiting.owner_known = "likely" if waiting.owners else ""
         waiting.basis = "the vCPU whose work is waited for"
     elif waiting.kind == "aiocontext-lock":
@@ -521,10 +568,14 @@ def _in_exclusive(subject: Subject) -> bool:
 def _aiocontext_owner(context: Context, subject: Subject, waiting: Waiting) -> None:
     """The one other thread whose code holds an AioContext lock while it waits itself."""
     candidates = [
-        s for s in context.live_subjects
-        if s is not subject and s.waiting is not None and not s.waiting.resting and _same_context(s, waiting)
+        s
+        for s in context.live_subjects
+        if s is not subject
+        and s.waiting is not None
+        and not s.waiting.resting
+        and _same_context(s, waiting)
         and any(h.lock.startswith("AioContext lock") for h in s.held)
-    ]  # fmt: skip
+    ]
     if len(candidates) == 1:
         held = next(h for h in candidates[0].held if h.lock.startswith("AioContext lock"))
         waiting.owners, waiting.owner_known, waiting.basis = candidates, "likely", held.basis
@@ -532,8 +583,13 @@ def _aiocontext_owner(context: Context, subject: Subject, waiting: Waiting) -> N
 
 def _same_context(subject: Subject, waiting: Waiting) -> bool:
     other = subject.waiting
-    return not (other is not None and other.kind == "aiocontext-lock" and waiting.address and other.address
-                and other.address == waiting.address)  # fmt: skip
+    return not (
+        other is not None
+        and other.kind == "aiocontext-lock"
+        and waiting.address
+        and other.address
+        and other.address == waiting.address
+    )
 
 
 def _same_mutex(context: Context, subject: Subject, waiting: Waiting) -> None:

@@ -57,7 +57,8 @@ FATAL: Tuple[Fatal, ...] = (
     Fatal("rust-panic", Names("rust_panic*", "core::panicking::*", "std::panicking::*", "rust_begin_unwind",
                               "core::result::unwrap_failed*", "core::option::unwrap_failed*"), "crash.abort",
           "a Rust panic"),
-    Fatal("c++", Names("std::terminate*", "__cxa_throw", "__gnu_cxx::__verbose_terminate_handler*", "__cxa_pure_virtual"),
+    Fatal("c++", Names("std::terminate*", "__cxa_throw", "__gnu_cxx::__verbose_terminate_handler*",
+                       "__cxa_pure_virtual"),
           "crash.abort", "an uncaught C++ exception"),
     Fatal("objc", Names("objc_exception_throw", "__exceptionPreprocess", "-[NSException*", "+[NSException*"),
           "crash.abort", "an uncaught Objective-C exception"),
@@ -66,7 +67,8 @@ FATAL: Tuple[Fatal, ...] = (
           "a QOM cast to the wrong type"),
     # util/qemu-coroutine.c
     Fatal("abort", Names("abort", "__abort_msg", "tgkill", "msvcrt!abort", "ucrtbase!abort"), "crash.abort", "abort()"),
-    Fatal("raise", Names("raise", "gsignal", "pthread_kill*", "__pthread_kill_*", "_lwp_kill", "__libc_signal_restore_set",
+    Fatal("raise", Names("raise", "gsignal", "pthread_kill*", "__pthread_kill_*", "_lwp_kill",
+                         "__libc_signal_restore_set",
                          "__restore_raise"), "crash.abort", "abort()"),
 )  # fmt: skip
 

@@ -72,7 +72,8 @@ EVENT_LOOP_INTERNALS = Names(
     "aio_dispatch_handler", "aio_dispatch_ready_handlers", "run_poll_handlers*", "try_poll_mode", "poll_set_started",
     "fdmon_*", "timerlist*", "aio_compute_*", "aio_prepare", "aio_pending", "aio_notify*", "event_notifier_*",
     "remove_idle_poll_handlers", "aio_ready_handlers", "aio_free_deleted_handlers", "adjust_polling_time",
-    "io_uring_enter", "io_uring_submit_and_wait*", "__io_uring_*", "_io_uring_*", "____sys_io_uring_*", "__sys_io_uring_*", "qemu_clock_get_ns", "get_clock",
+    "io_uring_enter", "io_uring_submit_and_wait*", "__io_uring_*", "_io_uring_*", "____sys_io_uring_*",
+    "__sys_io_uring_*", "qemu_clock_get_ns", "get_clock",
     "qemu_soonest_timeout", "clock_gettime", "__clock_gettime*", "__vdso_*", "get_clock_realtime", "aio_poll_disabled",
     "qemu_lockcnt_*", "timespec_*", "qemu_poll_ns", "aio_co_reschedule_self", "io_getevents*", "aio_add_ready_handler",
     "aio_wait_kick", "qemu_event_reset", "g_source_*",
@@ -155,13 +156,18 @@ WAITS: Tuple[Wait, ...] = (
          "migrate-continue", "for the management application's migrate-continue (pause-before-switchover)",
          releases=("BQL",)),
     Wait("postcopy-pause", Names("postcopy_pause", "postcopy_pause_incoming", "postcopy_pause_return_path_thread",
-                                 "postcopy_pause_fault_thread", "postcopy_pause_fast_load", "postcopy_pause_ram_fast_load"),
+                                 "postcopy_pause_fault_thread", "postcopy_pause_fast_load",
+                                 "postcopy_pause_ram_fast_load"),
          "peer", "postcopy_pause_sem", "until the broken postcopy migration is recovered (migrate-recover)"),
     Wait("rate-limit", Names("migration_rate_limit"), "rest", "rate limit", "for the next slice of bandwidth",
          resting=True),
     Wait("switchover-ack", Names("migration_wait_*"), "peer", "the destination", "for the destination"),
     Wait("colo-checkpoint", Names("colo_process_checkpoint"), "rest", "checkpoint", "for the next checkpoint",
          resting=True),
+    # migration/savevm.c: the listen thread keeps the channel open until the main thread has loaded the devices
+    Wait("postcopy-listen", Names("postcopy_ram_listen_thread"), "postcopy-load", "main_thread_load_event",
+         "until the main loop has loaded the devices' state"),
+    Wait("postcopy-fault", Names("postcopy_ram_fault_thread"), "rest", "page faults", "for page faults", resting=True),
     # --- tracing
     Wait("trace-flush", Names("flush_trace_file"), "condvar", "trace_empty_cond",
          "until the trace writeout thread has written the buffer"),
@@ -199,7 +205,8 @@ NESTED_POLLS: Tuple[NestedPoll, ...] = (
     NestedPoll("bh-oneshot", Names("aio_wait_bh_oneshot"), "bh", "until its bottom half has run in that AioContext"),
     # job.c, blockjob.c
     NestedPoll("job", Names("job_finish_sync", "job_finish_sync_locked", "job_cancel_sync", "job_cancel_sync_locked",
-                            "job_cancel_sync_all", "job_complete_sync*", "block_job_finish_sync", "block_job_cancel_sync",
+                            "job_cancel_sync_all", "job_complete_sync*", "block_job_finish_sync",
+                            "block_job_cancel_sync",
                             "block_job_cancel_sync_all"), "job", "until the job has ended"),
     # include/block/block-io.h, block/io.c, block/block-gen: the synchronous form of a coroutine function
     NestedPoll("flush", Names("bdrv_flush", "blk_flush", "bdrv_flush_all", "blk_flush_all"), "request",
@@ -242,11 +249,13 @@ HOLDERS: Tuple[Holder, ...] = (
     Holder("main-loop-handlers", "BQL",
            Names("glib_pollfds_poll", "os_host_main_loop_wait", "qemu_clock_run_all_timers", "main_loop_wait"),
            ("main-loop",), "likely", "the main loop runs its handlers with the BQL held",
-           needs=Names("g_main_context_dispatch", "aio_ctx_dispatch", "g_main_dispatch*", "aio_bh_poll", "aio_dispatch*",
+           needs=Names("g_main_context_dispatch", "aio_ctx_dispatch", "g_main_dispatch*", "aio_bh_poll",
+                       "aio_dispatch*",
                        "timerlist_run_timers", "qemu_clock_run_timers", "qemu_clock_run_all_timers", "slirp_*",
                        "qemu_iohandler_poll", "qemu_bh_poll", "net_slirp*")),
     # system/vl.c, vl.c: qemu_init takes it early (qemu_init_subsystems/qemu_init_cpu_loop), qemu_cleanup runs with it
-    Holder("startup", "BQL", Names("qemu_init", "qemu_cleanup", "main_loop_should_exit", "bdrv_close_all", "vm_shutdown"),
+    Holder("startup", "BQL", Names("qemu_init", "qemu_cleanup", "main_loop_should_exit", "bdrv_close_all",
+                                   "vm_shutdown"),
            ("main-loop",), "likely", "start-up and clean-up run with the BQL held"),
     # system/cpus.c: run state changes
     Holder("vm-stop", "BQL",
@@ -273,11 +282,13 @@ HOLDERS: Tuple[Holder, ...] = (
     # migration/migration.c, savevm.c
     Holder("migration-completion", "BQL",
            Names("qemu_savevm_state_complete_precopy", "qemu_savevm_state_complete_precopy_non_iterable",
-                 "migration_completion_precopy", "qemu_savevm_state_complete_postcopy", "colo_do_checkpoint_transaction",
+                 "migration_completion_precopy", "qemu_savevm_state_complete_postcopy",
+                 "colo_do_checkpoint_transaction",
                  "bdrv_inactivate_all"),
            ("migration", "colo"), "likely", "the migration thread completes with the BQL held"),
     # monitor/qmp.c: commands run in the main loop's coroutine dispatcher with the BQL; out-of-band ones do not
-    Holder("monitor-command", "BQL", Names("qmp_dispatch", "do_qmp_dispatch", "do_qmp_dispatch_bh", "handle_hmp_command",
+    Holder("monitor-command", "BQL", Names("qmp_dispatch", "do_qmp_dispatch", "do_qmp_dispatch_bh",
+                                           "handle_hmp_command",
                                            "handle_user_command", "monitor_qmp_dispatch"),
            ("main-loop", "coroutine"), "likely", "monitor commands run with the BQL held"),
     # qemu-coroutine of the main loop: the incoming migration (migration.c)
@@ -292,7 +303,8 @@ HOLDERS: Tuple[Holder, ...] = (
     Holder("drain-aiocontext", "AioContext lock",
            Names("external_snapshot_prepare", "external_snapshot_commit", "external_snapshot_abort", "qmp_blockdev_*",
                  "drive_backup_prepare", "blockdev_backup_prepare", "hmp_drive_del", "virtio_scsi_dataplane_stop",
-                 "virtio_blk_data_plane_stop", "bdrv_drain_all_begin", "blk_remove_all_bs", "bdrv_set_aio_context_commit",
+                 "virtio_blk_data_plane_stop", "bdrv_drain_all_begin", "blk_remove_all_bs",
+                 "bdrv_set_aio_context_commit",
                  "qmp_block_*", "qmp_drive_*", "qmp_nbd_server_*", "bdrv_query_image_info", "bdrv_query_info",
                  "qmp_query_block", "qmp_x_blockdev_*", "scsi_dma_restart_bh", "bdrv_try_set_aio_context"),
            ("main-loop",), "likely", "that code runs with the lock of the node's AioContext held"),
@@ -313,6 +325,9 @@ BQL_RELEASED = Names(
     "migration_maybe_pause",
 )  # fmt: skip
 
+# Threads do not survive fork(): util/oslib-posix.c, os-posix.c os_daemonize
+FORKS = Names("os_daemonize", "qemu_maybe_daemonize", "daemon", "fork", "__fork")
+
 # What keeps a vCPU counted as running (cpu->running): between cpu_exec_start and cpu_exec_end.
 # cpu-common.c; accel/tcg/cpu-exec.c (inside: tcg_cpu_exec / tcg_cpus_exec), accel/kvm/kvm-all.c kvm_cpu_exec
 RUNNING_CPU = Names(
@@ -331,11 +346,15 @@ class Syscall:
 
 SYSCALLS = Names(
     "read", "readv", "pread", "pread64", "preadv*", "write", "writev", "pwrite", "pwrite64", "pwritev*", "recv",
-    "recvfrom", "recvmsg", "recvmmsg", "send", "sendto", "sendmsg", "connect", "accept", "accept4", "fsync", "fdatasync",
-    "lseek", "lseek64", "llseek", "ioctl", "fallocate", "fallocate64", "flock", "fcntl", "fcntl64", "open", "open64", "openat", "openat64", "close",
+    "recvfrom", "recvmsg", "recvmmsg", "send", "sendto", "sendmsg", "connect", "accept", "accept4", "fsync",
+    "fdatasync",
+    "lseek", "lseek64", "llseek", "ioctl", "fallocate", "fallocate64", "flock", "fcntl", "fcntl64", "open", "open64",
+    "openat", "openat64", "close",
     "waitpid", "wait4", "msync", "munmap", "madvise", "io_submit", "io_getevents*", "io_destroy", "fstat*", "stat*",
-    "ftruncate*", "getaddrinfo", "gethostbyname*", "getsockopt", "setsockopt", "unlink", "rename", "statfs*", "fstatfs*", "sync_file_range",
-    "syscall", "io_uring_enter", "splice", "dup3", "posix_fadvise*", "shutdown", "syncfs", "mmap", "mmap64", "copy_file_range",
+    "ftruncate*", "getaddrinfo", "gethostbyname*", "getsockopt", "setsockopt", "unlink", "rename", "statfs*",
+    "fstatfs*", "sync_file_range",
+    "syscall", "io_uring_enter", "splice", "dup3", "posix_fadvise*", "shutdown", "syncfs", "mmap", "mmap64",
+    "copy_file_range",
     "process_vm_readv", "quotactl", "getdents*", "___sys_*", "__sys_*",
 )  # fmt: skip
 
@@ -368,7 +387,8 @@ PEERS: Tuple[Peer, ...] = (
          "the peer of a TLS handshake", "A TLS handshake is not answered by its peer",
          "look at the other side of that connection"),
     # block/nbd.c, nbd/client.c
-    Peer("nbd", Names("nbd_receive_negotiate", "nbd_start_negotiate", "nbd_client_connect", "nbd_co_do_establish_connection",
+    Peer("nbd", Names("nbd_receive_negotiate", "nbd_start_negotiate", "nbd_client_connect",
+                      "nbd_co_do_establish_connection",
                       "nbd_establish_connection", "nbd_read", "nbd_receive_*", "nbd_connect", "nbd_client_init",
                       "nbd_co_establish_connection", "nbd_do_establish_connection"),
          "the NBD server", "An NBD server does not answer", "look at that NBD server"),
@@ -380,7 +400,8 @@ PEERS: Tuple[Peer, ...] = (
                                    "qemu_file_get_*", "multifd_recv_thread", "source_return_path_thread",
                                    "qemu_get_be*"),
          "data of the migration stream", "The migration peer sends nothing", "look at QEMU on the other side"),
-    Peer("migration-write", Names("qemu_fflush", "qemu_put_buffer*", "multifd_send_thread", "qio_channel_writev_full_all",
+    Peer("migration-write", Names("qemu_fflush", "qemu_put_buffer*", "multifd_send_thread",
+                                  "qio_channel_writev_full_all",
                                   "qemu_put_be*", "qemu_put_byte"),
          "the receiver of the migration stream", "The migration stream is not read by its receiver",
          "look at the receiver: the connection or pipe is full"),

@@ -34,7 +34,8 @@ ASSERTED: Tuple[AssertedRule, ...] = (
     AssertedRule("bql", "rule.bql-not-held", _re(r"(?:bql_locked|qemu_mutex_iothread_locked)\(\)"),
                  "{function} may run only with the BQL held.",
                  "{function} needs the BQL, and {thread} does not hold it"),
-    # include/qemu/main-loop.h: GLOBAL_STATE_CODE(), since 7.0; in a system emulator qemu_in_main_thread() is bql_locked()
+    # include/qemu/main-loop.h: GLOBAL_STATE_CODE(), since 7.0; in a system emulator qemu_in_main_thread() is
+    # bql_locked()
     AssertedRule("global-state", "rule.bql-not-held", _re(r"qemu_in_main_thread\(\)"),
                  "{function} is global state code: it may run only in the main thread or with the BQL held.",
                  "{function} is global state code, and {thread} does not hold the BQL"),
@@ -48,7 +49,8 @@ ASSERTED: Tuple[AssertedRule, ...] = (
     # include/block/aio-wait.h: AIO_WAIT_WHILE
     AssertedRule("wait-in-main", "rule.nested-poll-off-home-thread",
                  _re(r"qemu_get_current_aio_context\(\) == qemu_get_aio_context\(\)"),
-                 "Only the main loop (or a thread that holds the BQL) may wait for another AioContext (AIO_WAIT_WHILE); an iothread "
+                 "Only the main loop (or a thread that holds the BQL) may wait for another AioContext "
+                 "(AIO_WAIT_WHILE); an iothread "
                  "that waits for a context other than its own can deadlock.",
                  "{function} waits for another AioContext, and {thread} is not the main loop"),
     AssertedRule("home-thread", "rule.nested-poll-off-home-thread", _re(r"in_aio_context_home_thread\("),
@@ -72,32 +74,52 @@ ASSERTED: Tuple[AssertedRule, ...] = (
 # Well-known checks: the function in whose source the check is the only one that aborts, and what it means.
 CHECKS: Dict[str, str] = {
     # accel/kvm/kvm-all.c, 2.0 and later: assert(ret == 0) after kvm_vm_ioctl(KVM_SET_GSI_ROUTING)
-    "kvm_irqchip_commit_routes": "In QEMU's source it asserts that KVM took the interrupt routing table (ret == 0 after "
-    "KVM_SET_GSI_ROUTING): KVM refused the table, usually because it has grown past KVM's limit by routes that were never released, "
+    "kvm_irqchip_commit_routes": "In QEMU's source it asserts that KVM took the interrupt routing table (ret == 0 "
+                                 "after "
+    "KVM_SET_GSI_ROUTING): KVM refused the table, usually because it has grown past KVM's limit by routes that were "
+    "never released, "
     "or holds a bad entry.",
     # accel/kvm/kvm-all.c
-    "kvm_mem_ioeventfd_add": "KVM refused an ioeventfd for an MMIO address: one is registered there already (EEXIST, two device "
+    "kvm_mem_ioeventfd_add": "KVM refused an ioeventfd for an MMIO address: one is registered there already "
+                             "(EEXIST, two device "
     "regions overlap), or KVM's limit is reached; QEMU treats any refusal as fatal.",
-    "kvm_io_ioeventfd_add": "KVM refused an ioeventfd for an I/O port: one is registered there already, or KVM's limit is reached; "
+    "kvm_io_ioeventfd_add": "KVM refused an ioeventfd for an I/O port: one is registered there already, or KVM's "
+                            "limit is reached; "
     "QEMU treats any refusal as fatal.",
     "kvm_set_phys_mem": "KVM refused a memory slot (overlap, no slot left, or host memory that it can't map).",
     "kvm_set_user_memory_region": "KVM refused a memory slot.",
     "kvm_log_clear_one_slot": "KVM refused to clear its dirty log for a memory slot.",
     "kvm_put_msrs": "KVM refused to set a guest MSR: the host lacks it, or the value is invalid.",
-    "kvm_buf_set_msrs": "KVM refused to set a guest MSR: the host lacks it, or the value is invalid; the line \"error: failed to "
+    "kvm_buf_set_msrs": "KVM refused to set a guest MSR: the host lacks it, or the value is invalid; the line "
+                        "\"error: failed to "
     "set MSR\" names it.",
     "kvm_get_msrs": "KVM could not give a guest MSR that QEMU asked for.",
     # util/rcu.c: abort() in try_dequeue for an empty queue
-    "try_dequeue": "The queue of RCU callbacks is empty though its counter says otherwise: the same rcu_head was queued twice, or "
+    "try_dequeue": "The queue of RCU callbacks is empty though its counter says otherwise: the same rcu_head was "
+                   "queued twice, or "
     "memory with an rcu_head was freed while queued. The fault is with that caller of call_rcu, not here.",
     # hw/i386/kvmvapic.c, vapic.c
-    "do_patch_instruction": "kvmvapic rewrites the guest's TPR accesses in place and aborts on an instruction that it does not know "
+    "do_patch_instruction": "kvmvapic rewrites the guest's TPR accesses in place and aborts on an instruction that "
+                            "it does not know "
     "or can't read.",
     # target/i386/hvf/vmx.h, x86_mmu.c
     "vmx_read_mem": "HVF's instruction emulator could not translate a guest address.",
     "vmx_write_mem": "HVF's instruction emulator could not translate a guest address.",
     # block.c
     "bdrv_unref": "The node's reference count was 0 already: an earlier bdrv_unref was one too many.",
+    # util/qemu-thread-posix.c: assert(mutex->initialized), 2.9 and later
+    "qemu_mutex_lock_impl": "In QEMU's source it asserts mutex->initialized: the mutex was destroyed, or never made.",
+    "qemu_mutex_unlock_impl": "In QEMU's source it asserts mutex->initialized: the mutex was destroyed, or never made.",
+    "qemu_mutex_destroy": "In QEMU's source it asserts mutex->initialized: the mutex was destroyed before, or never "
+                          "made.",
+    "qemu_cond_wait_impl": "In QEMU's source it asserts cond->initialized: the condition was destroyed, or never made.",
+    # accel/tcg/tcg-accel-ops.c: g_assert(bql_locked()) (qemu_mutex_iothread_locked() until 8.2)
+    "tcg_handle_interrupt": "In QEMU's source it asserts that the BQL is held: it was called from a helper of "
+                            "generated code, or another thread, "
+    "without it.",
+    # system/memory.c: assert(bql_locked()), since 8.0
+    "memory_region_transaction_commit": "In QEMU's source it asserts that the BQL is held (and that a transaction "
+                                        "is open).",
     # qom/object.c: g_assert(obj->ref > 0)
     "object_unref": "The object's reference count was 0 already: an earlier object_unref was one too many.",
     # hw/scsi/scsi-bus.c: assert(req->status == -1 && ...)
@@ -110,15 +132,20 @@ CHECKS: Dict[str, str] = {
     "iov_memset": "The I/O vector is shorter than the range to fill.",
     "iov_from_buf_full": "The I/O vector is shorter than the range to write.",
     # include/exec/memory-internal / physmem.c
-    "iotlb_to_section": "A TLB entry holds a section number that does not exist: the entry was overwritten or read from a stale table.",
+    "iotlb_to_section": "A TLB entry holds a section number that does not exist: the entry was overwritten or read "
+                        "from a stale table.",
     "cpu_asidx_from_attrs": "The CPU asked for an address space that this CPU does not have (SMM or secure memory).",
     # hw/pci/pci.c
     "pcibus_reset": "A device still asserts an interrupt line after the reset of its bus.",
     # tcg/region.c
-    "tcg_region_initial_alloc__locked": "The TCG code buffer has no region left for one more vCPU thread: its regions are sized at "
+    "tcg_region_initial_alloc__locked": "The TCG code buffer has no region left for one more vCPU thread: its "
+                                        "regions are sized at "
     "start by the number of vCPUs.",
 }  # fmt: skip
 
+
+# Functions whose only likely failing assertion is the one about the BQL.
+BQL_CHECKS = frozenset(("tcg_handle_interrupt", "memory_region_transaction_commit"))
 
 # Names of thread roles for the sentence "{thread}".
 THREADS: Dict[str, str] = {
@@ -153,7 +180,8 @@ DISPATCH = Names(
 # A device's access to memory: system/physmem.c, include/sysemu/dma.h, hw/pci.
 DMA = Names(
     "address_space_write", "address_space_read*", "address_space_rw", "address_space_st*", "address_space_ld*",
-    "flatview_write", "flatview_read", "flatview_write_continue*", "flatview_read_continue*", "dma_memory_*", "pci_dma_*",
+    "flatview_write", "flatview_read", "flatview_write_continue*", "flatview_read_continue*", "dma_memory_*",
+    "pci_dma_*",
     "cpu_physical_memory_rw", "cpu_physical_memory_*", "dma_buf_*", "address_space_unmap", "stl_*_phys*", "ldl_*_phys*",
     "st*_pci_dma", "ld*_pci_dma",
 )  # fmt: skip

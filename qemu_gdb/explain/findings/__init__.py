@@ -25,6 +25,10 @@ def find(context: Context) -> None:
     broken = rules.find(context, cause)
     findings = _with_rules(findings, broken)
     findings = _with_state(findings, state.find(context, findings))
+    if cause is None and not any(f.kind.startswith(("hang.", "state.breakpoint")) for f in findings):
+        guess = crash.possible_crash(context)
+        if guess is not None:
+            findings = _with_guess(findings, [crash.told(context, guess), *rules.find(context, guess)])
     asks.fill(context, findings)
     _known(context, findings)
     context.explanation.findings = findings
@@ -42,10 +46,21 @@ def _with_rules(findings: List[Finding], broken: List[Finding]) -> List[Finding]
     return result
 
 
+def _with_guess(findings: List[Finding], guess: List[Finding]) -> List[Finding]:
+    """A crash that no signal proves comes behind what is sure, unless a bad pointer speaks for it."""
+    if guess[0].confidence == "likely":
+        return guess + findings
+    return findings[:1] + guess[:2] + findings[1:]
+
+
 def _with_state(findings: List[Finding], states: List[Finding]) -> List[Finding]:
     if states and states[0].kind == "state.breakpoint" and not any(f.kind.startswith("hang.") for f in findings):
         return states + findings
-    certain = [s for s in states if s.kind in ("state.io-error", "state.guest-panicked", "state.shutdown", "state.incoming", "state.prelaunch")]
+    certain = [
+        s
+        for s in states
+        if s.kind in ("state.io-error", "state.guest-panicked", "state.shutdown", "state.incoming", "state.prelaunch")
+    ]
     doubtful = findings and findings[0].confidence == "possible"
     if certain and doubtful:
         return states + findings

@@ -32,7 +32,9 @@ def _text(context: Context, main: Finding) -> None:
         crashed = next((s for s in subjects if s.number in main.threads), None)
         if crashed is not None and crashed.told.role == "rcu":
             steps.append("run with AddressSanitizer (configure --enable-asan): it names who freed the object first")
-    if crash and main.kind not in ("crash.assertion", "crash.hw-error") and not any(
-        f.file for s in subjects[:1] for f in s.stack.frames
+    if (
+        crash
+        and main.kind not in ("crash.assertion", "crash.hw-error")
+        and not any(f.file for s in subjects[:1] for f in s.stack.frames)
     ):
         steps.append("install QEMU's debug symbols and take bt full again: this text has no files and arguments")

@@ -34,22 +34,143 @@ _ROLE_WORDS = {
     "tool-main": "main thread of the tool",
     "unknown": "",
 }
+# A thread without a number, as a sentence's subject.
+_ALONE = {
+    "main-loop": "The main loop",
+    "vcpu-kvm": "The vCPU thread (KVM)",
+    "vcpu-mttcg": "The vCPU thread (MTTCG)",
+    "vcpu-tcg-rr": "The vCPU thread (single-threaded TCG)",
+    "vcpu-other": "The vCPU thread",
+    "iothread": "The iothread",
+    "monitor-iothread": "The monitor's iothread",
+    "tool-main": "The tool's main thread",
+    "user-mode": "The guest thread (user-mode)",
+    "external-library": "A library's thread",
+    "thread-pool-worker": "The thread-pool worker",
+}
 # Frames of libc, glib and the compiler's run-time: never the place that a person is pointed at.
 PLUMBING = Names(
-    "raise", "abort", "pthread_kill*", "kill", "tgkill", "__assert_fail*", "__assert", "__assert_rtn", "__assert2",
-    "__assert13", "__assert_perror_fail", "assert_fail*", "_nl_load_domain", "__pthread_kill_*", "g_assertion_message*",
-    "g_assert*", "g_log*", "g_error", "g_logv", "_g_log_abort", "g_return_if_fail_warning", "__libc_message*",
-    "libc_message*", "malloc_printerr*", "_int_free*", "_int_malloc", "_int_realloc", "free*", "malloc", "realloc", "calloc",
-    "libc_free", "libc_malloc", "cfree", "g_free", "g_malloc*", "g_realloc*", "g_slice_*", "stack_chk_fail*", "__stack_chk_fail*",
-    "fortify_fail*", "__fortify_fail*", "chk_fail*", "__chk_fail*", "*_chk", "<signal handler called>", "_lwp_kill", "__libc_signal_restore_set",
-    "gsignal", "__kill", "__fprintf_chk", "unlink_chunk*", "sysmalloc", "malloc_consolidate", "munmap_chunk", "tcache_*",
-    "__abort*", "_exit", "exit", "__run_exit_handlers", "__cxa_*", "std::terminate*", "__gnu_cxx::*", "__rust_*", "rust_*panic*",
-    "core::panicking::*", "std::panicking::*", "core::result::*", "core::option::*", "std::sys::*", "std::process::*",
-    "__asan_*", "__interceptor_*", "__sanitizer*", "__tsan_*", "__ubsan_*", "__msan_*", "msvcrt!*", "ucrtbase!*", "_assert", "_wassert",
-    "__memcpy*", "__memmove*", "__memset*", "memcpy", "memmove", "memset", "strlen", "strcmp", "strcpy", "strncpy", "memcmp", "__str*",
-    "__mem*", "*_sse2*", "*_avx*", "__restore_rt", "killpg", "__dl_*", "_dl_*", "panic_*", "__libc_fatal", "vg_*",
-    "vfprintf*", "__vfprintf*", "vsnprintf*", "__vsnprintf*", "rust_begin_unwind",
-)  # fmt: skip
+    "raise",
+    "abort",
+    "pthread_kill*",
+    "kill",
+    "tgkill",
+    "__assert_fail*",
+    "__assert",
+    "__assert_rtn",
+    "__assert2",
+    "__assert13",
+    "__assert_perror_fail",
+    "assert_fail*",
+    "_nl_load_domain",
+    "__pthread_kill_*",
+    "g_assertion_message*",
+    "g_assert*",
+    "g_log*",
+    "g_error",
+    "g_logv",
+    "_g_log_abort",
+    "g_return_if_fail_warning",
+    "__libc_message*",
+    "libc_message*",
+    "malloc_printerr*",
+    "_int_free*",
+    "_int_malloc",
+    "_int_realloc",
+    "free*",
+    "malloc",
+    "realloc",
+    "calloc",
+    "libc_free",
+    "libc_malloc",
+    "cfree",
+    "g_free",
+    "g_malloc*",
+    "g_realloc*",
+    "g_slice_*",
+    "stack_chk_fail*",
+    "__stack_chk_fail*",
+    "fortify_fail*",
+    "__fortify_fail*",
+    "chk_fail*",
+    "__chk_fail*",
+    "*_chk",
+    "<signal handler called>",
+    "_lwp_kill",
+    "__libc_signal_restore_set",
+    "gsignal",
+    "__kill",
+    "__fprintf_chk",
+    "unlink_chunk*",
+    "sysmalloc",
+    "malloc_consolidate",
+    "munmap_chunk",
+    "tcache_*",
+    "__abort*",
+    "_exit",
+    "exit",
+    "__run_exit_handlers",
+    "__cxa_*",
+    "std::terminate*",
+    "__gnu_cxx::*",
+    "__rust_*",
+    "rust_*panic*",
+    "core::panicking::*",
+    "std::panicking::*",
+    "core::result::*",
+    "core::option::*",
+    "std::sys::*",
+    "std::process::*",
+    "__asan_*",
+    "__interceptor_*",
+    "__sanitizer*",
+    "__tsan_*",
+    "__ubsan_*",
+    "__msan_*",
+    "msvcrt!*",
+    "ucrtbase!*",
+    "_assert",
+    "_wassert",
+    "__memcpy*",
+    "__memmove*",
+    "__memset*",
+    "memcpy",
+    "memmove",
+    "memset",
+    "strlen",
+    "strcmp",
+    "strcpy",
+    "strncpy",
+    "memcmp",
+    "__str*",
+    "__mem*",
+    "*_sse2*",
+    "*_avx*",
+    "__restore_rt",
+    "killpg",
+    "__dl_*",
+    "_dl_*",
+    "panic_*",
+    "__libc_fatal",
+    "vg_*",
+    "__longjmp",
+    "__longjmp_chk",
+    "longjmp",
+    "siglongjmp",
+    "__vmx__longjmp",
+    "swapcontext",
+    "__libc_siglongjmp",
+    "_longjmp",
+    "SwitchToFiber",
+    "__sigsetjmp",
+    "_setjmp",
+    "memchr",
+    "vfprintf*",
+    "__vfprintf*",
+    "vsnprintf*",
+    "__vsnprintf*",
+    "rust_begin_unwind",
+)
 
 
 def words(role: str) -> str:
@@ -65,9 +186,10 @@ def short(subject: Subject) -> str:
         return "this coroutine"
     lwp = subject.told.thread.lwp
     if lwp is not None:
-        return f"thread (LWP {lwp})"
+        return f"the thread with LWP {lwp}"
     role = words(subject.told.role)
-    return f"the {role} thread" if role and not role.endswith("thread") else (f"the {role}" if role else "this thread")
+    alone = _ALONE.get(subject.told.role, f"The {role} thread" if role else "This thread")
+    return alone[:1].lower() + alone[1:]
 
 
 def who(subject: Subject) -> str:
@@ -87,16 +209,16 @@ def who(subject: Subject) -> str:
     if told.role == "coroutine":
         return "The coroutine shown"
     if lwp is not None:
-        return f"Thread with LWP {lwp} ({role})" if role else f"The thread with LWP {lwp}"
+        return f"The thread with LWP {lwp} ({role})" if role else f"The thread with LWP {lwp}"
     if not role:
         return "The thread shown"
-    return f"The {role} thread" if "thread" not in role and "," not in role else f"The thread shown ({role})"
+    return _ALONE.get(told.role) or f"The {role} thread"
 
 
 def the(subject: Subject) -> str:
     """As ``who``, inside a sentence."""
     text = who(subject)
-    return text[0].lower() + text[1:]
+    return text if text.startswith("vCPU") else text[0].lower() + text[1:]
 
 
 def level(stack: Stack, position: int) -> int:
@@ -120,11 +242,52 @@ def location(file: Optional[str], line: Optional[int]) -> str:
 
 
 _ROOTS = (
-    "accel", "audio", "authz", "backends", "block", "bsd-user", "chardev", "common-user", "contrib", "crypto", "disas",
-    "dump", "ebpf", "fpu", "gdbstub", "hw", "include", "io", "job", "libdecnumber", "linux-user", "migration", "monitor",
-    "nbd", "net", "plugins", "qapi", "qga", "qobject", "qom", "replay", "rust", "scsi", "semihosting", "softmmu",
-    "storage-daemon", "stubs", "system", "target", "tcg", "tests", "tools", "trace", "ui", "util",
-)  # fmt: skip
+    "accel",
+    "audio",
+    "authz",
+    "backends",
+    "block",
+    "bsd-user",
+    "chardev",
+    "common-user",
+    "contrib",
+    "crypto",
+    "disas",
+    "dump",
+    "ebpf",
+    "fpu",
+    "gdbstub",
+    "hw",
+    "include",
+    "io",
+    "job",
+    "libdecnumber",
+    "linux-user",
+    "migration",
+    "monitor",
+    "nbd",
+    "net",
+    "plugins",
+    "qapi",
+    "qga",
+    "qobject",
+    "qom",
+    "replay",
+    "rust",
+    "scsi",
+    "semihosting",
+    "softmmu",
+    "storage-daemon",
+    "stubs",
+    "system",
+    "target",
+    "tcg",
+    "tests",
+    "tools",
+    "trace",
+    "ui",
+    "util",
+)
 _ROOTED = re.compile(r"(?:^|/)((?:" + "|".join(_ROOTS) + r")/\S*)$")
 _TAIL = re.compile(r"(?:^|/)([^/]+)$")
 
@@ -141,6 +304,12 @@ def source(file: str) -> str:
         return best
     tail = _TAIL.search(path)
     return tail.group(1) if tail else path
+
+
+def is_rooted(file: str) -> bool:
+    """Whether a source file's path can be one of QEMU's tree (a path without folders can)."""
+    path = file.replace("\\", "/")
+    return "/" not in path or bool(_rooted(path)) or re.sub(r"^(?:\.\./)+", "", path).split("/", 1)[0] in _ROOTS
 
 
 def _rooted(path: str) -> str:

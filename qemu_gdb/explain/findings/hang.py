@@ -17,8 +17,17 @@ from .rules import exclusive_caller, exclusive_inside, foreign_poll
 
 _ALL_THREADS = "thread apply all bt"
 # How grave, where several hold: a deadlock explains more than what it blocks.
-_RANK = {"hang.deadlock": 0, "hang.exclusive-stall": 1, "hang.drain-waits-for-io": 2, "hang.blocked-syscall": 3,
-         "hang.waiting-for-peer": 3, "hang.vcpu-stop": 4, "hang.rcu-stall": 5, "hang.bql-held": 6, "hang.spinning": 7}  # fmt: skip
+_RANK = {
+    "hang.deadlock": 0,
+    "hang.exclusive-stall": 1,
+    "hang.drain-waits-for-io": 2,
+    "hang.blocked-syscall": 3,
+    "hang.waiting-for-peer": 3,
+    "hang.vcpu-stop": 4,
+    "hang.rcu-stall": 5,
+    "hang.bql-held": 6,
+    "hang.spinning": 7,
+}
 
 
 @dataclass
@@ -41,6 +50,7 @@ def find(context: Context) -> List[Finding]:
     _nested_polls(search)
     _cycles(search)
     _lock_against_poll(search)
+    _page_waits(search)
     _chains(search)
     order = {"certain": 0, "likely": 1, "possible": 2}
     found = sorted(search.findings, key=lambda f: (order[f.confidence] == 2, _RANK.get(f.kind, 9), order[f.confidence]))
@@ -63,6 +73,16 @@ def _exclusive(search: _Search) -> None:
             _exclusive_self(search, subject, inside)
             continue
         others = [s for s in waiting.owners if s is not subject]
+        # a vCPU whose outer frames are cut, waiting for queued work inside a device access, counts as running too
+        others += [
+            s
+            for s in context.live_subjects
+            if s is not subject
+            and s not in others
+            and s.waiting is not None
+            and s.waiting.kind == "vcpu-work"
+            and s.told.role not in ("main-loop", "iothread", "migration")
+        ]
         blocked = [s for s in others if s.waiting is not None and not s.waiting.resting]
         if blocked:
             _exclusive_stuck(search, subject, blocked)
@@ -73,13 +93,21 @@ def _exclusive(search: _Search) -> None:
                     "hang.exclusive-stall",
                     f"{who(subject)} waits for the other vCPUs to leave cpu_exec",
                     "possible",
-                    [f"start_exclusive (frame {stack.level(waiting.at)}) waits until no vCPU is inside cpu_exec"
-                     + (f"; {names} {'is' if len(others) == 1 else 'are'} still there." if others else "."),
-                     "This is short in a healthy QEMU: each vCPU is kicked and leaves at the end of its translation block."],
-                    subjects=[subject, *others], proof=[evidence(subject, waiting.at, "start_exclusive waits")],
-                    steps=[_ALL_THREADS if not others else f"take a second sample: do {names} still sit in the same place?"],
+                    [
+                        f"start_exclusive (frame {stack.level(waiting.at)}) waits until no vCPU is inside cpu_exec"
+                        + (f"; {names} {'is' if len(others) == 1 else 'are'} still there." if others else "."),
+                        "This is short in a healthy QEMU: each vCPU is kicked and leaves at the end of its "
+                        "translation block.",
+                    ],
+                    subjects=[subject, *others],
+                    proof=[evidence(subject, waiting.at, "start_exclusive waits")],
+                    steps=[
+                        _ALL_THREADS if not others else f"take a second sample: do {names} still sit in the same place?"
+                    ],
                     rule="exclusive-wait",
-                ), [subject])  # fmt: skip
+                ),
+                [subject],
+            )
 
 
 def _exclusive_self(search: _Search, subject: Subject, inside: Tuple[int, int]) -> None:
@@ -89,7 +117,8 @@ def _exclusive_self(search: _Search, subject: Subject, inside: Tuple[int, int]) 
     name = at(stack, caller) if caller is not None else "its caller"
     run = stack.find_outermost(("cpu_exec",)) or outer
     sentences = [
-        f"{who(subject)} called start_exclusive from {name}. That waits until no vCPU is inside cpu_exec; this vCPU itself is, "
+        f"{who(subject)} called start_exclusive from {name}. That waits until no vCPU is inside cpu_exec; this vCPU "
+        f"itself is, "
         f"since {at(stack, run)}, and can't leave while it waits: it waits for itself, for ever.",
     ]
     why = _why(search.context, subject, caller)
@@ -101,13 +130,24 @@ def _exclusive_self(search: _Search, subject: Subject, inside: Tuple[int, int]) 
         sentences.append(f"The other threads shown ({joined(roles)}) rest normally.")
     search.add(
         finding(
-            "hang.deadlock", f"A vCPU waits for itself in start_exclusive, called by {stack.names[caller] if caller else '?'}",
-            "certain", sentences, subjects=[subject],
-            proof=[evidence(subject, inner, "start_exclusive waits on exclusive_cond"),
-                   evidence(subject, run, "cpu_exec has not been left: cpu->running is true")],
-            steps=[f"look for a fix of {stack.names[caller]} in newer QEMU: the caller must leave cpu_exec first" if caller else ""],
+            "hang.deadlock",
+            f"A vCPU waits for itself in start_exclusive, called by {stack.names[caller] if caller else '?'}",
+            "certain",
+            sentences,
+            subjects=[subject],
+            proof=[
+                evidence(subject, inner, "start_exclusive waits on exclusive_cond"),
+                evidence(subject, run, "cpu_exec has not been left: cpu->running is true"),
+            ],
+            steps=[
+                f"look for a fix of {stack.names[caller]} in newer QEMU: the caller must leave cpu_exec first"
+                if caller
+                else ""
+            ],
             rule="exclusive-self",
-        ), [subject])  # fmt: skip
+        ),
+        [subject],
+    )
 
 
 def _why(context: Context, subject: Subject, caller: Optional[int]) -> str:
@@ -123,8 +163,11 @@ def _why(context: Context, subject: Subject, caller: Optional[int]) -> str:
     walk = " It needed a page-table walk there (TLB miss)," if fill is not None else ""
     access = ""
     if fill is not None:
-        access = f"{walk} and the walk sets a bit in a page-table entry." if stack.names[caller].startswith("ptw_") else (
-            f"{walk[:-1]}.")  # fmt: skip
+        access = (
+            f"{walk} and the walk sets a bit in a page-table entry."
+            if stack.names[caller].startswith("ptw_")
+            else (f"{walk[:-1]}.")
+        )
     return f"The guest executed an instruction that QEMU emulates in {at(stack, helper)}.{access}"
 
 
@@ -145,20 +188,33 @@ def _exclusive_stuck(search: _Search, subject: Subject, blocked: List[Subject]) 
         f"{who(other)} is inside cpu_exec and waits itself in {at(other.stack, theirs.at)}: {target}.",
     ]
     if back and theirs.kind == "vcpu-work":
-        sentences.append("Each waits for the other: the exclusive section can't start while a vCPU counts as running, and the queued work "
-                         "is not done while the exclusive section is pending.")  # fmt: skip
+        sentences.append(
+            "Each waits for the other: the exclusive section can't start while a vCPU counts as running, and the "
+            "queued work "
+            "is not done while the exclusive section is pending."
+        )
     if len(blocked) > 1:
         sentences.append(f"The same holds for {listed(blocked[1:])}.")
     search.add(
         finding(
             "hang.deadlock" if back else "hang.exclusive-stall",
-            f"Two vCPUs wait for each other: start_exclusive against {other.stack.names[theirs.at]}" if back else
-            f"start_exclusive waits for {the(other)}, which waits too",
-            "likely", sentences, subjects=[subject, *blocked],
-            proof=[evidence(subject, waiting.at, "start_exclusive"), evidence(other, theirs.at, other.stack.names[theirs.at])],
-            steps=[f"frame {other.stack.level(theirs.at)} of {short(other)}: which cpu is the work for; print pending_cpus"],
+            f"Two vCPUs wait for each other: start_exclusive against {other.stack.names[theirs.at]}"
+            if back
+            else f"start_exclusive waits for {the(other)}, which waits too",
+            "likely",
+            sentences,
+            subjects=[subject, *blocked],
+            proof=[
+                evidence(subject, waiting.at, "start_exclusive"),
+                evidence(other, theirs.at, other.stack.names[theirs.at]),
+            ],
+            steps=[
+                f"frame {other.stack.level(theirs.at)} of {short(other)}: which cpu is the work for; print pending_cpus"
+            ],
             rule="exclusive-stuck",
-        ), [subject, *blocked])  # fmt: skip
+        ),
+        [subject, *blocked],
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -195,20 +251,29 @@ def _foreign_poll(
         role = "the migration thread" if subject.told.role == "migration" else name
         begin = _stop_caller(stack, holds.at)
         if begin is not None:
-            sentences.append(f"{capital(stack.names[begin])} ({'frame ' + str(stack.level(begin))}) has {role} stop the VM with the BQL held "
-                             f"(from {at(stack, holds.at)} on).")  # fmt: skip
+            sentences.append(
+                f"{capital(stack.names[begin])} ({'frame ' + str(stack.level(begin))}) has {role} stop the VM with "
+                f"the BQL held "
+                f"(from {at(stack, holds.at)} on)."
+            )
         else:
-            sentences.append(f"{capital(role)} runs with the BQL held (from {at(stack, holds.at)} on{'; ' + phase if phase else ''}).")
+            sentences.append(
+                f"{capital(role)} runs with the BQL held (from {at(stack, holds.at)} "
+                f"on{'; ' + phase if phase else ''})."
+            )
         proof.append(evidence(subject, holds.at, f"holds the BQL: {holds.basis}"))
     if request:
         sentences.append(request)
-    sentences.append(f"It polls the main AioContext itself (aio_poll, frame {stack.level(outer)}, for {at(stack, asked)})"
-                     f"; in that poll {_callback_text(context, subject, callback)} runs.")  # fmt: skip
+    sentences.append(
+        f"It polls the main AioContext itself (aio_poll, frame {stack.level(outer)}, for {at(stack, asked)})"
+        f"; in that poll {_callback_text(context, subject, callback)} runs."
+    )
     proof.append(evidence(subject, outer, "first aio_poll"))
     proof.append(evidence(subject, callback, f"{stack.names[callback]} runs inside the first poll"))
     if second is not None and waiting.poll is not None:
         sentences.append(
-            f"There it polls once more (frame {stack.level(waiting.poll)}, in {at(stack, waiting.at)}), an event loop inside an event "
+            f"There it polls once more (frame {stack.level(waiting.poll)}, in {at(stack, waiting.at)}), an event "
+            f"loop inside an event "
             f"loop, {waiting.says}; what would end that wait runs in the main loop."
         )
         proof.append(evidence(subject, waiting.poll, f"second aio_poll, in {stack.names[waiting.at]}"))
@@ -217,16 +282,24 @@ def _foreign_poll(
     confidence = "likely"
     if blocked_main:
         sentences.append(f"{who(blocked_main[0])} waits for the BQL, so neither goes on.")
-        proof.append(evidence(blocked_main[0], blocked_main[0].waiting.at if blocked_main[0].waiting else None, "waits for the BQL"))
+        proof.append(
+            evidence(
+                blocked_main[0], blocked_main[0].waiting.at if blocked_main[0].waiting else None, "waits for the BQL"
+            )
+        )
         if any(h.confidence == "certain" for h in subject.held if h.lock == "BQL"):
             confidence = "certain"
     elif main:
         sentences.append(f"{who(main[0])} does not wait for the BQL in this sample.")
         confidence = "possible"
     elif holds is not None:
-        sentences.append("The main loop needs the BQL to run its handlers, so neither can go on. Not shown: the main loop.")
-        steps = [f"{_ALL_THREADS}: look for bql_lock or qemu_mutex_lock_iothread in the main loop's thread",
-                 "p qemu_global_mutex (bql from 9.0): __owner is the LWP of the thread that holds it"]  # fmt: skip
+        sentences.append(
+            "The main loop needs the BQL to run its handlers, so neither can go on. Not shown: the main loop."
+        )
+        steps = [
+            f"{_ALL_THREADS}: look for bql_lock or qemu_mutex_lock_iothread in the main loop's thread",
+            "p qemu_global_mutex (bql from 9.0): __owner is the LWP of the thread that holds it",
+        ]
     else:
         confidence = "possible"
         steps = [_ALL_THREADS]
@@ -238,8 +311,19 @@ def _foreign_poll(
     else:
         title = f"{who_polls} polls the main AioContext with the BQL held; the main loop is shut out"
     kind = "hang.deadlock" if second is not None or blocked_main else "hang.drain-waits-for-io"
-    search.add(finding(kind, title, confidence, sentences, subjects=[subject, *blocked_main], proof=proof, steps=steps,
-                       rule="nested-poll"), [subject, *blocked_main])  # fmt: skip
+    search.add(
+        finding(
+            kind,
+            title,
+            confidence,
+            sentences,
+            subjects=[subject, *blocked_main],
+            proof=proof,
+            steps=steps,
+            rule="nested-poll",
+        ),
+        [subject, *blocked_main],
+    )
 
 
 _STOPPERS = ("vm_stop", "vm_stop_force_state", "do_vm_stop", "vm_shutdown", "migration_stop_vm")
@@ -259,7 +343,11 @@ def _outer_cause(stack: Stack, asked: int, stopper: Optional[int]) -> str:
     """What stands between the stop of the VM and the poll: a device that stops its ioeventfd or dataplane."""
     for position in range(asked + 1, stopper if stopper is not None else min(len(stack), asked + 30)):
         name = stack.names[position]
-        if "data_plane_stop" in name or "dataplane_stop" in name or name in ("virtio_bus_stop_ioeventfd", "vhost_dev_stop"):
+        if (
+            "data_plane_stop" in name
+            or "dataplane_stop" in name
+            or name in ("virtio_bus_stop_ioeventfd", "vhost_dev_stop")
+        ):
             device = {"virtio_blk": "virtio-blk", "virtio_scsi": "virtio-scsi"}.get("_".join(name.split("_")[:2]), "")
             move = any("set_aio_context" in n or "change_aio_context" in n for n in stack.names[asked:position])
             what = "moves the disk to the main AioContext" if move else "waits for the disk's requests"
@@ -274,8 +362,10 @@ def _callback_text(context: Context, subject: Subject, callback: int) -> str:
     name = stack.names[callback]
     kind = ""
     if name in ("job_exit", "block_job_*"):
-        inner = stack.names[: callback]
-        job = next((j for j in ("mirror", "backup", "commit", "stream") if any(n.startswith(f"{j}_") for n in inner)), "")
+        inner = stack.names[:callback]
+        job = next(
+            (j for j in ("mirror", "backup", "commit", "stream") if any(n.startswith(f"{j}_") for n in inner)), ""
+        )
         kind = f" (the end of a {job} job)" if job else " (the end of a block job)"
     return f"{at(stack, callback)}{kind}"
 
@@ -311,7 +401,8 @@ def _self_lock(search: _Search, subject: Subject) -> None:
     ]
     if again is not None:
         sentences.append(
-            f"{stack.names[position]} is on the stack a second time (frame {stack.level(again)}): the outer call runs with the lock "
+            f"{stack.names[position]} is on the stack a second time (frame {stack.level(again)}): the outer call "
+            f"runs with the lock "
             f"held and came back to it by {shown}. The lock is not recursive, so the thread waits for itself."
         )
     elif certain:
@@ -322,11 +413,21 @@ def _self_lock(search: _Search, subject: Subject) -> None:
     if again is not None:
         title = f"{stack.names[position]} is entered again with its lock held: the thread waits for itself"
     search.add(
-        finding("hang.deadlock", title, "certain" if certain else "likely", sentences, subjects=[subject],
-                proof=[evidence(subject, position, f"waits {waiting.says}")]
-                + ([evidence(subject, again, "the outer call, with the lock held")] if again is not None else []),
-                steps=[] if certain else [f"print the mutex in frame {stack.level(max(position - 1, 0))}: __owner is this thread's own LWP"],
-                rule="self-lock"), [subject])  # fmt: skip
+        finding(
+            "hang.deadlock",
+            title,
+            "certain" if certain else "likely",
+            sentences,
+            subjects=[subject],
+            proof=[evidence(subject, position, f"waits {waiting.says}")]
+            + ([evidence(subject, again, "the outer call, with the lock held")] if again is not None else []),
+            steps=[]
+            if certain
+            else [f"print the mutex in frame {stack.level(max(position - 1, 0))}: __owner is this thread's own LWP"],
+            rule="self-lock",
+        ),
+        [subject],
+    )
 
 
 def _thin(path: List[str]) -> List[str]:
@@ -339,6 +440,9 @@ def _thin(path: List[str]) -> List[str]:
 
 def _cycle(search: _Search, cycle: List[Subject]) -> None:
     context = search.context
+    if cycle[0].number is not None and all(s.number is not None for s in cycle):
+        first = min(cycle, key=lambda s: s.number or 0)
+        cycle = cycle[cycle.index(first) :] + cycle[: cycle.index(first)]
     victims = [s for s in _waiters(context, cycle) if s not in cycle]
     sentences: List[str] = []
     proof: List[Evidence] = []
@@ -350,8 +454,13 @@ def _cycle(search: _Search, cycle: List[Subject]) -> None:
         owner = cycle[(cycle.index(subject) + 1) % len(cycle)]
         certain = certain and waiting.owner_known == "certain"
         sentences.append(_link(context, subject, waiting, owner))
-        proof.append(evidence(subject, waiting.at, f"waits {waiting.says}"
-                              + (f"; owner: {short(owner)} ({waiting.basis})" if waiting.basis else "")))  # fmt: skip
+        proof.append(
+            evidence(
+                subject,
+                waiting.at,
+                f"waits {waiting.says}" + (f"; owner: {short(owner)} ({waiting.basis})" if waiting.basis else ""),
+            )
+        )
         if waiting.owner_known != "certain":
             steps.append(_proof_step(subject, waiting))
     objects = [s.waiting.object for s in cycle if s.waiting is not None]
@@ -362,8 +471,19 @@ def _cycle(search: _Search, cycle: List[Subject]) -> None:
         title = f"{capital(short(cycle[0]))} and {short(cycle[1])} wait for each other: {_kinds(objects)}"
     else:
         title = f"{len(cycle)} threads wait for each other in a circle: {_kinds(objects)}"
-    search.add(finding("hang.deadlock", title, "certain" if certain else "likely", sentences, subjects=cycle, proof=proof,
-                       steps=steps, rule="cycle"), [*cycle, *victims])  # fmt: skip
+    search.add(
+        finding(
+            "hang.deadlock",
+            title,
+            "certain" if certain else "likely",
+            sentences,
+            subjects=cycle,
+            proof=proof,
+            steps=steps,
+            rule="cycle",
+        ),
+        [*cycle, *victims],
+    )
 
 
 def _kinds(objects: Sequence[str]) -> str:
@@ -391,7 +511,11 @@ def _link(context: Context, subject: Subject, waiting: Waiting, owner: Subject) 
     if waiting.poll is not None:
         return f"{who(subject)}{by} polls{where} {waiting.says}; {the(owner)} would have to act."
     known = {"certain": "holds it", "likely": "must hold it"}.get(waiting.owner_known, "may hold it")
-    basis = f" ({waiting.basis})" if waiting.basis and waiting.owner_known == "certain" and waiting.basis.startswith("__") else ""
+    basis = (
+        f" ({waiting.basis})"
+        if waiting.basis and waiting.owner_known == "certain" and waiting.basis.startswith("__")
+        else ""
+    )
     if waiting.kind in ("bql", "mutex", "aiocontext-lock"):
         reason = f": {waiting.basis}" if waiting.owner_known == "likely" and waiting.basis else ""
         return f"{who(subject)}{by} waits {waiting.says}{where}; {the(owner)} {known}{basis}{reason}."
@@ -417,17 +541,36 @@ def _extra(context: Context, cycle: Sequence[Subject]) -> List[str]:
         found.append("The two locks are taken in opposite orders (ABBA); AioContext locks are gone from QEMU 9.0 on.")
     if "join" in kinds and "bql" in kinds:
         found.append("The joining thread has to give up the BQL around the join.")
-    holder = next((s for s in cycle if s.waiting is not None and s.waiting.kind == "bql"
-                   and s.told.role == "main-loop" and s.stack.find(("os_host_main_loop_wait", "main_loop_wait")) is not None
-                   and s.stack.find(("glib_pollfds_poll", "g_main_context_dispatch")) is None), None)  # fmt: skip
+    holder = next(
+        (
+            s
+            for s in cycle
+            if s.waiting is not None
+            and s.waiting.kind == "bql"
+            and s.told.role == "main-loop"
+            and s.stack.find(("os_host_main_loop_wait", "main_loop_wait")) is not None
+            and s.stack.find(("glib_pollfds_poll", "g_main_context_dispatch")) is None
+        ),
+        None,
+    )
     coroutines = [s for s in context.live_subjects if s.told.role == "coroutine" or s.told.thread.coroutine]
     if holder is not None and coroutines and "aiocontext-lock" in kinds:
         inner = common.qemu_frame(coroutines[0].stack, 2)
-        name = next((n for n in coroutines[0].stack.names if n and "coroutine" not in n and n not in holders.PRIMITIVES
-                     and not n.startswith(("qemu_co_", "bdrv_co_"))), None)  # fmt: skip
+        name = next(
+            (
+                n
+                for n in coroutines[0].stack.names
+                if n
+                and "coroutine" not in n
+                and n not in holders.PRIMITIVES
+                and not n.startswith(("qemu_co_", "bdrv_co_"))
+            ),
+            None,
+        )
         if inner is not None and name:
             found.append(
-                f"The main loop is back in its own wait and still owns the AioContext lock: the coroutine shown ({name}) took it and "
+                f"The main loop is back in its own wait and still owns the AioContext lock: the coroutine shown "
+                f"({name}) took it and "
                 "yielded with it."
             )
     return found
@@ -465,8 +608,14 @@ def _lock_against_poll(search: _Search) -> None:
         waiting = subject.waiting
         if waiting is None or waiting.kind != "aiocontext-lock" or id(subject) in search.told:
             continue
-        polling = [s for s in context.live_subjects if s.waiting is not None and s.waiting.poll is not None and s is not subject
-                   and (s in waiting.owners or s.told.role == "main-loop")]  # fmt: skip
+        polling = [
+            s
+            for s in context.live_subjects
+            if s.waiting is not None
+            and s.waiting.poll is not None
+            and s is not subject
+            and (s in waiting.owners or s.told.role == "main-loop")
+        ]
         if not polling:
             continue
         poller = polling[0]
@@ -479,21 +628,40 @@ def _lock_against_poll(search: _Search) -> None:
             f"{who(subject)} would have to act, but waits for the AioContext lock ({at(subject.stack, waiting.at)}).",
         ]
         if held is not None and held.at is not None:
-            sentences.append(f"{who(poller)} keeps that lock since {at(stack, held.at)}: {held.basis}; a poll gives it up only once, so a lock "
-                             "taken twice stays held.")  # fmt: skip
+            sentences.append(
+                f"{who(poller)} keeps that lock since {at(stack, held.at)}: {held.basis}; a poll gives it up only "
+                f"once, so a lock "
+                "taken twice stays held."
+            )
         else:
-            sentences.append(f"If {the(poller)} holds that lock (a poll gives it up only once, so one taken twice stays held), neither "
-                             "can go on.")  # fmt: skip
+            sentences.append(
+                f"If {the(poller)} holds that lock (a poll gives it up only once, so one taken twice stays held), "
+                f"neither "
+                "can go on."
+            )
         if theirs.kind == "graph-wrlock":
             sentences.append("An AioContext lock must not be held while waiting for the graph write lock.")
         victims = [s for s in _waiters(context, [poller]) if s is not subject]
         if victims:
-            sentences.append(f"{capital(listed(victims))} {'waits' if len(victims) == 1 else 'wait'} for the BQL behind them.")
+            sentences.append(
+                f"{capital(listed(victims))} {'waits' if len(victims) == 1 else 'wait'} for the BQL behind them."
+            )
         search.add(
-            finding("hang.deadlock", f"{capital(short(poller))} polls for {short(subject)}, which waits for its AioContext lock",
-                    "likely" if held is not None else "possible", sentences, subjects=[poller, subject],
-                    proof=[evidence(poller, theirs.at, f"polls {theirs.says}"), evidence(subject, waiting.at, "waits for the lock")],
-                    steps=[_proof_step(subject, waiting)], rule="lock-against-poll"), [poller, subject, *victims])  # fmt: skip
+            finding(
+                "hang.deadlock",
+                f"{capital(short(poller))} polls for {short(subject)}, which waits for its AioContext lock",
+                "likely" if held is not None else "possible",
+                sentences,
+                subjects=[poller, subject],
+                proof=[
+                    evidence(poller, theirs.at, f"polls {theirs.says}"),
+                    evidence(subject, waiting.at, "waits for the lock"),
+                ],
+                steps=[_proof_step(subject, waiting)],
+                rule="lock-against-poll",
+            ),
+            [poller, subject, *victims],
+        )
         return
 
 
@@ -525,9 +693,25 @@ def _chains(search: _Search) -> None:
             search.add(result, [last, *victims])
 
 
-_BACKGROUND = ("thread-pool-worker", "rcu", "vnc-worker", "spice-worker", "glib-worker", "external-library", "display",
-               "audio", "monitor-iothread", "multifd-send", "multifd-recv", "compress", "unknown", "test",
-               "mem-prealloc", "postcopy-fault", "migration-return-path")  # fmt: skip
+_BACKGROUND = (
+    "thread-pool-worker",
+    "rcu",
+    "vnc-worker",
+    "spice-worker",
+    "glib-worker",
+    "external-library",
+    "display",
+    "audio",
+    "monitor-iothread",
+    "multifd-send",
+    "multifd-recv",
+    "compress",
+    "unknown",
+    "test",
+    "mem-prealloc",
+    "postcopy-fault",
+    "migration-return-path",
+)
 
 
 def _is_background(subject: Subject) -> bool:
@@ -543,8 +727,25 @@ def _is_background(subject: Subject) -> bool:
 
 
 def _meaningful(waiting: Waiting) -> bool:
-    return waiting.kind in ("drain", "drain-end", "graph-wrlock", "nested-poll", "job", "vcpu-stop", "exclusive", "vcpu-work", "join",
-                            "multifd-sync", "peer", "condvar", "semaphore", "event", "poll", "futex", "mutex")  # fmt: skip
+    return waiting.kind in (
+        "drain",
+        "drain-end",
+        "graph-wrlock",
+        "nested-poll",
+        "job",
+        "vcpu-stop",
+        "exclusive",
+        "vcpu-work",
+        "join",
+        "multifd-sync",
+        "peer",
+        "condvar",
+        "semaphore",
+        "event",
+        "poll",
+        "futex",
+        "mutex",
+    )
 
 
 def blocked_call(stack: Stack) -> Optional[Tuple[str, int]]:
@@ -556,14 +757,23 @@ def blocked_call(stack: Stack) -> Optional[Tuple[str, int]]:
     if name not in holders.SYSCALLS:
         return None
     position = first + 1
-    while position < len(stack) and (stack.names[position] in holders.SYSCALLS or stack.names[position].startswith(
-            ("__libc_", "_IO_", "__syscall", "__internal_sys", "__GI_"))):  # fmt: skip
+    while position < len(stack) and (
+        stack.names[position] in holders.SYSCALLS
+        or stack.names[position].startswith(("__libc_", "_IO_", "__syscall", "__internal_sys", "__GI_"))
+    ):
         name = stack.names[position] if stack.names[position] in holders.SYSCALLS and name == "syscall" else name
         position += 1
     if position >= len(stack):
         return None
     above = stack.names[position]
-    if name in ("ioctl",) and above in ("kvm_vcpu_ioctl", "kvm_cpu_exec", "kvm_vm_ioctl", "kvm_ioctl", "kvm_run", "mshv_run_vcpu"):
+    if name in ("ioctl",) and above in (
+        "kvm_vcpu_ioctl",
+        "kvm_cpu_exec",
+        "kvm_vm_ioctl",
+        "kvm_ioctl",
+        "kvm_run",
+        "mshv_run_vcpu",
+    ):
         return None
     if name == "syscall" and (above in holders.PRIMITIVES or "futex" in above):
         return None
@@ -591,16 +801,20 @@ def _last_link(context: Context, last: Subject, victims: List[Subject]) -> Optio
         return _lock_wait(context, last, victims, waiting)
     if waiting.kind == "rest" and victims:
         return None
+    if waiting.kind == "postcopy-load":
+        return None
     return _other_wait(context, last, victims, waiting)
 
 
 def _holding(subject: Subject) -> str:
     """ "It holds the BQL meanwhile: ..." as a sentence."""
     held = next((h for h in subject.held if h.lock == "BQL"), None)
-    if held is None:
+    if held is None or subject.stack.find(("qemu_init", "__run_exit_handlers")) is not None:
         return ""
     if subject.told.role == "main-loop":
-        return f"{who(subject)} holds the BQL meanwhile: QMP, HMP, timers and every device on the main loop wait with it."
+        return (
+            f"{who(subject)} holds the BQL meanwhile: QMP, HMP, timers and every device on the main loop wait with it."
+        )
     return "It holds the BQL meanwhile: the main loop, the monitor and other vCPUs' device accesses wait with it."
 
 
@@ -609,7 +823,10 @@ def _victims_text(victims: Sequence[Subject]) -> str:
         return ""
     bql = [v for v in victims if v.waiting is not None and v.waiting.kind == "bql"]
     if len(bql) == len(victims):
-        return f"{capital(listed(victims))} {'waits' if len(victims) == 1 else 'wait'} for the BQL, and only because of this."
+        return (
+            f"{capital(listed(victims))} {'waits' if len(victims) == 1 else 'wait'} for the BQL, and only "
+            f"because of this."
+        )
     return f"{capital(listed(victims))} {'waits' if len(victims) == 1 else 'wait'} behind it."
 
 
@@ -633,10 +850,16 @@ def _poll_wait(context: Context, last: Subject, victims: List[Subject], waiting:
     sentences = [_lead(context, last)]
     command = _command(stack)
     asked = _asker(stack, waiting.at)
-    what = {"drain": "a drain", "drain-end": "the end of a drain", "graph-wrlock": "the graph write lock",
-            "job": "a job"}.get(waiting.kind, "")  # fmt: skip
-    sentences.append(f"It polls in {at(stack, waiting.at)}{f', called by {asked},' if asked else ''} {waiting.says}"
-                     f"{f' (aio_poll, {poll_frame})' if poll_frame else ''}.")  # fmt: skip
+    what = {
+        "drain": "a drain",
+        "drain-end": "the end of a drain",
+        "graph-wrlock": "the graph write lock",
+        "job": "a job",
+    }.get(waiting.kind, "")
+    sentences.append(
+        f"It polls in {at(stack, waiting.at)}{f', called by {asked},' if asked else ''} {waiting.says}"
+        f"{f' (aio_poll, {poll_frame})' if poll_frame else ''}."
+    )
     proof = [evidence(last, waiting.at, f"polls {waiting.says}")]
     steps: List[str] = []
     confidence = "likely"
@@ -661,7 +884,10 @@ def _poll_wait(context: Context, last: Subject, victims: List[Subject], waiting:
             worker = workers[0]
             call = blocked_call(worker.stack)
             name = call[0] if call else "a system call"
-            sentences.append(f"{who(worker)} is in {name}(), which may be such a request: then the storage behind it is what does not answer.")
+            sentences.append(
+                f"{who(worker)} is in {name}(), which may be such a request: then the storage behind it is what "
+                f"does not answer."
+            )
             proof.append(evidence(worker, 0, f"in {name}()"))
             steps.append(f"is {short(worker)} still in {name}() a minute later? Then look at that storage")
         graph = _graph_writer(stack, waiting)
@@ -670,7 +896,9 @@ def _poll_wait(context: Context, last: Subject, victims: List[Subject], waiting:
         if not workers and coroutine is None and not graph:
             hidden = "Which request that is, no stack shows: it is a coroutine that has yielded, or is in the kernel."
             if waiting.kind == "graph-wrlock":
-                hidden = "Which reader that is, no stack shows: it is a coroutine that has yielded inside a read section."
+                hidden = (
+                    "Which reader that is, no stack shows: it is a coroutine that has yielded inside a read section."
+                )
             sentences.append(hidden)
         if context.snapshot.source.kind == "text":
             steps += _text_steps(stack, waiting)
@@ -692,17 +920,43 @@ def _poll_wait(context: Context, last: Subject, victims: List[Subject], waiting:
     iothreads = [s for s in context.live_subjects if s.told.role == "iothread" and s is not last]
     stuck = [s for s in iothreads if s.waiting is not None and not s.waiting.resting and s not in victims]
     if stuck:
-        sentences.append(f"{who(stuck[0])} is stuck too ({stuck[0].waiting.says if stuck[0].waiting else ''}), and may be the one that would complete it.")
+        sentences.append(
+            f"{who(stuck[0])} is stuck too ({stuck[0].waiting.says if stuck[0].waiting else ''}), and may be the "
+            f"one that would complete it."
+        )
     executing = blocked_call(stack) is None and stack.names[0] not in holders.PRIMITIVES
-    if executing and not requests and confidence == "likely" and waiting.kind not in ("drain", "graph-wrlock", "drain-end"):
+    if (
+        executing
+        and not requests
+        and confidence == "likely"
+        and waiting.kind not in ("drain", "graph-wrlock", "drain-end")
+    ):
         confidence = "possible"
     del what
-    return finding(kind, title, confidence, sentences, subjects=[last, *victims], proof=proof, steps=steps, rule=f"poll.{waiting.kind}")
+    return finding(
+        kind,
+        title,
+        confidence,
+        sentences,
+        subjects=[last, *victims],
+        proof=proof,
+        steps=steps,
+        rule=f"poll.{waiting.kind}",
+    )
 
 
 def _asker(stack: Stack, position: int) -> str:
     """The function that wanted the drain: the first one outside of the drain's own layers."""
-    skip = ("bdrv_drain", "blk_drain", "bdrv_do_drain", "bdrv_subtree", "bdrv_parent_drain", "aio_wait", "bdrv_flush_all", "blk_root_drain")
+    skip = (
+        "bdrv_drain",
+        "blk_drain",
+        "bdrv_do_drain",
+        "bdrv_subtree",
+        "bdrv_parent_drain",
+        "aio_wait",
+        "bdrv_flush_all",
+        "blk_root_drain",
+    )
     for candidate in range(position + 1, min(position + 6, len(stack))):
         name = stack.names[candidate]
         if name and not name.startswith(skip) and name != stack.names[position]:
@@ -715,23 +969,37 @@ def _actor(context: Context, subject: Subject) -> str:
 
 
 # QEMU's code that takes the graph write lock and then drains or polls inside: block.c, blockjob.c, 8.1 to 10.0
-_GRAPH_WRITERS = ("block_job_remove_all_bdrv", "bdrv_root_unref_child", "blk_remove_bs", "bdrv_unref_child", "bdrv_replace_node",
-                  "bdrv_append", "bdrv_set_backing_hd", "bdrv_drop_filter")  # fmt: skip
+_GRAPH_WRITERS = (
+    "block_job_remove_all_bdrv",
+    "bdrv_root_unref_child",
+    "blk_remove_bs",
+    "bdrv_unref_child",
+    "bdrv_replace_node",
+    "bdrv_append",
+    "bdrv_set_backing_hd",
+    "bdrv_drop_filter",
+)
 
 
 def _graph_writer(stack: Stack, waiting: Waiting) -> str:
     if waiting.kind == "graph-wrlock":
         inner = stack.find(("job_exit", "job_do_finalize_locked", "job_finalize_single_locked"), waiting.at)
         if inner is not None:
-            return "Readers are coroutines inside the block layer; one that was drained, or waits for a lock this thread holds, never leaves."
+            return (
+                "Readers are coroutines inside the block layer; one that was drained, or waits for a lock this "
+                "thread holds, never leaves."
+            )
         return ""
     if waiting.kind != "drain":
         return ""
     position = stack.find(("block_job_remove_all_bdrv",), waiting.at)
     if position is None:
         return ""
-    return (f"{at(stack, position)} takes the graph write lock before it (QEMU 8.1 to 10.0), and draining inside that section is forbidden: the "
-            "request that the drain waits for may itself wait for the graph's read lock.")  # fmt: skip
+    return (
+        f"{at(stack, position)} takes the graph write lock before it (QEMU 8.1 to 10.0), and draining inside that "
+        f"section is forbidden: the "
+        "request that the drain waits for may itself wait for the graph's read lock."
+    )
 
 
 def _requests(context: Context, requests: Sequence[Request]) -> str:
@@ -762,15 +1030,21 @@ def _request_elsewhere(context: Context) -> Tuple[List[Subject], Optional[Tuple[
         if not (subject.told.thread.coroutine or subject.told.role == "coroutine"):
             continue
         stack = subject.stack
-        names = [n for n in stack.names if n and n not in ("qemu_coroutine_switch", "qemu_coroutine_yield", "coroutine_trampoline")]
+        names = [
+            n
+            for n in stack.names
+            if n and n not in ("qemu_coroutine_switch", "qemu_coroutine_yield", "coroutine_trampoline")
+        ]
         if not names or stack.names[0] not in ("qemu_coroutine_switch", "qemu_coroutine_yield"):
             continue
         peer = next((p for p in holders.PEERS if any(n in p.functions for n in names)), None)
         inner = names[0]
         key = next((n for n in reversed(names) if not n.startswith("__") and n != "makecontext"), inner)
         if peer is not None:
-            coroutine = (f"The coroutine shown is one that keeps it waiting: it has yielded in {inner} for {peer.says} ({key}).",
-                         capital(peer.advice))  # fmt: skip
+            coroutine = (
+                f"The coroutine shown is one that keeps it waiting: it has yielded in {inner} for {peer.says} ({key}).",
+                capital(peer.advice),
+            )
         else:
             coroutine = (f"The coroutine shown has yielded in {inner} ({key}).", "")
         break
@@ -783,12 +1057,18 @@ def _text_steps(stack: Stack, waiting: Waiting) -> List[str]:
         bs = stack.arg(position, "bs")
         if bs is not None:
             level = stack.level(position)
-            steps.append(f"frame {level}: p bs->node_name, p bs->in_flight, p *bs->tracked_requests.lh_first (its co is the coroutine that "
-                         "keeps it)")  # fmt: skip
+            steps.append(
+                f"frame {level}: p bs->node_name, p bs->in_flight, p *bs->tracked_requests.lh_first (its co is the "
+                f"coroutine that "
+                "keeps it)"
+            )
             break
     else:
         if waiting.kind in ("drain", "nested-poll", "job"):
-            steps.append("qemu-requests (or, for each node: p *bs->tracked_requests.lh_first): which request is in flight, and in which coroutine")
+            steps.append(
+                "qemu-requests (or, for each node: p *bs->tracked_requests.lh_first): which request is in flight, "
+                "and in which coroutine"
+            )
         elif waiting.kind == "graph-wrlock":
             steps.append("p aio_context_list and each reader_count: which AioContext holds the reader")
     steps.append(_ALL_THREADS)
@@ -800,10 +1080,12 @@ def _text_steps(stack: Stack, waiting: Waiting) -> List[str]:
 
 def _syscall(context: Context, last: Subject, victims: List[Subject], call: str, position: int) -> Optional[Finding]:
     stack = last.stack
-    peer = _peer(stack, 0, min(position + 8, len(stack)))
+    peer = _peer(stack, 0, min(position + 26, len(stack)))
     held = any(h.lock == "BQL" for h in last.held)
     role = last.told.role
-    if role == "user-mode" or (role == "iothread" and not victims and stack.find("iothread_run", position, position + 2) is not None):
+    if role == "user-mode" or (
+        role == "iothread" and not victims and stack.find("iothread_run", position, position + 2) is not None
+    ):
         return None
     if not victims and not held and peer is None and role not in ("main-loop", "migration", "tool-main", "iothread"):
         return None
@@ -813,8 +1095,11 @@ def _syscall(context: Context, last: Subject, victims: List[Subject], call: str,
     command = _command(stack)
     descriptor = stack.arg_number(0, "fd", "__fd", "sockfd", "s")
     fd = f" on descriptor {descriptor}" if descriptor is not None else ""
-    sentences = [story, f"{'It' if story else who(last)} is in {call}(){fd}, called by {at(stack, position)}"
-                 + (f": it waits for {peer.says}." if peer is not None else ".")]  # fmt: skip
+    sentences = [
+        story,
+        f"{'It' if story else who(last)} is in {call}(){fd}, called by {at(stack, position)}"
+        + (f": it waits for {peer.says}." if peer is not None else "."),
+    ]
     proof = [evidence(last, 0, f"in {call}()"), evidence(last, position, f"called by {caller}")]
     steps = [capital(peer.advice)] if peer is not None else []
     if descriptor is not None and context.snapshot.source.kind == "text":
@@ -825,27 +1110,86 @@ def _syscall(context: Context, last: Subject, victims: List[Subject], call: str,
     if peer is not None:
         if in_start:
             peer_title = f"QEMU is still starting: it waits for {peer.says}"
-            return finding("hang.waiting-for-peer", peer_title, "likely", [*sentences, "No vCPU runs yet."], subjects=[last, *victims],
-                           proof=proof, steps=steps, rule=f"peer.{peer.name}")  # fmt: skip
-        return finding("hang.waiting-for-peer", peer.title, "likely", sentences, subjects=[last, *victims], proof=proof,
-                       steps=steps, rule=f"peer.{peer.name}")  # fmt: skip
-    locked = " with the BQL held" if held else (" with an AioContext lock held" if any(h.lock.startswith("Aio") for h in last.held) else "")
+            return finding(
+                "hang.waiting-for-peer",
+                peer_title,
+                "likely",
+                [*sentences, "No vCPU runs yet."],
+                subjects=[last, *victims],
+                proof=proof,
+                steps=steps,
+                rule=f"peer.{peer.name}",
+            )
+        return finding(
+            "hang.waiting-for-peer",
+            peer.title,
+            "likely",
+            sentences,
+            subjects=[last, *victims],
+            proof=proof,
+            steps=steps,
+            rule=f"peer.{peer.name}",
+        )
+    locked = (
+        " with the BQL held"
+        if held
+        else (" with an AioContext lock held" if any(h.lock.startswith("Aio") for h in last.held) else "")
+    )
     if any(h.lock.startswith("AioContext lock") for h in last.held) and not held and victims:
-        sentences.append("It holds its AioContext's lock in that call, and whoever needs that lock waits for the storage.")
+        sentences.append(
+            "It holds its AioContext's lock in that call, and whoever needs that lock waits for the storage."
+        )
     title = f"{command or who(last)} is blocked in {call}(){locked}"
     if len(title) > 90:
         title = f"{capital(short(last))} is blocked in {call}(){locked}"
-    storage = call in ("lseek", "lseek64", "pread", "pread64", "preadv", "pwrite", "pwrite64", "pwritev", "fsync", "fdatasync", "fallocate",
-                       "io_submit", "open", "open64", "fstat", "ftruncate", "io_getevents", "msync", "sync_file_range", "stat", "openat", "close")  # fmt: skip
+    storage = call in (
+        "lseek",
+        "lseek64",
+        "pread",
+        "pread64",
+        "preadv",
+        "pwrite",
+        "pwrite64",
+        "pwritev",
+        "fsync",
+        "fdatasync",
+        "fallocate",
+        "io_submit",
+        "open",
+        "open64",
+        "fstat",
+        "ftruncate",
+        "io_getevents",
+        "msync",
+        "sync_file_range",
+        "stat",
+        "openat",
+        "close",
+    )
     steps.append(
-        "is it still there in a second sample? Then the kernel does not return: " + ("look at that storage (NFS, a dead path, a fragmented "
-        "file)" if storage else "strace -p PID and /proc/PID/stack tell why")
-    )  # fmt: skip
+        "is it still there in a second sample? Then the kernel does not return: "
+        + (
+            "look at that storage (NFS, a dead path, a fragmented file)"
+            if storage
+            else "strace -p PID and /proc/PID/stack tell why"
+        )
+    )
     confidence = "likely" if victims or held else "possible"
     if storage and call.startswith("lseek"):
-        sentences.append("An lseek(SEEK_DATA/SEEK_HOLE) can take long on a fragmented or remote file; this may be slow rather than stuck.")
-    return finding("hang.blocked-syscall", title, confidence, sentences, subjects=[last, *victims], proof=proof, steps=steps,
-                   rule="blocked-syscall")  # fmt: skip
+        sentences.append(
+            "An lseek(SEEK_DATA/SEEK_HOLE) can take long on a fragmented or remote file; this may be slow rather "
+            "than stuck."
+        )
+    return finding(
+        "hang.blocked-syscall",
+        title,
+        confidence,
+        sentences,
+        subjects=[last, *victims],
+        proof=proof,
+        steps=steps,
+        rule="blocked-syscall",
+    )
 
 
 def _peer(stack: Stack, start: int, stop: int) -> Optional[holders.Peer]:
@@ -864,6 +1208,85 @@ def _peer(stack: Stack, start: int, stop: int) -> Optional[holders.Peer]:
 # --- threads that execute while others wait
 
 
+_COPIES = (
+    "memcpy",
+    "memmove",
+    "memcmp",
+    "flatview_read_continue",
+    "flatview_read_continue_step",
+    "flatview_read",
+    "address_space_read",
+    "address_space_read_full",
+    "address_space_rw",
+    "ldl_phys",
+    "ram_load",
+    "cpu_physical_memory_rw",
+)
+_LOADS = (
+    "process_incoming_migration_co",
+    "qemu_loadvm_state",
+    "qemu_loadvm_state_main",
+    "loadvm_postcopy_handle_run_bh",
+)
+
+
+def guest_memory_wait(subject: Subject) -> Optional[Tuple[int, int]]:
+    """A read of guest memory while the incoming VM is loaded, which under postcopy is a wait for the page."""
+    stack = subject.stack
+    inner = next(
+        (
+            p
+            for p in range(min(6, len(stack)))
+            if stack.names[p] in _COPIES
+            or stack.names[p].startswith(("__memcpy", "__memmove", "flatview_read", "address_space_ld"))
+        ),
+        None,
+    )
+    if inner is None:
+        return None
+    outer = stack.find(_LOADS, inner)
+    return (inner, outer) if outer is not None else None
+
+
+def _page_waits(search: _Search) -> None:
+    context = search.context
+    for subject in context.live_subjects:
+        found = guest_memory_wait(subject) if subject.waiting is None else None
+        if found is None or id(subject) in search.told:
+            continue
+        inner, outer = found
+        stack = subject.stack
+        listeners = context.with_role("postcopy-listen", "postcopy-fault")
+        sentences = [
+            _lead(context, subject),
+            f"It reads guest memory ({at(stack, inner)}) while {at(stack, outer)} loads the VM. Under postcopy such "
+            f"a read is a page fault that waits "
+            "until the source has sent the page; if it stays there, the page never comes.",
+            _holding(subject),
+        ]
+        if listeners:
+            sentences.append(
+                f"{capital(common.listed(listeners))} {'serves' if len(listeners) == 1 else 'serve'} postcopy here."
+            )
+        search.add(
+            finding(
+                "hang.waiting-for-peer",
+                "Guest memory is read during an incoming migration: the page may never come",
+                "likely" if listeners else "possible",
+                sentences,
+                subjects=[subject],
+                proof=[evidence(subject, inner, "reads guest memory"), evidence(subject, outer, "incoming migration")],
+                steps=[
+                    "a second sample: is it still in that read?",
+                    "query-migrate on both sides: postcopy-active or postcopy-paused?",
+                    "thread apply all bt: the postcopy listen and fault threads",
+                ],
+                rule="postcopy-page",
+            ),
+            [subject],
+        )
+
+
 def _executing(context: Context, last: Subject, victims: List[Subject]) -> Optional[Finding]:
     held = next((h for h in last.held if h.lock == "BQL"), None)
     stack = last.stack
@@ -878,20 +1301,36 @@ def _executing(context: Context, last: Subject, victims: List[Subject]) -> Optio
     lock = "the BQL" if held is not None else kind_word
     sentences = [
         _lead(context, last),
-        f"It executes {at(stack, culprit)} and holds {lock}" + (f" ({held.basis})." if held is not None and held.confidence == "certain" else "."),
+        f"It executes {at(stack, culprit)} and holds {lock}"
+        + (f" ({held.basis})." if held is not None and held.confidence == "certain" else "."),
         f"{capital(listed(victims))} {'waits' if len(victims) == 1 else 'wait'} for it.",
-        "One sample can't tell a short wait from a stuck one: device accesses and commands are short in a healthy QEMU.",
+        "One sample can't tell a short wait from a stuck one: device accesses and commands are short in a healthy "
+        "QEMU.",
     ]
-    title = f"{who(last)} holds {lock} in {stack.names[culprit]}; {listed(victims)} {'waits' if len(victims) == 1 else 'wait'}"
+    title = (
+        f"{who(last)} holds {lock} in {stack.names[culprit]}; {listed(victims)} "
+        f"{'waits' if len(victims) == 1 else 'wait'}"
+    )
     if len(title) > 90:
         title = f"{capital(short(last))} holds {lock} in {stack.names[culprit]}; others wait"
-    steps = [f"take a second sample: if {short(last)} is still in {stack.names[culprit]}, it loops there or is very slow"]
+    steps = [
+        f"take a second sample: if {short(last)} is still in {stack.names[culprit]}, it loops there or is very slow"
+    ]
     repeated = [n for n in dict.fromkeys(stack.names) if n and stack.names.count(n) > 3]
     del repeated
-    return finding("hang.bql-held", title, "possible", sentences, subjects=[last, *victims],
-                   proof=[evidence(last, culprit, f"executes with {lock} held"),
-                          *[evidence(v, v.waiting.at if v.waiting else None, "waits for it") for v in victims[:4]]],
-                   steps=steps, rule="lock-held")  # fmt: skip
+    return finding(
+        "hang.bql-held",
+        title,
+        "possible",
+        sentences,
+        subjects=[last, *victims],
+        proof=[
+            evidence(last, culprit, f"executes with {lock} held"),
+            *[evidence(v, v.waiting.at if v.waiting else None, "waits for it") for v in victims[:4]],
+        ],
+        steps=steps,
+        rule="lock-held",
+    )
 
 
 # --- vCPU stop
@@ -902,7 +1341,10 @@ def _vcpu_stop(context: Context, last: Subject, victims: List[Subject], waiting:
     late = [s for s in unstopped_vcpus(context) if s is not last]
     known = any(v.stopped is not None for v in context.facts.vcpus)
     command = _command(stack)
-    sentences = [_lead(context, last), f"It waits in {at(stack, waiting.at)} until every vCPU has stopped; the BQL is free meanwhile."]
+    sentences = [
+        _lead(context, last),
+        f"It waits in {at(stack, waiting.at)} until every vCPU has stopped; the BQL is free meanwhile.",
+    ]
     proof = [evidence(last, waiting.at, "waits on qemu_pause_cond")]
     steps: List[str] = []
     vcpus = context.with_role("vcpu-mttcg", "vcpu-tcg-rr", "vcpu-kvm", "vcpu-other")
@@ -916,18 +1358,34 @@ def _vcpu_stop(context: Context, last: Subject, victims: List[Subject], waiting:
         proof.append(evidence(first, where, "has not stopped"))
         steps.append(f"{capital(short(first))} is the one to look at: is it in the same place in a second sample?")
         if first.stack.names and first.stack.names[0] == "ioctl":
-            sentences.append("It is inside KVM_RUN; the kick signal (SIG_IPI) should have brought it out at once, so the kernel keeps it.")
+            sentences.append(
+                "It is inside KVM_RUN; the kick signal (SIG_IPI) should have brought it out at once, so the kernel "
+                "keeps it."
+            )
             steps.append("on the host: cat /proc/PID/task/LWP/stack of that vCPU")
     elif vcpus:
-        sentences.append("All vCPUs shown rest in their wait: one of them has still to note that it is stopped, or its wake-up was lost.")
+        sentences.append(
+            "All vCPUs shown rest in their wait: one of them has still to note that it is stopped, or its wake-up "
+            "was lost."
+        )
         steps.append("print each cpu->stop and cpu->stopped (qemu-vcpus)")
     else:
         sentences.append("No vCPU thread is in the input.")
         steps.append(_ALL_THREADS)
     title = f"{command or capital(_actor(context, last))} waits for a vCPU that does not stop"
-    confidence = "certain" if known and late else ("likely" if late and any(v.waiting is not None for v in late) else "possible")
-    return finding("hang.vcpu-stop", title, confidence, sentences, subjects=[last, *late[:3], *victims], proof=proof, steps=steps,
-                   rule="vcpu-stop")  # fmt: skip
+    confidence = (
+        "certain" if known and late else ("likely" if late and any(v.waiting is not None for v in late) else "possible")
+    )
+    return finding(
+        "hang.vcpu-stop",
+        title,
+        confidence,
+        sentences,
+        subjects=[last, *late[:3], *victims],
+        proof=proof,
+        steps=steps,
+        rule="vcpu-stop",
+    )
 
 
 # --- RCU
@@ -938,21 +1396,36 @@ def _rcu(context: Context, last: Subject, victims: List[Subject], waiting: Waiti
     stack = last.stack
     if last.told.role == "rcu" and not readers and not victims:
         return None  # a grace period under way is the RCU thread's daily work
-    sentences = [_lead(context, last) if last.told.role != "rcu" else "", f"{who(last)} waits in {at(stack, waiting.at)} {waiting.says}."]
+    sentences = [
+        _lead(context, last) if last.told.role != "rcu" else "",
+        f"{who(last)} waits in {at(stack, waiting.at)} {waiting.says}.",
+    ]
     proof = [evidence(last, waiting.at, f"waits {waiting.says}")]
     steps: List[str] = []
     named = [s for s in (context.by_lwp(r.lwp) for r in readers) if s is not None and s is not last]
     if named:
         reader = named[0]
-        sentences.append(f"{who(reader)} is inside a read-side critical section: {reader.told.summary or 'see its stack'}.")
+        sentences.append(
+            f"{who(reader)} is inside a read-side critical section: {reader.told.summary or 'see its stack'}."
+        )
         proof.append(evidence(reader, 0, "inside rcu_read_lock"))
         steps.append(f"{capital(short(reader))} is the one to look at")
     else:
-        steps.append("print registry in util/rcu.c: a reader whose ctr is not 0 is the one that holds the grace period up")
+        steps.append(
+            "print registry in util/rcu.c: a reader whose ctr is not 0 is the one that holds the grace period up"
+        )
     sentences += [_holding(last), _victims_text(victims)]
     title = "An RCU grace period does not end" + (f": {short(named[0])} stays in a read section" if named else "")
-    return finding("hang.rcu-stall", title, "certain" if named else "possible", sentences, subjects=[last, *named[:1], *victims],
-                   proof=proof, steps=steps, rule="rcu")  # fmt: skip
+    return finding(
+        "hang.rcu-stall",
+        title,
+        "certain" if named else "possible",
+        sentences,
+        subjects=[last, *named[:1], *victims],
+        proof=proof,
+        steps=steps,
+        rule="rcu",
+    )
 
 
 # --- locks whose owner is not known
@@ -962,17 +1435,30 @@ def _bql_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
     waiters = [s for s in context.live_subjects if s.waiting is not None and s.waiting.kind == "bql"]
     if last is not waiters[0]:
         return None
-    sentences = [f"{capital(listed(waiters))} {'waits' if len(waiters) == 1 else 'wait'} for the BQL; no thread shown holds it as far as its "
-                 "stack tells."]  # fmt: skip
+    sentences = [
+        f"{capital(listed(waiters))} {'waits' if len(waiters) == 1 else 'wait'} for the BQL; no thread shown holds "
+        f"it as far as its "
+        "stack tells."
+    ]
     main = context.with_role("main-loop")
     if len(context.live_subjects) == 1:
-        sentences = [_lead(context, last), f"{who(last)} waits for the BQL ({at(last.stack, waiting.at)}): it is a victim; who holds the BQL is not shown."]
+        sentences = [
+            _lead(context, last),
+            f"{who(last)} waits for the BQL ({at(last.stack, waiting.at)}): it is a victim; who holds the BQL is "
+            f"not shown.",
+        ]
     elif not main:
         sentences.append("The main loop is not shown, and may be the holder.")
-    return finding("hang.bql-held", f"{capital(listed(waiters))} {'waits' if len(waiters) == 1 else 'wait'} for the BQL; its holder is not shown",
-                   "possible", sentences, subjects=waiters,
-                   proof=[evidence(w, w.waiting.at if w.waiting else None, "waits for the BQL") for w in waiters[:6]],
-                   steps=["p qemu_global_mutex (bql from 9.0): __owner is the LWP of its holder", _ALL_THREADS], rule="bql-holder-unknown")  # fmt: skip
+    return finding(
+        "hang.bql-held",
+        f"{capital(listed(waiters))} {'waits' if len(waiters) == 1 else 'wait'} for the BQL; its holder is not shown",
+        "possible",
+        sentences,
+        subjects=waiters,
+        proof=[evidence(w, w.waiting.at if w.waiting else None, "waits for the BQL") for w in waiters[:6]],
+        steps=["p qemu_global_mutex (bql from 9.0): __owner is the LWP of its holder", _ALL_THREADS],
+        rule="bql-holder-unknown",
+    )
 
 
 def _lock_wait(context: Context, last: Subject, victims: List[Subject], waiting: Waiting) -> Optional[Finding]:
@@ -980,13 +1466,24 @@ def _lock_wait(context: Context, last: Subject, victims: List[Subject], waiting:
     if last.told.role in ("rcu", "spice-worker", "external-library"):
         return None
     name = waiting.object
-    sentences = [_lead(context, last), f"{who(last)} waits {waiting.says} ({at(stack, waiting.at)}); its owner is not shown.", _holding(last),
-                 _victims_text(victims)]  # fmt: skip
+    sentences = [
+        _lead(context, last),
+        f"{who(last)} waits {waiting.says} ({at(stack, waiting.at)}); its owner is not shown.",
+        _holding(last),
+        _victims_text(victims),
+    ]
     label = "an AioContext lock" if waiting.kind == "aiocontext-lock" else ("a mutex" if len(name) > 40 else name)
     title = f"{capital(_actor(context, last))} waits for {label}; who holds it is not shown"
-    return finding("hang.deadlock" if False else "hang.bql-held" if any(h.lock == "BQL" for h in last.held) else "hang.deadlock",
-                   title, "possible", sentences, subjects=[last, *victims], proof=[evidence(last, waiting.at, f"waits {waiting.says}")],
-                   steps=[_proof_step(last, waiting), _ALL_THREADS], rule="lock-owner-unknown")  # fmt: skip
+    return finding(
+        "hang.deadlock" if False else "hang.bql-held" if any(h.lock == "BQL" for h in last.held) else "hang.deadlock",
+        title,
+        "possible",
+        sentences,
+        subjects=[last, *victims],
+        proof=[evidence(last, waiting.at, f"waits {waiting.says}")],
+        steps=[_proof_step(last, waiting), _ALL_THREADS],
+        rule="lock-owner-unknown",
+    )
 
 
 # --- everything else
@@ -998,8 +1495,25 @@ def _other_wait(context: Context, last: Subject, victims: List[Subject], waiting
     end = min(waiting.at + 8, len(stack))
     peer = _peer(stack, waiting.at, end)
     held = any(h.lock == "BQL" for h in last.held)
-    if role in ("main-loop", "vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "iothread", "migration", "tool-main", "colo", "coroutine", "unknown",
-                "postcopy-listen", "vcpu-other") or victims or held:  # fmt: skip
+    if (
+        role
+        in (
+            "main-loop",
+            "vcpu-kvm",
+            "vcpu-mttcg",
+            "vcpu-tcg-rr",
+            "iothread",
+            "migration",
+            "tool-main",
+            "colo",
+            "coroutine",
+            "unknown",
+            "postcopy-listen",
+            "vcpu-other",
+        )
+        or victims
+        or held
+    ):
         pass
     else:
         return None
@@ -1009,9 +1523,19 @@ def _other_wait(context: Context, last: Subject, victims: List[Subject], waiting
     steps: List[str] = []
     if waiting.kind in ("peer",):
         sentences.append(f"It waits in {where} {waiting.says}.")
-        return finding("hang.waiting-for-peer", f"{capital(_actor(context, last))} waits {waiting.says}", "likely",
-                       [*sentences, _holding(last), _victims_text(victims)], subjects=[last, *victims], proof=proof,
-                       steps=steps or [f"{capital(waiting.object)} is what has to come"], rule=f"wait.{waiting.row}")  # fmt: skip
+        title = f"{capital(_actor(context, last))} waits {waiting.says}"
+        if len(title) > 90:
+            title = f"{capital(_actor(context, last))} waits for {waiting.object}"
+        return finding(
+            "hang.waiting-for-peer",
+            title,
+            "likely",
+            [*sentences, _holding(last), _victims_text(victims)],
+            subjects=[last, *victims],
+            proof=proof,
+            steps=steps or [f"what has to come is {waiting.object}"],
+            rule=f"wait.{waiting.row}",
+        )
     if waiting.kind == "multifd-sync":
         return _multifd(context, last, victims, waiting, sentences, proof)
     if waiting.kind == "join":
@@ -1021,33 +1545,96 @@ def _other_wait(context: Context, last: Subject, victims: List[Subject], waiting
         sentences.append(f"It waits in {where} for {peer.says}.")
         sentences += [_holding(last), _victims_text(victims)]
         title = f"QEMU is still starting: it waits for {peer.says}" if in_start else peer.title
-        return finding("hang.waiting-for-peer", title, "likely", sentences, subjects=[last, *victims], proof=proof,
-                       steps=[capital(peer.advice)], rule=f"peer.{peer.name}")  # fmt: skip
+        return finding(
+            "hang.waiting-for-peer",
+            title,
+            "likely",
+            sentences,
+            subjects=[last, *victims],
+            proof=proof,
+            steps=[capital(peer.advice)],
+            rule=f"peer.{peer.name}",
+        )
     if waiting.kind == "vcpu-work":
         sentences.append(f"It waits in {where} {waiting.says}; the BQL is free meanwhile.")
-        return finding("hang.vcpu-stop", f"{capital(_actor(context, last))} waits for work to be run on a vCPU", "possible",
-                       [*sentences, _victims_text(victims)], subjects=[last, *victims], proof=proof,
-                       steps=[_ALL_THREADS, f"frame {stack.level(waiting.at)}: p cpu->cpu_index, p cpu->running, p cpu->stopped"],
-                       rule="vcpu-work")  # fmt: skip
+        return finding(
+            "hang.vcpu-stop",
+            f"{capital(_actor(context, last))} waits for work to be run on a vCPU",
+            "possible",
+            [*sentences, _victims_text(victims)],
+            subjects=[last, *victims],
+            proof=proof,
+            steps=[_ALL_THREADS, f"frame {stack.level(waiting.at)}: p cpu->cpu_index, p cpu->running, p cpu->stopped"],
+            rule="vcpu-work",
+        )
     if waiting.kind == "exclusive-end":
-        return finding("hang.exclusive-stall", f"{capital(_actor(context, last))} waits for the end of another's exclusive section", "possible",
-                       [f"It waits in {where} {waiting.says}.", _victims_text(victims)], subjects=[last, *waiting.owners, *victims],
-                       proof=proof, steps=[_ALL_THREADS], rule="exclusive-end")  # fmt: skip
+        return finding(
+            "hang.exclusive-stall",
+            f"{capital(_actor(context, last))} waits for the end of another's exclusive section",
+            "possible",
+            [f"It waits in {where} {waiting.says}.", _victims_text(victims)],
+            subjects=[last, *waiting.owners, *victims],
+            proof=proof,
+            steps=[_ALL_THREADS],
+            rule="exclusive-end",
+        )
     if waiting.kind in ("condvar", "semaphore", "event", "futex", "poll", "sleep", "mutex"):
         if role in ("unknown", "coroutine") and not held and not victims:
             return None
-        sentences.append(f"{who(last)} waits {waiting.says} (frame {stack.level(waiting.at)}), which is not its normal resting place.")
+        sentences.append(
+            f"{who(last)} waits {waiting.says} (frame {stack.level(waiting.at)}), which is not its normal resting "
+            f"place."
+        )
+        fork = stack.find(holders.FORKS, waiting.at)
+        if fork is not None:
+            sentences.append(
+                f"{at(stack, fork)} has forked: threads do not survive fork(), so the thread that would answer "
+                f"exists only in the other "
+                "process."
+            )
+            held = False
         sentences += [_holding(last), _victims_text(victims)]
-        title = f"{who(last)} waits in {stack.names[waiting.at] or 'an unnamed function'}" + (" with the BQL held" if held else "")
+        title = f"{who(last)} waits in {stack.names[waiting.at] or 'an unnamed function'}" + (
+            " with the BQL held" if held else ""
+        )
+        if fork is not None:
+            title += " for a thread that fork() left behind"
+            return finding(
+                "hang.deadlock",
+                title,
+                "likely",
+                sentences,
+                subjects=[last, *victims],
+                proof=proof,
+                steps=["info threads: is the thread that should answer in this process?"],
+                rule="fork",
+            )
         kind = "hang.bql-held" if held else "hang.blocked-syscall"
         confidence = "likely" if held and waiting.kind != "sleep" else "possible"
-        steps.append(f"who would wake it? Look for the thread or event that {stack.names[waiting.at] or 'it'} waits for: {_ALL_THREADS}")
-        return finding(kind, title, confidence, sentences, subjects=[last, *victims], proof=proof, steps=steps, rule=f"wait.{waiting.kind}")
+        steps.append(
+            f"who would wake it? Look for the thread or event that {stack.names[waiting.at] or 'it'} waits for: "
+            f"{_ALL_THREADS}"
+        )
+        return finding(
+            kind,
+            title,
+            confidence,
+            sentences,
+            subjects=[last, *victims],
+            proof=proof,
+            steps=steps,
+            rule=f"wait.{waiting.kind}",
+        )
     return None
 
 
 def _multifd(
-    context: Context, last: Subject, victims: List[Subject], waiting: Waiting, sentences: List[str], proof: List[Evidence]
+    context: Context,
+    last: Subject,
+    victims: List[Subject],
+    waiting: Waiting,
+    sentences: List[str],
+    proof: List[Evidence],
 ) -> Finding:
     stack = last.stack
     channels = context.with_role("multifd-send", "multifd-recv")
@@ -1055,8 +1642,11 @@ def _multifd(
     sentences.append(f"It waits in {at(stack, waiting.at)} {waiting.says}.")
     steps = []
     if not channels and complete:
-        sentences.append("No multifd thread exists in this process any more, so nobody can post that semaphore: the channels ended (an error path) "
-                         "without waking the migration thread.")  # fmt: skip
+        sentences.append(
+            "No multifd thread exists in this process any more, so nobody can post that semaphore: the channels "
+            "ended (an error path) "
+            "without waking the migration thread."
+        )
         title = "The migration thread waits for multifd channels that no longer exist"
         confidence = "likely"
         steps.append("query-migrate and QEMU's log: which error ended the channels")
@@ -1067,13 +1657,25 @@ def _multifd(
         title = "The migration thread waits for a multifd channel"
         confidence = "possible"
         steps.append(_ALL_THREADS)
-    return finding("hang.waiting-for-peer" if not (not channels and complete) else "hang.deadlock", title, confidence,
-                   [*sentences, _holding(last), _victims_text(victims)], subjects=[last, *victims], proof=proof, steps=steps,
-                   rule="multifd-sync")  # fmt: skip
+    return finding(
+        "hang.waiting-for-peer" if not (not channels and complete) else "hang.deadlock",
+        title,
+        confidence,
+        [*sentences, _holding(last), _victims_text(victims)],
+        subjects=[last, *victims],
+        proof=proof,
+        steps=steps,
+        rule="multifd-sync",
+    )
 
 
 def _join(
-    context: Context, last: Subject, victims: List[Subject], waiting: Waiting, sentences: List[str], proof: List[Evidence]
+    context: Context,
+    last: Subject,
+    victims: List[Subject],
+    waiting: Waiting,
+    sentences: List[str],
+    proof: List[Evidence],
 ) -> Finding:
     stack = last.stack
     held = any(h.lock == "BQL" for h in last.held)
@@ -1084,11 +1686,31 @@ def _join(
         sentences.append(f"That is {the(target)}: {target.told.summary or 'see its stack'}.")
     if held and bql and target is None:
         one = bql[0]
-        sentences.append(f"{who(one)} waits for the BQL, which {the(last)} holds during the join: if that is the thread to end, neither can go on.")
-        return finding("hang.deadlock", f"{capital(short(last))} joins a thread with the BQL held; {short(one)} waits for the BQL", "likely",
-                       [*sentences, "The BQL has to be given up around the join."], subjects=[last, *bql], proof=proof,
-                       steps=["p qemu_global_mutex (bql from 9.0): __owner", f"frame {stack.level(max(0, waiting.at - 1))}: which thread is joined"],
-                       rule="join-with-bql")  # fmt: skip
+        sentences.append(
+            f"{who(one)} waits for the BQL, which {the(last)} holds during the join: if that is the thread to end, "
+            f"neither can go on."
+        )
+        return finding(
+            "hang.deadlock",
+            f"{capital(short(last))} joins a thread with the BQL held; {short(one)} waits for the BQL",
+            "likely",
+            [*sentences, "The BQL has to be given up around the join."],
+            subjects=[last, *bql],
+            proof=proof,
+            steps=[
+                "p qemu_global_mutex (bql from 9.0): __owner",
+                f"frame {stack.level(max(0, waiting.at - 1))}: which thread is joined",
+            ],
+            rule="join-with-bql",
+        )
     sentences += [_holding(last), _victims_text(victims)]
-    return finding("hang.bql-held" if held else "hang.blocked-syscall", f"{who(last)} waits for a thread to end (join)", "likely" if held else "possible",
-                   sentences, subjects=[last, *victims], proof=proof, steps=[_ALL_THREADS], rule="join")  # fmt: skip
+    return finding(
+        "hang.bql-held" if held else "hang.blocked-syscall",
+        f"{who(last)} waits for a thread to end (join)",
+        "likely" if held else "possible",
+        sentences,
+        subjects=[last, *victims],
+        proof=proof,
+        steps=[_ALL_THREADS],
+        rule="join",
+    )

@@ -9,8 +9,10 @@ from ...model import Finding
 from ..context import Context, Subject
 from ..stack import Stack
 from . import common
+from .aborts import coroutine_line
+from .cause import Cause
 from .common import at, capital, evidence, finding, who
-from .crash import Cause, coroutine_line, find_recursion
+from .recursion import find_recursion
 
 
 def find(context: Context, cause: Optional[Cause]) -> List[Finding]:
@@ -45,6 +47,14 @@ def asserted_rule(expression: Optional[str]) -> Optional[rules.AssertedRule]:
 
 def _asserted(context: Context, cause: Cause) -> List[Finding]:
     row = asserted_rule(cause.expression)
+    inferred = False
+    if (
+        row is None
+        and cause.expression is None
+        and cause.kind == "crash.assertion"
+        and cause.function in rules.BQL_CHECKS
+    ):
+        row, inferred = asserted_rule("bql_locked()"), True
     if row is None:
         return []
     subject, stack = cause.subject, cause.subject.stack
@@ -57,11 +67,14 @@ def _asserted(context: Context, cause: Cause) -> List[Finding]:
         if subject.told.role == "iothread":
             way = _way(stack, blame)
             sentences.append(f"{capital(thread)} runs without the BQL" + (f"; it came here by {way}." if way else "."))
-            sentences.append("The call belongs in the main loop (a bottom half there), or must not be made from an iothread.")
+            sentences.append(
+                "The call belongs in the main loop (a bottom half there), or must not be made from an iothread."
+            )
         elif stack.find(rules.GENERATED) is not None:
             helper = _helper(stack)
             sentences.append(
-                f"Generated guest code runs without the BQL, and {helper or 'its helper'} called this without taking it: "
+                f"Generated guest code runs without the BQL, and {helper or 'its helper'} called this without "
+                f"taking it: "
                 "the helper has to take the BQL around the call (bql_lock)."
             )
         else:
@@ -76,32 +89,51 @@ def _asserted(context: Context, cause: Cause) -> List[Finding]:
         outer = stack.find(("cpu_exec", "cpu_exec_loop", "cpu_tb_exec"), blame or 0)
         if outer is not None:
             sentences.append(f"It was called inside {at(stack, outer)}.")
-    proof = [evidence(subject, blame, f"{function} asserts {cause.expression}")]
+    proof = [
+        evidence(subject, blame, f"{function} asserts {cause.expression or 'that the BQL is held (in its source)'}")
+    ]
     if entry and blame is not None:
         position = stack.find(entry, blame)
         if position is not None:
             proof.append(evidence(subject, position, f"came from {entry}"))
-    confidence = "certain" if cause.confidence == "certain" else "likely"
+    confidence = "likely" if inferred else cause.confidence
     return [
-        finding(row.kind, capital(row.headline.format(function=function, thread=thread)), confidence, sentences,
-                subjects=[subject], proof=proof, rule=f"asserted.{row.name}")
-    ]  # fmt: skip
+        finding(
+            row.kind,
+            capital(row.headline.format(function=function, thread=thread)),
+            confidence,
+            sentences,
+            subjects=[subject],
+            proof=proof,
+            rule=f"asserted.{row.name}",
+        )
+    ]
 
 
 _TRANSIT = holders.EVENT_LOOP_INTERNALS
 
 
 def _entry(stack: Stack, blame: Optional[int]) -> str:
-    """The function by which the outermost layer called into this: the frame just inside the event loop or guest code."""
+    """The function by which the outermost layer came here: the frame just inside the event loop or guest code."""
     if blame is None:
         return ""
     entry = ""
     for position in range(blame + 1, len(stack)):
         name = stack.names[position]
-        if name in rules.GENERATED or name in ("coroutine_trampoline", "iothread_run", "aio_poll", "aio_dispatch_handler",
-                                               "aio_bh_call", "aio_bh_poll", "g_main_context_dispatch", "qemu_thread_start",
-                                               "aio_dispatch_handlers", "migration_thread", "kvm_cpu_exec",
-                                               "timerlist_run_timers"):  # fmt: skip
+        if name in rules.GENERATED or name in (
+            "coroutine_trampoline",
+            "iothread_run",
+            "aio_poll",
+            "aio_dispatch_handler",
+            "aio_bh_call",
+            "aio_bh_poll",
+            "g_main_context_dispatch",
+            "qemu_thread_start",
+            "aio_dispatch_handlers",
+            "migration_thread",
+            "kvm_cpu_exec",
+            "timerlist_run_timers",
+        ):
             return entry
         if name and name not in common.PLUMBING:
             entry = name
@@ -118,7 +150,11 @@ def _way(stack: Stack, blame: Optional[int]) -> str:
         name = stack.names[position]
         if name in ("aio_dispatch_handler", "aio_dispatch_handlers"):
             notifier = True
-        if name in holders.EVENT_LOOP_INTERNALS or name in ("iothread_run", "coroutine_trampoline", "qemu_thread_start"):
+        if name in holders.EVENT_LOOP_INTERNALS or name in (
+            "iothread_run",
+            "coroutine_trampoline",
+            "qemu_thread_start",
+        ):
             break
         if name and (not names or names[-1] != name):
             names.append(name)
@@ -138,22 +174,33 @@ def _helper(stack: Stack) -> str:
 def _coroutine_entry(context: Context, cause: Cause) -> List[Finding]:
     line, meaning = coroutine_line(context)
     stack = cause.subject.stack
-    position = stack.find(("qemu_aio_coroutine_enter", "qemu_coroutine_enter", "coroutine_trampoline", "qemu_coroutine_yield"), 0,
-                          12)  # fmt: skip
+    position = stack.find(
+        ("qemu_aio_coroutine_enter", "qemu_coroutine_enter", "coroutine_trampoline", "qemu_coroutine_yield"), 0, 12
+    )
     if not line or position is None:
         return []
     caller = common.qemu_frame(stack, position + 1)
-    while caller is not None and stack.names[caller] in ("aio_co_enter", "aio_co_wake", "qemu_coroutine_enter",
-                                                         "qemu_aio_coroutine_enter", "aio_co_schedule"):  # fmt: skip
+    while caller is not None and stack.names[caller] in (
+        "aio_co_enter",
+        "aio_co_wake",
+        "qemu_coroutine_enter",
+        "qemu_aio_coroutine_enter",
+        "aio_co_schedule",
+    ):
         caller = common.qemu_frame(stack, caller + 1)
     by = f", entered by {at(stack, caller)}" if caller is not None else ""
     return [
-        finding("rule.coroutine-context", f'"{line}"', "certain",
-                [f"{capital(meaning)}{by}.", "Whoever queued or kept that coroutine did so after it had ended, or twice."],
-                subjects=[cause.subject], proof=[evidence(cause.subject, position, line)],
-                steps=["print *co in the coroutine-enter frame: caller, scheduled and entry tell who entered it before"],
-                rule="coroutine-entry")
-    ]  # fmt: skip
+        finding(
+            "rule.coroutine-context",
+            f'"{line}"',
+            "certain",
+            [f"{capital(meaning)}{by}.", "Whoever queued or kept that coroutine did so after it had ended, or twice."],
+            subjects=[cause.subject],
+            proof=[evidence(cause.subject, position, line)],
+            steps=["print *co in the coroutine-enter frame: caller, scheduled and entry tell who entered it before"],
+            rule="coroutine-entry",
+        )
+    ]
 
 
 def _recursion(context: Context, cause: Cause) -> List[Finding]:
@@ -165,12 +212,23 @@ def _recursion(context: Context, cause: Cause) -> List[Finding]:
         return []
     chain = " → ".join(reversed(names[:8]))
     return [
-        finding("rule.recursion", f"{names[-1]} is entered again inside its own call, without end", "likely",
-                [f"The interval is {chain} → {names[-1]}.",
-                 "One of these has to record that it is under way before it calls the next."],
-                subjects=[cause.subject], rule="recursion",
-                proof=[evidence(cause.subject, cause.subject.stack.find(names[0]), f"levels {recursion.first} to {recursion.last}")])
-    ]  # fmt: skip
+        finding(
+            "rule.recursion",
+            f"{names[-1]} is entered again inside its own call, without end",
+            "likely",
+            [
+                f"The interval is {chain} → {names[-1]}.",
+                "One of these has to record that it is under way before it calls the next.",
+            ],
+            subjects=[cause.subject],
+            rule="recursion",
+            proof=[
+                evidence(
+                    cause.subject, cause.subject.stack.find(names[0]), f"levels {recursion.first} to {recursion.last}"
+                )
+            ],
+        )
+    ]
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -208,13 +266,24 @@ def _exclusive(context: Context, subject: Subject) -> Optional[Finding]:
     run = outermost if outermost is not None else outer
     title = f"{name} starts an exclusive section inside cpu_exec"
     sentences = [
-        "start_exclusive() waits until no vCPU is inside cpu_exec, so a vCPU may call it only from outside: this one counts as "
+        "start_exclusive() waits until no vCPU is inside cpu_exec, so a vCPU may call it only from outside: this "
+        "one counts as "
         f"running itself since {at(stack, run)}.",
-        "Code that needs it there has to leave cpu_exec first (cpu_loop_exit_atomic) or queue the work (async_safe_run_on_cpu).",
+        "Code that needs it there has to leave cpu_exec first (cpu_loop_exit_atomic) or queue the work "
+        "(async_safe_run_on_cpu).",
     ]
-    return finding("rule.exclusive-inside-cpu-exec", title, "certain", sentences, subjects=[subject], rule="exclusive-inside-cpu-exec",
-                   proof=[evidence(subject, inner, f"start_exclusive called by {name}"),
-                          evidence(subject, run, "cpu_exec has not been left")])  # fmt: skip
+    return finding(
+        "rule.exclusive-inside-cpu-exec",
+        title,
+        "certain",
+        sentences,
+        subjects=[subject],
+        rule="exclusive-inside-cpu-exec",
+        proof=[
+            evidence(subject, inner, f"start_exclusive called by {name}"),
+            evidence(subject, run, "cpu_exec has not been left"),
+        ],
+    )
 
 
 def dispatches(stack: Stack) -> List[Tuple[int, str, str]]:
@@ -237,8 +306,17 @@ def dispatches(stack: Stack) -> List[Tuple[int, str, str]]:
 
 def _reentrancy(context: Context, subject: Subject) -> Optional[Finding]:
     stack = subject.stack
-    if not any(n in ("memory_region_dispatch_write", "memory_region_dispatch_read", "access_with_adjusted_size",
-                     "memory_region_write_accessor", "memory_region_read_accessor") for n in stack.names):  # fmt: skip
+    if not any(
+        n
+        in (
+            "memory_region_dispatch_write",
+            "memory_region_dispatch_read",
+            "access_with_adjusted_size",
+            "memory_region_write_accessor",
+            "memory_region_read_accessor",
+        )
+        for n in stack.names
+    ):
         return None
     entries = dispatches(stack)
     for index, (inner, name, opaque) in enumerate(entries):
@@ -247,22 +325,45 @@ def _reentrancy(context: Context, subject: Subject) -> Optional[Finding]:
             if not same or stack.find(rules.DMA, inner + 1, outer) is None:
                 continue
             dma = stack.find(rules.DMA, inner + 1, outer)
-            between = next((stack.names[p] for p in range(outer - 1, inner, -1)
-                            if stack.names[p] and stack.names[p] not in rules.DMA and stack.names[p] not in rules.DISPATCH), other)  # fmt: skip
+            between = next(
+                (
+                    stack.names[p]
+                    for p in range(outer - 1, inner, -1)
+                    if stack.names[p] and stack.names[p] not in rules.DMA and stack.names[p] not in rules.DISPATCH
+                ),
+                other,
+            )
             sentences = [
-                f"While {at(stack, outer)} serves an access, its own DMA ({between}, then {at(stack, dma or inner)}) writes to or reads "
-                f"from the device's registers again and enters {at(stack, inner)}: the guest aimed the DMA at the device itself.",
-                "QEMU 8.1 and later refuse this for most devices (\"Blocked re-entrant IO\").",
+                f"While {at(stack, outer)} serves an access, its own DMA ({between}, then "
+                f"{at(stack, dma or inner)}) writes to or reads "
+                f"from the device's registers again and enters {at(stack, inner)}: the guest aimed the DMA at the "
+                f"device itself.",
+                'QEMU 8.1 and later refuse this for most devices ("Blocked re-entrant IO").',
             ]
-            return finding("rule.mmio-reentrancy", f"A device is entered twice: {name} runs inside {other}, by DMA", "likely",
-                           sentences, subjects=[subject], rule="mmio-reentrancy",
-                           proof=[evidence(subject, inner, f"{name} second time"), evidence(subject, outer, f"{other} first time")])  # fmt: skip
+            return finding(
+                "rule.mmio-reentrancy",
+                f"A device is entered twice: {name} runs inside {other}, by DMA",
+                "likely",
+                sentences,
+                subjects=[subject],
+                rule="mmio-reentrancy",
+                proof=[
+                    evidence(subject, inner, f"{name} second time"),
+                    evidence(subject, outer, f"{other} first time"),
+                ],
+            )
     return None
 
 
 _HOME = ("main-loop", "iothread", "monitor-iothread", "tool-main", "test", "coroutine", "unknown", "user-mode")
-_CALLBACK_LOOPS = ("aio_bh_poll", "aio_bh_call", "aio_dispatch", "aio_dispatch_handler", "aio_dispatch_handlers",
-                   "timerlist_run_timers")  # fmt: skip
+_CALLBACK_LOOPS = (
+    "aio_bh_poll",
+    "aio_bh_call",
+    "aio_dispatch",
+    "aio_dispatch_handler",
+    "aio_dispatch_handlers",
+    "timerlist_run_timers",
+)
 
 
 def foreign_poll(subject: Subject) -> Optional[Tuple[int, Optional[int], Optional[int]]]:
@@ -302,14 +403,26 @@ def _nested_poll(context: Context, subject: Subject) -> Optional[Finding]:
         + (f", for {at(stack, asked)}" if asked is not None else "")
         + f", and this poll runs {at(stack, callback)}, which was meant for the owner of that context.",
     ]
-    proof = [evidence(subject, outer, "aio_poll on a thread without an AioContext"), evidence(subject, callback, f"{name} runs inside it")]
+    proof = [
+        evidence(subject, outer, "aio_poll on a thread without an AioContext"),
+        evidence(subject, callback, f"{name} runs inside it"),
+    ]
     if second is not None:
         sentences.append(f"There it polls once more ({at(stack, second)}): an event loop nested in an event loop.")
         proof.append(evidence(subject, second, "second aio_poll, nested in the first"))
     title = f"{capital(common.short(subject))} runs {name} in a nested poll that is not its own"
     if subject.told.role == "migration":
-        title = "The migration thread polls an AioContext that is not its own" + (", twice nested" if second is not None else "")
+        title = "The migration thread polls an AioContext that is not its own" + (
+            ", twice nested" if second is not None else ""
+        )
     elif subject.told.role.startswith("vcpu"):
         title = f"{name} runs on a vCPU thread, inside a nested poll"
-    return finding("rule.nested-poll-off-home-thread", title, "likely", sentences, subjects=[subject], proof=proof,
-                   rule="nested-poll-off-home-thread")  # fmt: skip
+    return finding(
+        "rule.nested-poll-off-home-thread",
+        title,
+        "likely",
+        sentences,
+        subjects=[subject],
+        proof=proof,
+        rule="nested-poll-off-home-thread",
+    )

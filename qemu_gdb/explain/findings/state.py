@@ -8,8 +8,9 @@ from ...knowledge import fatal
 from ...model import Evidence, Finding, Notice
 from .. import stories
 from ..context import Context, Subject
+from ..stack import Stack
 from . import common
-from .common import capital, evidence, finding, joined, short, who
+from .common import at, capital, evidence, finding, joined, short, who
 from .crash import stopped_by_debugger
 
 _VCPUS = ("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other")
@@ -18,24 +19,45 @@ _VCPUS = ("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other")
 _RUNSTATES = {
     "prelaunch": ("state.prelaunch", "The VM has not been started yet (-S)", "`cont` starts it"),
     "preconfig": ("state.prelaunch", "QEMU waits for its configuration (-preconfig)", "`x-exit-preconfig` goes on"),
-    "inmigrate": ("state.incoming", "QEMU waits for an incoming migration (-incoming)", "start the migration on the source"),
-    "postmigrate": ("state.paused", "The VM was migrated away; this is what is left of the source", "`quit` ends it; `cont` only if the "
-                    "destination did not start"),
+    "inmigrate": (
+        "state.incoming",
+        "QEMU waits for an incoming migration (-incoming)",
+        "start the migration on the source",
+    ),
+    "postmigrate": (
+        "state.paused",
+        "The VM was migrated away; this is what is left of the source",
+        "`quit` ends it; `cont` only if the destination did not start",
+    ),
     "finish-migrate": ("state.paused", "The VM is stopped for the last phase of a migration", "query-migrate"),
     "paused": ("state.paused", "The VM is paused", "`cont` resumes it"),
     "suspended": ("state.paused", "The guest is suspended (S3)", "`system_wakeup` wakes it"),
     "restore-vm": ("state.paused", "A snapshot is being loaded", "wait for loadvm"),
     "save-vm": ("state.paused", "A snapshot is being saved", "wait for savevm"),
     "debug": ("state.paused", "The VM is stopped by the gdbstub", "continue in the gdb that debugs the guest"),
-    "io-error": ("state.io-error", "The VM is stopped by an I/O error; the threads themselves are healthy",
-                 "mend the storage, then `cont`: QEMU sends the request again"),
-    "guest-panicked": ("state.guest-panicked", "The guest reported a panic", "look at the guest's console or dump; `system_reset` restarts it"),
-    "internal-error": ("state.guest-panicked", "The VM is stopped by an internal error of the accelerator",
-                       "look at QEMU's stderr (KVM internal error, register dump) and the host's kernel log"),
-    "shutdown": ("state.shutdown", "The guest has shut down; QEMU stays because of -no-shutdown", "`quit` ends it, `system_reset` restarts it"),
+    "io-error": (
+        "state.io-error",
+        "The VM is stopped by an I/O error; the threads themselves are healthy",
+        "mend the storage, then `cont`: QEMU sends the request again",
+    ),
+    "guest-panicked": (
+        "state.guest-panicked",
+        "The guest reported a panic",
+        "look at the guest's console or dump; `system_reset` restarts it",
+    ),
+    "internal-error": (
+        "state.guest-panicked",
+        "The VM is stopped by an internal error of the accelerator",
+        "look at QEMU's stderr (KVM internal error, register dump) and the host's kernel log",
+    ),
+    "shutdown": (
+        "state.shutdown",
+        "The guest has shut down; QEMU stays because of -no-shutdown",
+        "`quit` ends it, `system_reset` restarts it",
+    ),
     "watchdog": ("state.paused", "The VM was paused by its watchdog", "`cont` or `system_reset`"),
     "colo": ("state.paused", "The VM is stopped for a COLO checkpoint", "wait for the checkpoint"),
-}  # fmt: skip
+}
 
 
 def find(context: Context, before: List[Finding]) -> List[Finding]:
@@ -72,8 +94,10 @@ def _breakpoint(context: Context) -> Optional[Finding]:
         return None
     if current is None:
         return None
-    if not line and name in ("SIGINT", "SIGSTOP", "SIGTSTP") and (
-        context.snapshot.source.kind != "text" or len(context.live_subjects) > 1
+    if (
+        not line
+        and name in ("SIGINT", "SIGSTOP", "SIGTSTP")
+        and (context.snapshot.source.kind != "text" or len(context.live_subjects) > 1)
     ):
         return None  # somebody looks at the process; what it does is the question
     story = common.story(context, current)
@@ -93,16 +117,30 @@ def _breakpoint(context: Context) -> Optional[Finding]:
         proof = [Evidence(text=signal.text if signal is not None and signal.text else str(name), thread=current.number)]
     if story:
         sentences.append(f"{who(current)}: {story.rstrip('.')}.")
-    waiters = [s for s in context.live_subjects if s.waiting is not None and s.waiting.kind == "bql" and s is not current]
+    waiters = [
+        s for s in context.live_subjects if s.waiting is not None and s.waiting.kind == "bql" and s is not current
+    ]
     if waiters:
-        sentences.append(f"{capital(common.listed(waiters))} {'waits' if len(waiters) == 1 else 'wait'} for the BQL meanwhile, which is normal: device "
-                         "accesses are short.")  # fmt: skip
+        sentences.append(
+            f"{capital(common.listed(waiters))} {'waits' if len(waiters) == 1 else 'wait'} for the BQL meanwhile, "
+            f"which is normal: device "
+            "accesses are short."
+        )
     steps = []
     if name == "SIGUSR1":
         steps = ["in gdb: handle SIGUSR1 noprint nostop pass"]
     elif name == "SIGUSR2":
         steps = ["in gdb: handle SIGUSR2 noprint nostop pass (lldb: process handle SIGUSR2 -s false -p true)"]
-    return finding("state.breakpoint", title, "certain", sentences, subjects=[current], proof=proof, steps=steps, rule="debugger-stop")
+    return finding(
+        "state.breakpoint",
+        title,
+        "certain",
+        sentences,
+        subjects=[current],
+        proof=proof,
+        steps=steps,
+        rule="debugger-stop",
+    )
 
 
 def _current(context: Context) -> Optional[Subject]:
@@ -127,16 +165,32 @@ def _runstate(context: Context) -> Optional[Finding]:
         sentences += [f"Node {n.name} ({n.driver}): {n.note}." for n in nodes[:2]]
     migration = next((m for m in context.facts.migration), None)
     if migration is not None and kind in ("state.incoming", "state.paused"):
-        sentences.append(f"Migration ({migration.direction}): {migration.state}{f', {migration.uri}' if migration.uri else ''}.")
+        sentences.append(
+            f"Migration ({migration.direction}): {migration.state}{f', {migration.uri}' if migration.uri else ''}."
+        )
     busy = _busy(context)
     if not busy:
         sentences.append("All threads rest normally.")
-    return finding(kind, title, "certain", sentences, steps=[capital(step)], proof=[Evidence(text=f"run state {name}")], rule=f"runstate.{name}")
+    return finding(
+        kind,
+        title,
+        "certain",
+        sentences,
+        steps=[capital(step)],
+        proof=[Evidence(text=f"run state {name}")],
+        rule=f"runstate.{name}",
+    )
 
 
 def _busy(context: Context) -> List[Subject]:
-    return [s for s in context.live_subjects if (s.waiting is None or not s.waiting.resting) and s.told.role not in _VCPUS
-            and s.told.state not in ("idle", "running-guest") and s.told.role not in ("external-library", "glib-worker")]  # fmt: skip
+    return [
+        s
+        for s in context.live_subjects
+        if (s.waiting is None or not s.waiting.resting)
+        and s.told.role not in _VCPUS
+        and s.told.state not in ("idle", "running-guest")
+        and s.told.role not in ("external-library", "glib-worker")
+    ]
 
 
 def _running(context: Context) -> Optional[Finding]:
@@ -145,17 +199,29 @@ def _running(context: Context) -> Optional[Finding]:
     busy = _busy(context)
     main = context.with_role("main-loop")
     if main and not busy and not guest and vcpus:
-        return finding("state.idle", "Nothing is stuck in QEMU: the guest is idle and all threads rest", "certain",
-                       ["Run state running; the vCPUs are halted and wait for an interrupt; the main loop waits for events."],
-                       proof=[Evidence(text="run state running")], rule="running-idle")  # fmt: skip
+        return finding(
+            "state.idle",
+            "Nothing is stuck in QEMU: the guest is idle and all threads rest",
+            "certain",
+            ["Run state running; the vCPUs are halted and wait for an interrupt; the main loop waits for events."],
+            proof=[Evidence(text="run state running")],
+            rule="running-idle",
+        )
     sentences = ["Run state running."]
     if guest:
         sentences.append(f"{capital(common.listed(guest))} {'runs' if len(guest) == 1 else 'run'} guest code.")
     if busy:
         first = busy[0]
         sentences.append(f"{who(first)}: {first.told.summary or 'executes'}.")
-    return finding("state.running", "The VM runs; nothing is stuck in QEMU", "certain", sentences, subjects=guest[:4],
-                   proof=[Evidence(text="run state running")], rule="running")  # fmt: skip
+    return finding(
+        "state.running",
+        "The VM runs; nothing is stuck in QEMU",
+        "certain",
+        sentences,
+        subjects=guest[:4],
+        proof=[Evidence(text="run state running")],
+        rule="running",
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -165,7 +231,10 @@ def _running(context: Context) -> Optional[Finding]:
 def _whole(context: Context) -> bool:
     """Whether the input can be the whole process: main loop, RCU thread and vCPUs, none of them cut."""
     subjects = context.live_subjects
-    if any(n.kind in ("notice.truncated", "notice.corrupt-stack") for n in [*context.snapshot.notices, *context.explanation.notices]):
+    if any(
+        n.kind in ("notice.truncated", "notice.corrupt-stack")
+        for n in [*context.snapshot.notices, *context.explanation.notices]
+    ):
         return False
     if any(s.told.thread.truncated_top for s in subjects):
         return False
@@ -182,6 +251,12 @@ def _quiet(context: Context) -> Optional[Finding]:
     executing = [s for s in subjects if s not in resting]
     truncated = _cut(context)
     steps = [] if _whole(context) else ["thread apply all bt"]
+    users = context.with_role("user-mode")
+    if users and all(
+        s in resting or s in users and s.stack.find(("do_safe_futex", "safe_futex", "do_futex")) is not None
+        for s in subjects
+    ):
+        return _tool(context, users[0], resting, [])
     if len(resting) < len(subjects):
         return _executing(context, executing, truncated, steps)
     if not main or not vcpus or truncated:
@@ -189,31 +264,61 @@ def _quiet(context: Context) -> Optional[Finding]:
     guest = [s for s in vcpus if s.told.state == "running-guest" or s.stack.names[:1] == ("ioctl",)]
     if guest:
         return finding(
-            "state.running", "Nothing is stuck in QEMU: the vCPUs run guest code and the other threads rest",
-            "likely", [f"{capital(common.listed(guest))} {'is' if len(guest) == 1 else 'are'} in the guest, and the main loop waits for events.",
-                       "If this VM hangs, look inside the guest, or at KVM and the host kernel, not at QEMU's locks."],
-            subjects=guest[:4], proof=[evidence(s, 0, "runs the guest") for s in guest[:2]],
-            steps=["info registers and a sample of the guest's pc on each vCPU: where does it loop?"], rule="quiet-running")  # fmt: skip
-    halted_kvm = [s for s in vcpus if s.told.role == "vcpu-kvm" and s.waiting is not None and s.waiting.kind == "vcpu-halt"]
+            "state.running",
+            "Nothing is stuck in QEMU: the vCPUs run guest code and the other threads rest",
+            "likely",
+            [
+                f"{capital(common.listed(guest))} {'is' if len(guest) == 1 else 'are'} in the guest, and the main "
+                f"loop waits for events.",
+                "If this VM hangs, look inside the guest, or at KVM and the host kernel, not at QEMU's locks.",
+            ],
+            subjects=guest[:4],
+            proof=[evidence(s, 0, "runs the guest") for s in guest[:2]],
+            steps=["info registers and a sample of the guest's pc on each vCPU: where does it loop?"],
+            rule="quiet-running",
+        )
+    halted_kvm = [
+        s for s in vcpus if s.told.role == "vcpu-kvm" and s.waiting is not None and s.waiting.kind == "vcpu-halt"
+    ]
     if halted_kvm and len(halted_kvm) == len(vcpus):
         return finding(
-            "state.paused", "Nothing is stuck in QEMU: the VM is stopped, all its vCPUs are parked", "likely",
-            ["Under KVM a vCPU waits in qemu_wait_io_event (halt_cond) only while the VM is stopped: paused, not started (-S), waiting for a migration, "
-             "stopped by an I/O error or a guest panic, or shut down with -no-shutdown (or an interrupt controller is emulated in QEMU).",
-             "The main loop waits for events."],
-            subjects=halted_kvm[:4], proof=[evidence(s, s.waiting.at if s.waiting else None, "parked") for s in halted_kvm[:2]],
-            steps=["info status (query-status): which run state is it?"], rule="quiet-parked")  # fmt: skip
+            "state.paused",
+            "Nothing is stuck in QEMU: the VM is stopped, all its vCPUs are parked",
+            "likely",
+            [
+                "Under KVM a vCPU waits in qemu_wait_io_event (halt_cond) only while the VM is stopped: paused, not "
+                "started (-S), waiting for a migration, "
+                "stopped by an I/O error or a guest panic, or shut down with -no-shutdown (or an interrupt "
+                "controller is emulated in QEMU).",
+                "The main loop waits for events.",
+            ],
+            subjects=halted_kvm[:4],
+            proof=[evidence(s, s.waiting.at if s.waiting else None, "parked") for s in halted_kvm[:2]],
+            steps=["info status (query-status): which run state is it?"],
+            rule="quiet-parked",
+        )
     return finding(
-        "state.idle", "Nothing is stuck in QEMU: all threads rest where they should", "likely",
-        [f"The main loop waits for events and {'the vCPU is' if len(vcpus) == 1 else 'the vCPUs are'} halted or stopped.",
-         "If the VM seems to hang, ask for its run state, and look inside the guest."],
-        subjects=[*main[:1], *vcpus[:3]], proof=[evidence(s, s.waiting.at if s.waiting else 0, "rests") for s in [*main[:1], *vcpus[:2]]],
-        steps=["info status (query-status): is it running?"], rule="quiet")  # fmt: skip
+        "state.idle",
+        "Nothing is stuck in QEMU: all threads rest where they should",
+        "likely",
+        [
+            f"The main loop waits for events and {'the vCPU is' if len(vcpus) == 1 else 'the vCPUs are'} halted or "
+            f"stopped.",
+            "If the VM seems to hang, ask for its run state, and look inside the guest.",
+        ],
+        subjects=[*main[:1], *vcpus[:3]],
+        proof=[evidence(s, s.waiting.at if s.waiting else 0, "rests") for s in [*main[:1], *vcpus[:2]]],
+        steps=["info status (query-status): is it running?"],
+        rule="quiet",
+    )
 
 
 def _rests(subject: Subject) -> bool:
-    return subject.told.state in ("idle", "running-guest") or (subject.waiting is not None and subject.waiting.resting) or (
-        subject.told.thread.kernel_only)  # fmt: skip
+    return (
+        subject.told.state in ("idle", "running-guest")
+        or (subject.waiting is not None and subject.waiting.resting)
+        or (subject.told.thread.kernel_only)
+    )
 
 
 def _cut(context: Context) -> bool:
@@ -231,7 +336,10 @@ def _missing_end(context: Context, subject: Subject) -> str:
         frames = f"frames #0 to #{first - 1}" if first > 1 else "frame #0"
         if not first:
             frames = "its innermost frames"
-        return f"The text begins at frame #{first}: {frames} are missing, and with them what happened; no cause can be named."
+        return (
+            f"The text begins at frame #{first}: {frames} are missing, and with them what happened; no cause can "
+            f"be named."
+        )
     return ""
 
 
@@ -250,29 +358,72 @@ def _executing(context: Context, executing: List[Subject], truncated: bool, step
     proof = [evidence(subject, position, f"{stack.names[position]}")] if position is not None else []
     if missing:
         first = stack.frames[0].level
-        what = access.text if access is not None and access.text else (stories.monitor_command(stack).text  # type: ignore[union-attr]
-                                                                       if stories.monitor_command(stack) else "")  # fmt: skip
-        title = f"The text begins at frame #{first}; visible is only {what}" if what else (
-            f"The text begins at frame #{first}: the innermost frames are missing")  # fmt: skip
-        return finding("state.running", title, "certain" if what else "possible", sentences, subjects=[subject], proof=proof,
-                       steps=[f"the frames above #{first}, and the line with the signal or assertion",
-                              "thread apply all bt"], rule="cut-top")  # fmt: skip
+        what = (
+            access.text
+            if access is not None and access.text
+            else (
+                stories.monitor_command(stack).text  # type: ignore[union-attr]
+                if stories.monitor_command(stack)
+                else ""
+            )
+        )
+        title = (
+            f"The text begins at frame #{first}; visible is only {what}"
+            if what
+            else (f"The text begins at frame #{first}: the innermost frames are missing")
+        )
+        return finding(
+            "state.running",
+            title,
+            "certain" if what else "possible",
+            sentences,
+            subjects=[subject],
+            proof=proof,
+            steps=[f"the frames above #{first}, and the line with the signal or assertion", "thread apply all bt"],
+            rule="cut-top",
+        )
+    huge = _huge(stack)
+    if huge:
+        sentences.append(huge)
     name = stack.names[position] if position is not None else "code without a name"
     other = [s for s in executing if s is not subject]
     alone = len(context.live_subjects) == 1
     if subject.told.state in ("waiting-mutex", "waiting-condvar", "blocked-syscall") or subject.waiting is not None:
-        title = f"{who(subject)} waits in {stack.names[subject.waiting.at] if subject.waiting else name}; nothing shows that it is stuck"
+        title = (
+            f"{who(subject)} waits in {stack.names[subject.waiting.at] if subject.waiting else name}; nothing "
+            f"shows that it is stuck"
+        )
     else:
         title = f"{who(subject)} executes {name}"
-    sentences.append("No signal and no failed check is in the input, and nothing waits for this thread: a stack alone does not say that it crashed or hangs."
-                     if alone else "No signal is in the input, and no thread waits for another.")  # fmt: skip
+    sentences.append(
+        "No signal and no failed check is in the input, and nothing waits for this thread: a stack alone does not "
+        "say that it crashed or hangs."
+        if alone
+        else "No signal is in the input, and no thread waits for another."
+    )
     if other and not alone:
-        sentences.append(f"Also at work: {joined([f'{short(s)} ({s.told.summary or s.told.role})' for s in other[:3]])}.")
-    steps = ["if it crashed: the line with the signal or the failed assertion, and bt full", "if it hangs or is slow: a second sample of thread apply all bt"]
-    return finding("state.running", title, "possible", sentences, subjects=[subject, *other[:3]], proof=proof, steps=steps, rule="executing")
+        sentences.append(
+            f"Also at work: {joined([f'{short(s)} ({s.told.summary or s.told.role})' for s in other[:3]])}."
+        )
+    steps = [
+        "if it crashed: the line with the signal or the failed assertion, and bt full",
+        "if it hangs or is slow: a second sample of thread apply all bt",
+    ]
+    return finding(
+        "state.running",
+        title,
+        "possible",
+        sentences,
+        subjects=[subject, *other[:3]],
+        proof=proof,
+        steps=steps,
+        rule="executing",
+    )
 
 
-def _part(context: Context, resting: List[Subject], vcpus: List[Subject], main: List[Subject], truncated: bool) -> Finding:
+def _part(
+    context: Context, resting: List[Subject], vcpus: List[Subject], main: List[Subject], truncated: bool
+) -> Finding:
     missing = []
     if not main:
         missing.append("main loop")
@@ -283,21 +434,121 @@ def _part(context: Context, resting: List[Subject], vcpus: List[Subject], main: 
     sentences = [f"{capital(joined([_a(r) for r in roles[:5]]))} {'rests' if len(resting) == 1 else 'rest'} normally."]
     titles = "The threads shown rest normally"
     if tool:
-        sentences.append("Nothing in it waits for a lock or a request as far as the stacks show.")
-        return finding("state.idle", f"{titles}; nothing is seen to be stuck", "possible", sentences, subjects=resting[:4],
-                       steps=["if it should be busy: a second sample, and the state of its requests (qemu-requests)"], rule="quiet-tool")  # fmt: skip
+        return _tool(context, tool[0], resting, sentences)
+    guest = [s for s in vcpus if s.told.state == "running-guest"]
+    if guest and len(guest) == len(resting):
+        is_are = "is" if len(guest) == 1 else "are"
+        sentences = [
+            f"{who(guest[0]) if len(guest) == 1 else capital(common.listed(guest))} {is_are} in the guest: that is "
+            f"the normal stack of a running "
+            "guest, whatever the guest does there.",
+            *sentences[1:],
+            "The rest of the process is not in this text.",
+        ]
+        return finding(
+            "state.running",
+            "The vCPU runs guest code; nothing else of the process is shown"
+            if len(guest) == 1
+            else "The vCPUs run guest code; nothing else of the process is shown",
+            "likely",
+            sentences,
+            subjects=guest[:4],
+            proof=[evidence(s, 0, "runs the guest") for s in guest[:2]],
+            steps=["samples of the guest's pc (info registers): where does it loop?", "thread apply all bt"],
+            rule="quiet-guest",
+        )
     if missing:
         sentences.append(
-            f"No {' and no '.join(missing)} is in this text, so nothing can be said about {'the guest' if missing == ['vCPU'] else 'the rest of the process'}."
+            f"No {' and no '.join(missing)} is in this text, so nothing can be said about "
+            f"{'the guest' if missing == ['vCPU'] else 'the rest of the process'}."
         )
         titles += f"; no {' and no '.join(missing)} is shown"
     cuts = [m for m in (_missing_end(context, s) for s in resting) if m]
     sentences += cuts[:1]
     if truncated and not cuts:
         sentences.append("The text is cut: what is missing may be what matters.")
-    return finding("state.idle", titles, "possible", sentences, subjects=resting[:4],
-                   proof=[evidence(s, s.waiting.at if s.waiting is not None else 0, "rests") for s in resting[:3]],
-                   steps=["thread apply all bt"], rule="quiet-part")  # fmt: skip
+    return finding(
+        "state.idle",
+        titles,
+        "possible",
+        sentences,
+        subjects=resting[:4],
+        proof=[evidence(s, s.waiting.at if s.waiting is not None else 0, "rests") for s in resting[:3]],
+        steps=["thread apply all bt"],
+        rule="quiet-part",
+    )
+
+
+def _tool(context: Context, tool: Subject, resting: List[Subject], sentences: List[str]) -> Finding:
+    """A tool (qemu-img, qemu-nbd...), a test or a user-mode emulator at rest."""
+    stack = tool.stack
+    if tool.told.role == "user-mode":
+        guests = context.with_role("user-mode")
+        futex = [
+            s for s in guests if s.stack.find(("do_safe_futex", "safe_futex", "do_futex", "do_sys_futex")) is not None
+        ]
+        if futex and len(futex) == len(guests):
+            return finding(
+                "state.idle",
+                "All threads of the guest program wait in its own futexes",
+                "likely",
+                [
+                    f"{capital(common.listed(guests))} {'is' if len(guests) == 1 else 'are'} in a futex system call "
+                    f"that the guest program made; no lock "
+                    "of QEMU is involved.",
+                    "If the program hangs here and not on a real machine, a wake-up was lost: its own bug, or the "
+                    "emulation of its atomics or of futex.",
+                ],
+                subjects=guests[:4],
+                proof=[evidence(s, s.stack.find("do_safe_futex"), "guest futex") for s in guests[:3]],
+                steps=["with QEMU_STRACE=1 (or -strace): the last futex calls of each thread"],
+                rule="quiet-user",
+            )
+    outer = stack.find(("main_loop_wait",))
+    caller = common.qemu_frame(stack, outer + 1) if outer is not None else None
+    if caller is not None and stack.names[caller] != "main":
+        workers = [s for s in context.with_role("thread-pool-worker") if s.waiting is None]
+        sentences = [
+            f"{who(tool)} waits in its main loop for {at(stack, caller)} to finish.",
+            "No thread shown works on it: the request is with the kernel or another machine, or a wake-up was lost."
+            if not workers
+            else f"{capital(common.listed(workers))} may be at work on it.",
+        ]
+        return finding(
+            "state.idle",
+            f"{who(tool)} waits for {stack.names[caller]}; no thread shown works on it"
+            if not workers
+            else f"{who(tool)} waits for {stack.names[caller]}",
+            "possible",
+            sentences,
+            subjects=[tool],
+            proof=[evidence(tool, outer, "main_loop_wait"), evidence(tool, caller, stack.names[caller])],
+            steps=["a second sample; if nothing moves, qemu-requests and qemu-coroutines: what is still in flight?"],
+            rule="quiet-tool",
+        )
+    sentences.append("Nothing in it waits for a lock or a request as far as the stacks show.")
+    return finding(
+        "state.idle",
+        "The threads shown rest normally; nothing is seen to be stuck",
+        "possible",
+        sentences,
+        subjects=resting[:4],
+        steps=["if it should be busy: a second sample, and the state of its requests (qemu-requests)"],
+        rule="quiet-tool",
+    )
+
+
+def _huge(stack: Stack) -> str:
+    """An argument that makes a loop of hours, as a sentence."""
+    for position in range(min(16, len(stack))):
+        for name, value in stack.frames[position].args.items():
+            if (
+                name in ("iterations", "count", "loops", "rounds", "n_iterations", "niter")
+                and value.isdigit()
+                and int(value) > 1_000_000_000
+            ):
+                return f"{at(stack, position)} was called with {name}={value}: that can take hours."
+    return ""
 
 
 def _a(role: str) -> str:

@@ -1,0 +1,623 @@
+"""Crashes by which QEMU, libc, glib or another library ends the process itself: assertions, hw_error, malloc..."""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, Optional, Tuple
+
+from ...knowledge import fatal
+from ...model import Evidence, Message
+from ..context import Context, Subject
+from ..stack import Stack, number, symbol
+from . import common
+from .cause import Cause, blame_of, check_of, fatal_row, function_at, is_fatal, past_helpers
+from .common import at, capital, cut, evidence, oneline, place
+
+
+def _leading(stack: Stack) -> Tuple[Dict[str, int], int]:
+    """Rows of fatal functions among the innermost frames, with their positions, and where QEMU's own frames begin."""
+    found: Dict[str, int] = {}
+    start = 0
+    for position in range(min(len(stack), 40)):
+        name = stack.names[position]
+        row = fatal_row(name)
+        if row is not None:
+            found.setdefault(row.name, position)
+            start = position + 1
+        elif not name:
+            if position > 6 and not found:
+                break
+            if (
+                found
+                and stack.frames[position].library is None
+                and stack.frames[position].file is None
+                and position > 3
+            ):
+                following = stack.names[position + 1] if position + 1 < len(stack) else ""
+                if fatal_row(following) is None and following not in common.PLUMBING:
+                    break
+        elif name in common.PLUMBING:
+            continue
+        else:
+            break
+    return found, start
+
+
+def aborted(context: Context, subject: Subject) -> Optional[Cause]:
+    stack = subject.stack
+    found, start = _leading(stack)
+    signal = subject.told.thread.signal or context.snapshot.signal
+    name = signal.name if signal is not None and is_fatal(signal) else None
+    really = any(
+        r in found
+        for r in (
+            "abort",
+            "raise",
+            "assert",
+            "g-assert",
+            "thread-error",
+            "hw-error",
+            "cpu-abort",
+            "stack-smashing",
+            "fortify",
+        )
+    ) or name in ("SIGABRT", "EXC_CRASH")
+    if (
+        not really
+        and name in ("SIGTRAP", "SIGILL", "EXC_BREAKPOINT")
+        or (not really and context.snapshot.signal is not None and context.snapshot.signal.name == "SIGTRAP")
+    ):
+        really = "glib" in found or "g-malloc" in found
+    message = _message(context, subject)
+    if not really and message is None:
+        return None
+    if not really and name is not None and name not in ("SIGABRT", "EXC_CRASH"):
+        return None
+    cast = "qom-cast" in found and not ("assert" in found or "g-assert" in found)
+    if message is not None and message.kind == "assertion" and not cast:
+        return _assertion(context, subject, found, start, message)
+    if message is not None and message.kind == "glib" and "should not be reached" in message.text:
+        return _assertion(context, subject, found, start, message)
+    if "malloc" not in found and "assert" not in found and "g-assert" not in found and _in_malloc(stack, start):
+        found["malloc"] = start
+    for row in fatal.FATAL:
+        if row.name in found:
+            return _by_row(context, subject, row, found, start, message)
+    if message is not None:
+        return _by_message(context, subject, start, message)
+    if name in ("SIGABRT", "EXC_CRASH"):
+        return _plain_abort(context, subject, start, None)
+    return None
+
+
+_MALLOC = frozenset(
+    (
+        "_int_free",
+        "_int_malloc",
+        "_int_realloc",
+        "_int_free_merge_chunk",
+        "malloc_consolidate",
+        "unlink_chunk",
+        "_int_free_create_chunk",
+        "sysmalloc",
+    )
+)
+
+
+def _in_malloc(stack: Stack, start: int) -> bool:
+    """Whether the abort was called from inside malloc or free."""
+    end = common.qemu_frame(stack, start)
+    inner = stack.names[start : end if end is not None else start + 6]
+    return any(n in _MALLOC for n in inner)
+
+
+def _message(context: Context, subject: Subject) -> Optional[Message]:
+    """The process's own line that goes with this crash."""
+    order = ("assertion", "hw-error", "error-abort", "cpu-abort", "malloc", "stack-smashing", "fortify", "glib")
+    messages = [m for m in context.snapshot.messages if m.kind in order]
+    index = next((i for i, s in enumerate(context.subjects) if s is subject), -1)
+    mine = [m for m in messages if m.thread is None or m.thread == index]
+    names = set(subject.stack.names[:24])
+    for message in mine:
+        if message.function and message.function in names:
+            return message
+    for kind in order:
+        for message in mine:
+            if message.kind == kind and not (message.function and _elsewhere(context, message.function)):
+                if message.kind == "glib" and not any(n.startswith("g_") for n in subject.stack.names[:8]):
+                    continue
+                return message
+    return None
+
+
+def _elsewhere(context: Context, function: str) -> bool:
+    return any(s.stack.find(function, 0, 12) is not None for s in context.live_subjects)
+
+
+def _by_row(
+    context: Context, subject: Subject, row: fatal.Fatal, found: Dict[str, int], start: int, message: Optional[Message]
+) -> Optional[Cause]:
+    if row.name in ("assert", "g-assert"):
+        return _assertion(context, subject, found, start, message)
+    if row.name == "hw-error":
+        return _hw_error(context, subject, found[row.name], start, message)
+    if row.name == "cpu-abort":
+        return _formatted(context, subject, row, found[row.name], start, message)
+    if row.name == "error-abort":
+        return _error_abort(context, subject, found[row.name], start, message)
+    if row.name in ("abort", "raise"):
+        if message is not None and message.kind not in ("glib",):
+            return _by_message(context, subject, start, message)
+        return _plain_abort(context, subject, start, found.get("abort", found.get("raise")))
+    if row.name == "thread-error":
+        return _thread_error(context, subject, found[row.name], start)
+    if row.name == "qom-cast":
+        return _qom_cast(context, subject, found[row.name], start)
+    return _named_abort(context, subject, row, found[row.name], start, message)
+
+
+def _assertion(
+    context: Context, subject: Subject, found: Dict[str, int], start: int, message: Optional[Message]
+) -> Cause:
+    stack = subject.stack
+    expression = file = function = None
+    line: Optional[int] = None
+    said = None
+    for position in range(min(len(stack), start + 1)):
+        if fatal_row(stack.names[position]) is None:
+            continue
+        expression = expression or stack.arg_string(position, "assertion", "__assertion", "expr", "ex", "message")
+        file = file or stack.arg_string(position, "file", "__file", "filename")
+        line = line if line is not None else stack.arg_number(position, "line", "__line", "linenr")
+        function = function or stack.arg_string(position, "function", "func", "__function")
+        said = position if expression else said
+    if message is not None and message.kind == "glib" and not message.function:
+        told_at = re.search(r"ERROR:([^\s:]+):(\d+):(\w+): code should not", message.text)
+        if told_at:
+            file, line, function = told_at.group(1), int(told_at.group(2)), told_at.group(3)
+    if message is not None and message.kind == "assertion":
+        expression = message.expression or expression
+        file, line = message.file or file, message.line if message.line is not None else line
+        function = message.function or function
+    blame = blame_of(subject, start)
+    if function:
+        exact = stack.find(function, start) if stack.find(function, start) is not None else stack.find(function)
+        blame = exact if exact is not None and exact <= start + 6 else blame
+    if blame is not None:
+        frame = stack.frames[blame]
+        function = function or stack.names[blame]
+        if not file and frame.file and frame.file.endswith((".c", ".h", ".inc", ".rs", ".m", ".cc", ".cpp")):
+            file, line = frame.file, frame.line
+    glib = "g-assert" in found and "assert" not in found
+    where = function or "an unnamed function"
+    spot = common.location(file, line)
+    unreachable = bool(message and "should not be reached" in message.text) or (
+        expression is not None and "should not be reached" in expression
+    )
+    if unreachable:
+        headline = f"g_assert_not_reached() was reached in {where}" + (f", {spot}" if spot else "")
+        expression = None
+    elif expression:
+        shown = _strip_assertion(expression)
+        expression = shown
+        headline = f'Assertion "{shown}" failed in {where}' + (f", {spot}" if spot else "")
+        if len(headline) > 90 and spot:
+            headline = f'Assertion "{cut(shown, max(20, 66 - len(where)))}" failed in {where}'
+    else:
+        headline = f"An assertion failed in {where}" + (f", {spot}" if spot else "")
+    cause = Cause(
+        subject,
+        "crash.assertion",
+        headline,
+        "glib-assertion" if glib else "assertion",
+        blame=blame,
+        expression=expression,
+        function=function,
+        file=file,
+        line=line,
+    )
+    if expression is None and not unreachable:
+        check = check_of(function or "")
+        cause.sentences.append(
+            check or "The expression is not in the input; it stands in the line that QEMU wrote to stderr."
+        )
+        if not spot:
+            cause.steps.append("look for the line \"Assertion `...' failed\" in QEMU's stderr or log")
+    elif expression and len(headline) > 90 or (expression and spot and spot not in headline):
+        cause.sentences.append(f'The check is "{expression}"' + (f" at {spot}." if spot else "."))
+    if blame is not None and stack.names[blame] in fatal.HELPERS:
+        outer = past_helpers(stack, blame)
+        if outer is not None and outer != blame:
+            at_place = place(stack.frames[outer])
+            cause.sentences.append(
+                f"{stack.names[blame]} is a helper; what it got came from "
+                f"{at(stack, outer)}{f', {at_place}' if at_place else ''}."
+            )
+            cause.proof.append(evidence(subject, outer, f"called by {stack.names[outer]}"))
+    if said is not None:
+        cause.proof.append(evidence(subject, said, f"{stack.names[said]}: {expression or 'assertion'}"))
+    elif message is not None:
+        cause.proof.append(Evidence(text=oneline(message.text), thread=subject.number))
+    if blame is not None:
+        cause.proof.append(evidence(subject, blame, f"{stack.names[blame]} {place(stack.frames[blame])}".rstrip()))
+    return cause
+
+
+def _strip_assertion(expression: str) -> str:
+    text = oneline(expression)
+    found = re.match(r"(?:assertion failed: ?\(?)(.*?)\)?$", text)
+    if found:
+        text = found.group(1)
+    return text.strip("`'\"") or text
+
+
+def _hw_error(context: Context, subject: Subject, position: int, start: int, message: Optional[Message]) -> Cause:
+    stack = subject.stack
+    blame = blame_of(subject, start)
+    function = function_at(subject, blame) or "an unnamed function"
+    said = _said(stack, position, message, "hw-error")
+    shown = _fill(said, function)
+    headline = f"hw_error() in {function}" + (f': "{shown}"' if shown else "")
+    cause = Cause(subject, "crash.hw-error", headline, "hw-error", blame=blame, function=function)
+    spot = place(stack.frames[blame]) if blame is not None else ""
+    values = common.arguments(stack, blame) if blame is not None else ""
+    cause.sentences.append(
+        f"{function}{f' ({spot})' if spot else ''} called hw_error(), which prints its message and aborts QEMU"
+        + (f"; it was called with {values}." if values else ".")
+    )
+    cause.proof.append(evidence(subject, position, f"hw_error{f': {said}' if said else ''}"))
+    if blame is not None:
+        cause.proof.append(evidence(subject, blame, f"{function} {spot}".rstrip()))
+    return cause
+
+
+def _said(stack: Stack, position: int, message: Optional[Message], kind: str) -> str:
+    if message is not None and message.kind == kind:
+        text = oneline(message.text)
+        return re.sub(r"^.*?(?:hardware error|fatal error|qemu): ?(?:fatal: ?)?", "", text) if ":" in text else text
+    given = stack.arg_string(position, "fmt", "format", "message", "msg")
+    return oneline(given.replace("\\n", " ")) if given else ""
+
+
+def _fill(text: str, function: str) -> str:
+    """A format string whose first ``%s`` is the function's own name, as ``hw_error("%s: ...", __func__)`` has it."""
+    if text.startswith("%s:"):
+        return text.replace("%s:", f"{function}:", 1) if function else text[3:].strip()
+    return text
+
+
+def _formatted(
+    context: Context, subject: Subject, row: fatal.Fatal, position: int, start: int, message: Optional[Message]
+) -> Cause:
+    stack = subject.stack
+    blame = blame_of(subject, start)
+    function = function_at(subject, blame) or "an unnamed function"
+    said = _said(stack, position, message, "cpu-abort")
+    headline = f"cpu_abort() in {function}" + (f': "{said}"' if said else "")
+    cause = Cause(subject, row.kind, headline, row.name, blame=blame, function=function)
+    spot = place(stack.frames[blame]) if blame is not None else ""
+    cause.sentences.append(
+        f"{function}{f' ({spot})' if spot else ''} met a state of the guest CPU that it can't emulate and gave up by "
+        "cpu_abort()."
+    )
+    cause.proof.append(evidence(subject, position, f"cpu_abort{f': {said}' if said else ''}"))
+    cause.steps.append("the register dump that cpu_abort printed to stderr shows the guest CPU's state")
+    return cause
+
+
+_RAISED = re.compile(r"Unexpected error in (\w+)\(\) at ([^\s:]+):(\d+)")
+
+
+def _error_abort(
+    context: Context, subject: Subject, position: int, start: int, message: Optional[Message]
+) -> Optional[Cause]:
+    stack = subject.stack
+    raised_in = raised_at = said = ""
+    for candidate in range(min(len(stack), start + 1)):
+        name = stack.names[candidate]
+        if name.startswith("error_set"):
+            raised_in = raised_in or (stack.arg_string(candidate, "func") or "")
+            file, line = stack.arg_string(candidate, "src", "file"), stack.arg_number(candidate, "line")
+            raised_at = raised_at or common.location(file, line)
+            said = said or oneline(stack.arg_string(candidate, "fmt") or "")
+    if message is not None and message.kind == "error-abort":
+        found = _RAISED.search(message.text)
+        if found:
+            raised_in, raised_at = found.group(1), common.location(found.group(2), int(found.group(3)))
+            rest = message.text[found.end() :].lstrip(": \n")
+            said = oneline(rest) or said
+        raised_in = message.function or raised_in
+    blame = blame_of(subject, start)
+    function = raised_in or function_at(subject, blame)
+    frame_place = place(stack.frames[blame]) if blame is not None else ""
+    headline = (
+        "error_abort: "
+        + (f'"{said}"' if said else "an error that the caller takes for impossible")
+        + (f", raised in {function}" if function else "")
+    )
+    cause = Cause(subject, "crash.error-abort", headline, "error-abort", blame=blame, function=function)
+    caller = next(
+        (
+            i
+            for i in range(start, len(stack))
+            if symbol(stack.frames[i].args.get("errp", "")) == "error_abort" and stack.names[i] != function
+        ),
+        None,
+    )
+    sentence = (
+        f"{function or 'A function'}{f' ({raised_at or frame_place})' if raised_at or frame_place else ''} "
+        f"reported an error"
+    )
+    outermost = max(
+        (i for i in range(start, len(stack)) if symbol(stack.frames[i].args.get("errp", "")) == "error_abort"),
+        default=None,
+    )
+    if outermost is not None and outermost + 1 < len(stack) and stack.names[outermost + 1]:
+        sentence += (
+            f" through &error_abort, which {stack.names[outermost + 1]} passed down: an error there ends "
+            f"QEMU by design."
+        )
+    else:
+        sentence += " to a caller that passed &error_abort: an error there ends QEMU by design."
+    cause.sentences.append(sentence)
+    cause.proof.append(evidence(subject, position, stack.names[position]))
+    if caller is not None:
+        cause.proof.append(evidence(subject, caller, "errp is &error_abort"))
+    if not said:
+        cause.steps.append(
+            'the error\'s text is on stderr ("Unexpected error in ..."), or: print *err in the error_handle frame'
+        )
+    return cause
+
+
+def _thread_error(context: Context, subject: Subject, position: int, start: int) -> Cause:
+    stack = subject.stack
+    blame = blame_of(subject, start)
+    operation = stack.arg_string(position, "msg")
+    code = stack.arg_number(position, "err")
+    primitive = next(
+        (
+            stack.names[i]
+            for i in range(position + 1, min(position + 4, len(stack)))
+            if stack.names[i].startswith("qemu_")
+        ),
+        operation or "a qemu-thread function",
+    )
+    outer = blame
+    while outer is not None and stack.names[outer] in fatal.HELPERS:
+        outer = common.qemu_frame(stack, outer + 1)
+    errno = {
+        22: "Invalid argument",
+        16: "Device or resource busy",
+        35: "Resource deadlock avoided",
+        11: "Resource temporarily unavailable",
+        12: "Cannot allocate memory",
+        1: "Operation not permitted",
+    }.get(code or 0, "")
+    name = (operation or primitive).split(":")[0]
+    errno = errno or (operation.split(":", 1)[1].strip() if operation and ":" in operation else "")
+    caller = function_at(subject, outer)
+    headline = f"{name} failed{f' ({errno})' if errno else ''}{f', called by {caller}' if caller else ''}"
+    cause = Cause(subject, "crash.abort", headline, "thread-error", blame=outer, function=caller)
+    if errno == "Device or resource busy":
+        cause.sentences.append(
+            f"{caller or 'The caller'} destroys a mutex that is still locked: somebody uses it, or it was never "
+            f"unlocked."
+        )
+    elif "mutex" in primitive:
+        cause.sentences.append(
+            f"{primitive} got an error from pthread, so QEMU ends itself: the mutex that {caller or 'the caller'} "
+            f"passed is not "
+            "a live one (destroyed, or in memory that was freed), or is locked by this thread already."
+        )
+    elif "thread_create" in primitive:
+        cause.sentences.append("No further thread could be made: a limit of the user, the cgroup (pids.max) or memory.")
+    else:
+        cause.sentences.append(
+            f"{primitive} got an error from pthread that QEMU takes for impossible, and ends itself."
+        )
+    cause.proof.append(evidence(subject, position, f"error_exit{f': {operation}' if operation else ''}"))
+    if outer is not None:
+        cause.proof.append(evidence(subject, outer, f"{caller} passed the object"))
+        pointer = next((v for n, v in stack.frames[outer].args.items() if (number(v) or 0) > 0xFFFF), None)
+        if pointer:
+            cause.steps.append(
+                f"print the object that holds the mutex in frame {stack.level(outer)}; who freed it before?"
+            )
+    return cause
+
+
+def _qom_cast(context: Context, subject: Subject, position: int, start: int) -> Optional[Cause]:
+    stack = subject.stack
+    wanted = stack.arg_string(position, "typename")
+    func = stack.arg_string(position, "func")
+    obj = stack.arg_number(position, "obj", "class")
+    macro = start
+    if macro < len(stack) and re.fullmatch(r"[A-Z][A-Z0-9_]+", stack.names[macro] or ""):
+        macro += 1
+    blame = common.qemu_frame(stack, macro)
+    caller = function_at(subject, blame)
+    headline = f'QOM cast to "{wanted or func or "another type"}" failed' + (f" in {caller}" if caller else "")
+    cause = Cause(subject, "crash.abort", headline, "qom-cast", blame=blame, function=caller)
+    cause.sentences.append(
+        f"{caller or 'The caller'} took an object for {wanted or 'a type'} that is of another type"
+        + (f" (object at 0x{obj:x})." if obj else ".")
+    )
+    cause.proof.append(evidence(subject, position, f"{stack.names[position]}{f' to {wanted}' if wanted else ''}"))
+    cause.steps.append(
+        f"print ((Object *) obj)->class->type->name in frame {stack.level(position)}: what the object really is"
+    )
+    return cause
+
+
+def _named_abort(
+    context: Context, subject: Subject, row: fatal.Fatal, position: int, start: int, message: Optional[Message]
+) -> Cause:
+    stack = subject.stack
+    blame = blame_of(subject, start)
+    function = function_at(subject, blame)
+    said = oneline(message.text) if message is not None else ""
+    if not said:
+        text = stack.arg_string(position, "str", "format", "fmt", "message", "msg", "log_domain")
+        said = oneline(text or "")
+    kind, headline = row.kind, capital(row.says)
+    cause = Cause(subject, kind, headline, row.name, blame=blame, function=function)
+    spot = f" ({place(stack.frames[blame])})" if blame is not None and place(stack.frames[blame]) else ""
+    if row.name == "malloc":
+        cause.headline = f"malloc found its heap corrupted{f': {said}' if said else ''}"
+        cause.sentences.append(
+            f"libc noticed it in {stack.names[position]} when {function or 'its caller'}{spot} freed or allocated "
+            f"memory. The write "
+            "that did the damage, or the first of two frees, happened earlier and elsewhere."
+        )
+        cause.steps.append(
+            "reproduce with AddressSanitizer (configure --enable-asan) or valgrind: they stop at the damage itself"
+        )
+    elif row.name == "stack-smashing":
+        cause.headline = f"Stack smashing detected in {function or 'an unnamed function'}"
+        cause.sentences.append(
+            f"{function or 'A function'}{spot} wrote past the end of a variable on its own stack; libc saw it "
+            "when the function returned."
+        )
+    elif row.name == "fortify":
+        cause.headline = f"Buffer overflow stopped by _FORTIFY_SOURCE in {function or 'an unnamed function'}"
+        cause.sentences.append(
+            f"{function or 'A function'}{spot} called a libc function with a size or descriptor beyond its buffer."
+        )
+    elif row.name == "g-malloc":
+        size = next(
+            (
+                stack.arg_number(i, "n_bytes", "n_blocks")
+                for i in range(position, min(start + 1, len(stack)))
+                if stack.arg_number(i, "n_bytes", "n_blocks")
+            ),
+            None,
+        )
+        cause.headline = (f"g_malloc could not get {size} bytes" if size else "g_malloc could not get memory") + (
+            f", for {function}" if function else ""
+        )
+        cause.sentences.append(
+            f"{function or 'The caller'}{spot} asked for it. Either the host (or a memory limit) has no more, or "
+            "the size is nonsense."
+        )
+        cause.steps.append("compare the size with the process's limits (ulimit -v, memory.max of its cgroup)")
+    elif row.name == "glib":
+        cause.headline = f"Fatal GLib message{f': {said}' if said else ''}" + (f", from {function}" if function else "")
+        cause.sentences.append(f"{function or 'The caller'}{spot} wrote a message that GLib ends the process for.")
+    elif row.name == "spice":
+        cause.headline = "libspice-server aborts on a critical check" + (f" in {function}" if function else "")
+        cause.sentences.append(
+            "libspice-server checks what the guest's QXL driver puts into its commands and ends the whole process "
+            "when a check fails; no QEMU function is at fault in the stack."
+        )
+    elif row.name == "hvf":
+        cause.headline = f"A call of Apple's Hypervisor.framework failed in {function or 'HVF code'}"
+        cause.sentences.append(
+            f"{function or 'HVF code'}{spot} made a call whose error QEMU does not expect; the code is in the line "
+            "that assert_hvf_ok printed."
+        )
+    else:
+        cause.headline = f"{capital(row.says)}{f' in {function}' if function else ''}"
+        if said:
+            cause.sentences.append(f'It says "{cut(said, 160)}".')
+    if said and said not in cause.headline and row.name not in ("malloc", "glib"):
+        cause.proof.append(Evidence(text=said, thread=subject.number))
+    cause.proof.append(evidence(subject, position, stack.names[position]))
+    return cause
+
+
+def _by_message(context: Context, subject: Subject, start: int, message: Message) -> Optional[Cause]:
+    blame = blame_of(subject, start)
+    function = message.function or function_at(subject, blame)
+    text = oneline(message.text)
+    kind = {
+        "hw-error": "crash.hw-error",
+        "error-abort": "crash.error-abort",
+        "malloc": "crash.heap-corruption",
+        "glib": "crash.glib-fatal",
+    }.get(message.kind, "crash.abort")
+    if message.kind == "error-abort":
+        return _error_abort(context, subject, 0, start, message)
+    if message.kind == "hw-error":
+        said = re.sub(r"^.*?hardware error: ?", "", text)
+        headline = f'hw_error() in {function or "an unnamed function"}: "{said}"'
+    elif message.kind == "cpu-abort":
+        headline = f'cpu_abort(): "{re.sub(r"^.*?fatal: ?", "", text)}"'
+    else:
+        headline = text
+    cause = Cause(subject, kind, headline, message.kind, blame=blame, function=function)
+    if len(headline) > 90:
+        cause.sentences.append(f'The process wrote "{cut(text, 200)}".')
+    if message.kind == "malloc":
+        cause.sentences.append(
+            "libc only noticed it here; the write that did the damage, or the first of two frees, happened earlier "
+            "and elsewhere."
+        )
+        cause.steps.append(
+            "reproduce with AddressSanitizer (configure --enable-asan) or valgrind: they stop at the damage itself"
+        )
+    cause.proof.append(Evidence(text=text, thread=subject.number))
+    return cause
+
+
+_COROUTINE_LINES = (
+    (
+        "Co-routine re-entered recursively",
+        "a coroutine was entered while it already runs (or its memory was freed and reused)",
+    ),
+    ("Co-routine is returning while someone is waiting", "a coroutine ended while another waits to be resumed by it"),
+    ("Co-routine was already scheduled", "a coroutine was entered while it is also scheduled elsewhere"),
+    ("Co-routine is yielding to no one", "a coroutine yielded outside any caller"),
+)
+
+
+def coroutine_line(context: Context) -> Tuple[str, str]:
+    """util/qemu-coroutine.c's last words in the input and what they mean, "" without any."""
+    for text in [m.text for m in context.snapshot.messages] + context.snapshot.unparsed[:4000]:
+        if "o-routine" in text:
+            for line, meaning in _COROUTINE_LINES:
+                if line in text:
+                    return line, meaning
+    return "", ""
+
+
+_OWN_LINE = re.compile(r"(?:^|[\s>`\"])(?:qemu[\w-]*|kvm|\w+-softmmu): (.{6,200})")
+
+
+def _plain_abort(context: Context, subject: Subject, start: int, position: Optional[int]) -> Cause:
+    stack = subject.stack
+    blame = blame_of(subject, start)
+    function = function_at(subject, blame)
+    frame_place = place(stack.frames[blame]) if blame is not None else ""
+    line, meaning = coroutine_line(context)
+    said = oneline(next((m.text for m in context.snapshot.messages if m.kind == "qemu-error"), ""))
+    if line and any("coroutine" in n or n.startswith("aio_co") for n in stack.names[: start + 3]):
+        headline = f'"{line}": abort() in {function or "qemu_aio_coroutine_enter"}'
+    elif function:
+        headline = f"abort() called in {function}" + (f", {frame_place}" if frame_place else "")
+    else:
+        headline = "QEMU ended itself by abort(); the function that called it has no name here"
+    cause = Cause(subject, "crash.abort", headline, "abort", blame=blame, function=function, file=None)
+    if blame is not None:
+        cause.file, cause.line = stack.frames[blame].file, stack.frames[blame].line
+    if meaning and line in headline:
+        cause.sentences.append(capital(meaning) + ".")
+    else:
+        check = check_of(function)
+        if check:
+            cause.sentences.append(check)
+        if said:
+            cause.sentences.append(f'QEMU had written "{cut(said, 160)}".')
+        elif function and not check:
+            cause.sentences.append(
+                f"{function} gives up on a state that it takes for impossible (abort() itself, or an assertion "
+                f"whose frames have "
+                "no names here); the line that it wrote to stderr tells which."
+            )
+            if frame_place:
+                cause.steps.append(f"read the check at {frame_place}, and QEMU's stderr")
+    if position is not None:
+        cause.proof.append(evidence(subject, position, stack.names[position]))
+    if blame is not None:
+        cause.proof.append(evidence(subject, blame, f"{function} {frame_place}".rstrip()))
+    return cause

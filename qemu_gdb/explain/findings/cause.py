@@ -1,0 +1,86 @@
+"""What ended a process, as the rules about crashes hand it to one another, and what they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import List, Optional, Tuple
+
+from ...knowledge import fatal, rules
+from ...model import Evidence, Signal
+from ..context import Context, Subject
+from ..stack import Stack
+from . import common
+
+
+@dataclass
+class Cause:
+    """What ended the process, as far as one thread shows it."""
+
+    subject: Subject
+    kind: str
+    headline: str  # title
+    row: str
+    confidence: str = "certain"
+    blame: Optional[int] = None  # position of the frame that found it or failed
+    sentences: List[str] = field(default_factory=list)
+    proof: List[Evidence] = field(default_factory=list)
+    steps: List[str] = field(default_factory=list)
+    expression: Optional[str] = None  # of an assertion
+    function: Optional[str] = None
+    file: Optional[str] = None
+    line: Optional[int] = None
+    recursion: Optional[Recursion] = None
+
+
+@dataclass
+class Recursion:
+    """Frames that repeat."""
+
+    names: Tuple[str, ...]
+    first: int  # level
+    last: int
+    times: int
+
+
+def fatal_signal(context: Context) -> Optional[Signal]:
+    """The fatal signal that the process took, None without one."""
+    candidates = [context.snapshot.signal] + [t.signal for t in context.snapshot.threads]
+    for signal in candidates:
+        if signal is not None and is_fatal(signal):
+            return signal
+    return None
+
+
+def is_fatal(signal: Signal) -> bool:
+    name = signal.name or ""
+    if name in fatal.SIGNALS and name != "SIGTRAP":
+        return True
+    return not name and signal.number in (4, 6, 7, 8, 10, 11, 31)
+
+
+def fatal_row(name: str) -> Optional[fatal.Fatal]:
+    return next((row for row in fatal.FATAL if name in row.functions), None) if name else None
+
+
+def blame_of(subject: Subject, start: int) -> Optional[int]:
+    """Position of the frame that found the problem: QEMU's first one above the aborting functions."""
+    return common.qemu_frame(subject.stack, start)
+
+
+def function_at(subject: Subject, position: Optional[int]) -> str:
+    if position is None:
+        return ""
+    return subject.stack.names[position]
+
+
+def past_helpers(stack: Stack, position: int) -> Optional[int]:
+    """The first frame from ``position`` outwards that is no generic helper."""
+    outer: Optional[int] = position
+    while outer is not None and stack.names[outer] in fatal.HELPERS and outer - position < 8:
+        outer = common.qemu_frame(stack, outer + 1)
+    return outer
+
+
+def check_of(function: str) -> str:
+    check = rules.CHECKS.get(function)
+    return check or ""

@@ -1,0 +1,372 @@
+"""Crashes by a signal of the processor or the kernel: bad pointers, bus errors, illegal instructions, the sandbox."""
+
+from __future__ import annotations
+
+import re
+from typing import List, Optional, Tuple
+
+from ...knowledge import fatal
+from ...model import Evidence, Signal
+from ..context import Context, Subject
+from ..stack import Stack, number, string, symbol
+from . import common
+from .cause import Cause, fatal_signal, function_at, is_fatal, past_helpers
+from .common import at, cut, evidence, joined, oneline, place
+
+_ADDRESS = re.compile(
+    r"(?:segfault at|si_addr ?=|fault(?:ing)? addr(?:ess)?:?|address=|unknown address|at address|[Aa]ttempt to "
+    r"(?:read|write) "
+    r"(?:from|to) address|KERN_\w+ at|protection fault at) ?(0x)?([0-9a-fA-F]+)"
+)
+_IGNORED_NULLS = frozenset(
+    """errp err error local_err retaddr ra sigmask timeout opaque cb parent reference options child_class ignore
+    ignore_child user_data data mask abstime notify return_path argv envp hostname tlscreds to_free abi
+    host_error callback func arg args fdset""".split()
+)
+_GUARD = re.compile(r"^0x[0-9a-f]+$")
+
+
+def fault_address(context: Context, subject: Subject) -> Optional[int]:
+    """The address that the process could not access, as siginfo or the kernel's or debugger's line tells it."""
+    for signal in (subject.told.thread.signal, context.snapshot.signal):
+        if signal is not None and signal.address is not None:
+            return signal.address
+        if signal is not None and signal.text:
+            found = _ADDRESS.search(signal.text)
+            if found:
+                return int(found.group(2)[:16], 16)
+    for text in [m.text for m in context.snapshot.messages] + context.snapshot.unparsed[:2000]:
+        if "segfault at" in text or "si_addr" in text or "EXC_BAD_ACCESS" in text or "KERN_" in text:
+            found = _ADDRESS.search(text)
+            if found:
+                return int(found.group(2)[:16], 16)
+    return None
+
+
+def null_arguments(stack: Stack, position: int) -> List[str]:
+    """Names of pointer arguments of a frame that are NULL, without those for which NULL is usual."""
+    found = []
+    for name, value in stack.frames[position].args.items():
+        null = value in ("0x0", "(nil)", "NULL") or re.match(r"^\(.*\*\) ?0x0$", value)
+        if null and name not in _IGNORED_NULLS:
+            found.append(name)
+    return found
+
+
+def odd_arguments(stack: Stack, position: int) -> List[Tuple[str, int, str]]:
+    """Pointer arguments that can't be good: small, spelling text, poisoned, misaligned."""
+    found = []
+    for name, value in stack.frames[position].args.items():
+        if not re.match(r"^0x[0-9a-fA-F]+\b", value) or string(value) is not None or symbol(value):
+            continue
+        pointer = number(value) or 0
+        if 0 < pointer < 0x10000:
+            if name not in ("flags", "features", "attrs", "mask"):
+                found.append((name, pointer, "too small for a pointer"))
+            continue
+        mark = fatal.poison(pointer)
+        if mark:
+            found.append((name, pointer, mark))
+            continue
+        text = fatal.text_of(pointer)
+        if text:
+            found.append((name, pointer, f'its bytes spell "{text}": the memory it was read from holds text now'))
+        elif pointer >= 1 << 47 and pointer < 0xFFFF800000000000 and pointer > 0xFFFFFFFFFFFF:
+            found.append((name, pointer, "not a canonical address"))
+        elif pointer % 4 and pointer > 0x100000 and name in ALIGNED:
+            found.append((name, pointer, "not aligned: the memory it was read from was freed or overwritten"))
+    return found
+
+
+ALIGNED = frozenset(
+    """bs blk mutex sov acb old chunk job s n dev vdev obj mr ctx node child cpu list f co bus pdev req task ioc
+    chan klass class opaque vq q
+    nc d pool lock req elem state notifier""".split()
+)
+
+
+_SEGFAULT = re.compile(r"(?i)\bseg(?:mentation )?[ -]?fault|\bsigsegv\b|\bsigfault|\bsegv\b")
+
+
+def as_told(context: Context, subject: Subject) -> Optional[Cause]:
+    """A crash that the report tells in words, or that the frames alone suggest; no signal is known."""
+    stack = subject.stack
+    top = _top(stack)
+    blame = common.qemu_frame(stack, top)
+    culprit = past_helpers(stack, blame) if blame is not None else None
+    culprit = culprit if culprit is not None else blame
+    lines = [*context.snapshot.unparsed[:2000], *[t.heading for t in context.snapshot.threads if t.heading]]
+    line = next((x for x in lines if _SEGFAULT.search(x)), None)
+    function = function_at(subject, blame)
+    spot = place(stack.frames[blame]) if blame is not None else ""
+    word = "Segmentation fault" if line else "Crash"
+    cause = Cause(
+        subject,
+        "crash.invalid-access",
+        f"{word}{f' in {function}' if function else ''}{f', {spot}' if spot else ''}",
+        "as-told",
+        "likely",
+        culprit,
+        function=function_at(subject, culprit) or None,
+    )
+    if line:
+        cause.proof.append(Evidence(text=cut(oneline(line), 160), thread=subject.number))
+    if blame is not None:
+        cause.proof.append(evidence(subject, blame, f"{function} {spot}".rstrip()))
+    before = cause.headline
+    _bad_pointer(context, cause, subject, top, blame, culprit, fault_address(context, subject))
+    cause.sentences.insert(
+        0,
+        "The signal itself is not in the input; the text says that it crashed."
+        if line or subject.told.state_rule == "report-says-so"
+        else "No signal is in the input.",
+    )
+    if cause.headline == before and not line:
+        cause.kind = "crash.signal"
+    cause.steps.append('the debugger\'s line with the signal ("received signal ..."), or: p $_siginfo')
+    return cause
+
+
+def faulted(context: Context, subject: Subject) -> Optional[Cause]:
+    stack = subject.stack
+    signal = subject.told.thread.signal or context.snapshot.signal
+    if signal is None or not is_fatal(signal):
+        signal = fatal_signal(context)
+    if signal is None:
+        return None
+    name = signal.name or {
+        4: "SIGILL",
+        6: "SIGABRT",
+        7: "SIGBUS",
+        8: "SIGFPE",
+        10: "SIGBUS",
+        11: "SIGSEGV",
+        31: "SIGSYS",
+    }.get(signal.number or 0, "")
+    kind, meaning = fatal.SIGNALS.get(name, ("crash.signal", f"Signal {signal.number}"))
+    address = fault_address(context, subject)
+    top = _top(stack)
+    blame = common.qemu_frame(stack, top)
+    culprit = past_helpers(stack, blame) if blame is not None else None
+    culprit = culprit if culprit is not None else blame
+    function = function_at(subject, blame)
+    spot = place(stack.frames[blame]) if blame is not None else ""
+    inside = f" in {function}" if function else ""
+    if blame is not None and not stack.names[top] and blame > top:
+        inside, spot = f" in a function without a name, called by {function}", ""
+    cause = Cause(
+        subject,
+        kind,
+        f"{meaning}{inside}" + (f", {spot}" if spot else ""),
+        "signal",
+        blame=culprit,
+        function=function_at(subject, culprit) or None,
+    )
+    cause.proof.append(Evidence(text=oneline(signal.text) or name, thread=subject.number))
+    if blame is not None:
+        cause.proof.append(evidence(subject, blame, f"{function} {spot}".rstrip()))
+    if kind == "crash.invalid-access":
+        _bad_pointer(context, cause, subject, top, blame, culprit, address)
+    elif kind == "crash.bus-error":
+        _bus_error(cause, function, address, signal)
+    elif kind == "crash.illegal-instruction":
+        cause.sentences.append(
+            f"The processor refused an instruction{inside}: either a compiler trap after a place that must not be "
+            "reached (ud2), or an instruction that this host CPU lacks."
+        )
+        cause.steps.append("x/i $pc: ud2 is a trap of the compiler; anything else is a missing CPU feature of the host")
+    elif kind == "crash.arithmetic":
+        cause.sentences.append(f"An integer division{inside} had the divisor 0 (or overflowed).")
+        cause.steps.append("x/i $pc and info registers: which value was 0; then print it in the frame")
+    elif kind == "crash.seccomp":
+        cause.sentences.append(
+            "QEMU's sandbox (-sandbox) forbids the system call; the kernel ended the process for it."
+        )
+        cause.steps.append(
+            "p $_siginfo._sifields._sigsys.syscall (or $orig_rax): which system call; compare with the -sandbox options"
+        )
+    elif kind == "crash.abort":
+        cause.headline = f"abort(){f' called in {function}' if function else '; the stack does not show by whom'}"
+    return cause
+
+
+def _top(stack: Stack) -> int:
+    """Position of the frame that faulted: above a signal handler, if one ran."""
+    handler = next((i for i, f in enumerate(stack.frames[:12]) if f.kind == "signal"), None)
+    return handler + 1 if handler is not None and handler + 1 < len(stack) else 0
+
+
+def _bad_pointer(
+    context: Context,
+    cause: Cause,
+    subject: Subject,
+    top: int,
+    blame: Optional[int],
+    culprit: Optional[int],
+    address: Optional[int],
+) -> None:
+    stack = subject.stack
+    frame = stack.frames[top] if top < len(stack) else None
+    if frame is not None and not frame.function and (frame.pc is not None and frame.pc < 0x10000):
+        _bad_call(cause, stack, top, frame.pc)
+        return
+    function = function_at(subject, blame) or "the function"
+    spot = place(stack.frames[blame]) if blame is not None else ""
+    if blame is not None and blame > top and frame is not None and not frame.function:
+        function, spot = f"a function without a name, called by {function}", ""
+    tail = f", {spot}" if spot else ""
+    if address is not None and address < 0x10000:
+        cause.kind = "crash.null-dereference"
+        offset = f" plus 0x{address:x}" if address else ""
+        cause.headline = f"NULL pointer{offset} dereferenced in {function}{tail}"
+    names: List[str] = []
+    where = blame
+    positions = [p for p in range(top, min((culprit if culprit is not None else top) + 1, top + 5)) if p < len(stack)]
+    for position in positions:
+        nulls = null_arguments(stack, position)
+        if nulls:
+            names, where = nulls, position
+            break
+    odd: List[Tuple[str, int, str]] = []
+    for position in positions:
+        odd = odd_arguments(stack, position)
+        if odd:
+            where = position if not names else where
+            break
+    if names and (address is None or address < 0x10000):
+        cause.kind = "crash.null-dereference"
+        if where is not None:
+            shown = joined([f'"{n}"' for n in names[:2]])
+            passed = common.qemu_frame(stack, where + 1)
+            by = f"; {stack.names[passed]} (frame {stack.level(passed)}) passed it" if passed is not None else ""
+            if address is None or address == 0 or len(names) == 1:
+                cause.headline = f"NULL pointer {shown} in {stack.names[where] or function}{tail}"
+            cause.sentences.append(
+                f"{shown} {'are' if len(names) > 1 else 'is'} 0x0 in frame {stack.level(where)}{by}."
+            )
+            cause.proof.append(evidence(subject, where, f"{joined(names[:2])} = 0x0"))
+    elif odd and where is not None:
+        name, value, why = odd[0]
+        cause.headline = f"Bad pointer {name}=0x{value:x} used in {stack.names[where] or function}{tail}"
+        cause.sentences.append(f"{name}=0x{value:x} in frame {stack.level(where)} is no valid pointer: {why}.")
+        cause.proof.append(evidence(subject, where, f"{name} = 0x{value:x}"))
+        if "freed" in why or "overwritten" in why or "holds text" in why or "mark" in why:
+            cause.sentences.append("So the object behind it was freed or overwritten before; this thread only used it.")
+            cause.steps.append("reproduce with AddressSanitizer (configure --enable-asan): it names who freed it")
+    elif address is not None and address < 0x10000:
+        cause.sentences.append(
+            "A member of a structure whose pointer is NULL was accessed"
+            + (f", at offset 0x{address:x}." if address else ".")
+        )
+    elif address is not None:
+        mark = fatal.poison(address) or (
+            f'its bytes spell "{fatal.text_of(address)}"' if fatal.text_of(address) else ""
+        )
+        cause.headline = f"Invalid address 0x{address:x} accessed in {function}{tail}"
+        if mark:
+            cause.sentences.append(f"The address is {mark}.")
+    if culprit is not None and blame is not None and culprit != blame:
+        cause.sentences.append(
+            f"{function} is a helper; the pointer came from {at(stack, culprit)}"
+            + (f", {place(stack.frames[culprit])}." if place(stack.frames[culprit]) else ".")
+        )
+        cause.proof.append(evidence(subject, culprit, f"called from {stack.names[culprit]}"))
+    nearest = subject.told.culprit_level
+    if culprit is not None and nearest is not None and nearest > stack.level(culprit) and not _of_qemu(stack, culprit):
+        mine = next(
+            (p for p in range(len(stack)) if stack.level(p) == nearest and stack.names[p] == subject.told.culprit), None
+        )
+        if mine is not None:
+            mine_place = place(stack.frames[mine])
+            cause.sentences.append(
+                f"This is a library's code; QEMU's nearest frame is "
+                f"{at(stack, mine)}{f', {mine_place}' if mine_place else ''}."
+            )
+            cause.proof.append(evidence(subject, mine, f"QEMU's frame: {stack.names[mine]}"))
+    if any(n in _SWITCHES for n in stack.names[: (blame or 0) + 2]):
+        cause.sentences.append(
+            "A fault in the switch of stacks itself means a coroutine whose stack or saved context is gone (entered "
+            "or deleted twice), "
+            "or a compiler, kernel or hardware fault: registers and disassembly decide."
+        )
+        cause.steps.append("x/4i $pc and info registers: is the stack pointer inside a mapped stack?")
+    if not cause.sentences:
+        cause.sentences.append(f"The input does not show which pointer {function} followed.")
+        cause.steps.append(
+            f"frame {stack.level(blame) if blame is not None else 0}, then: p $_siginfo._sifields._sigfault.si_addr, "
+            "x/i $pc, info registers, info locals: which pointer was bad"
+        )
+    elif where is not None and cause.kind == "crash.null-dereference" and not names:
+        cause.steps.append(
+            f"frame {stack.level(blame) if blame is not None else 0}, then x/i $pc and info locals: which pointer "
+            f"is NULL"
+        )
+
+
+_SWITCHES = frozenset(
+    (
+        "swapcontext",
+        "longjmp",
+        "siglongjmp",
+        "__longjmp",
+        "__vmx__longjmp",
+        "__longjmp_chk",
+        "__libc_siglongjmp",
+        "SwitchToFiber",
+        "_longjmp",
+    )
+)
+
+
+def _of_qemu(stack: Stack, position: int) -> bool:
+    """Whether a frame can be QEMU's: it has no library, and no file outside of QEMU's tree as far as paths tell."""
+    frame = stack.frames[position]
+    if frame.library and "qemu" not in frame.library:
+        return False
+    return frame.file is None or common.is_rooted(frame.file)
+
+
+def _bad_call(cause: Cause, stack: Stack, top: int, pc: int) -> None:
+    caller = common.qemu_frame(stack, top + 1)
+    name = stack.names[caller] if caller is not None else ""
+    cause.kind = "crash.null-dereference" if pc == 0 else "crash.invalid-access"
+    word = "NULL" if pc == 0 else f"0x{pc:x}"
+    cause.headline = f"Call through a function pointer that is {word}" + (f", by {name}" if name else "")
+    cause.blame, cause.function = caller, name or None
+    cause.sentences.append(
+        (
+            f"{at(stack, caller)} called a callback whose pointer is {word}"
+            if caller is not None
+            else f"The pc is {word}"
+        )
+        + ": the structure that holds it was never filled, or was freed while still registered"
+        + ("; or the dynamic linker left a weak symbol at 0." if pc == 0 else ".")
+    )
+    if caller is not None:
+        cause.steps.append(
+            f"frame {stack.level(caller)}, info locals: the list entry or ops structure whose callback was called"
+        )
+
+
+def _bus_error(cause: Cause, function: str, address: Optional[int], signal: Signal) -> None:
+    codes = {
+        2: "no memory behind the mapping: the backing file is shorter than the mapping (truncated), or the file "
+        "system or the "
+        "huge-page pool is full",
+        4: "the memory there has a hardware error (poisoned page)",
+        5: "the memory there has a hardware error (poisoned page)",
+        1: "an address that is not aligned",
+    }
+    where = f" at 0x{address:x}" if address else ""
+    if signal.code in codes:
+        cause.sentences.append(f"The access{where} in {function or 'this code'} found {codes[signal.code]}.")
+        return
+    cause.sentences.append(
+        f"{function or 'This code'} accessed mapped memory{where} that the kernel could not provide: a memory "
+        f"backend's file that was "
+        "truncated, no huge page or tmpfs space left, or a page with a hardware memory error."
+    )
+    cause.steps.append(
+        "p $_siginfo.si_code: 2 is a truncated or full backing file, 4 or 5 a hardware memory error (see the host's "
+        "kernel log); info proc mappings: which mapping holds the address"
+    )

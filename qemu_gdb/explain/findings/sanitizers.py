@@ -1,0 +1,91 @@
+"""Reports of AddressSanitizer, ThreadSanitizer, UBSan and valgrind, as crashes."""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+from ...knowledge import fatal
+from ...model import Evidence
+from ..context import Context, Subject
+from . import common
+from .cause import Cause, function_at
+from .common import capital, cut, oneline, place
+
+
+def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
+    reports = [m for m in context.snapshot.messages if m.kind == "sanitizer"]
+    if not reports:
+        return None
+    stack = subject.stack
+    message = reports[0]
+    lines = [oneline(m.text) for m in reports]
+    word, kind, meaning = "", "crash.invalid-access", "sanitizer report"
+    for text in lines:
+        row = next((r for r in fatal.SANITIZER if r[0] in text), None)
+        if row is not None:
+            word, kind, meaning = row
+            message = next(m for m in reports if oneline(m.text) == text)
+            break
+    text = oneline(message.text)
+    address = _hex(re.search(r"(?:on (?:unknown )?address|address) (0x[0-9a-fA-F]+)", text))
+    if kind == "crash.invalid-access" and "SEGV" in word and address is not None and address < 0x10000:
+        kind, meaning = "crash.null-dereference", "NULL pointer"
+    blame = common.qemu_frame(stack)
+    start = blame if blame is not None else 0
+    while start + 1 < len(stack) and stack.names[start] in fatal.HELPERS:
+        start += 1
+    function = function_at(subject, blame)
+    spot = place(stack.frames[blame]) if blame is not None else common.location(message.file, message.line)
+    function = function or message.function or ""
+    headline = capital(meaning) + (f" in {function}" if function else "") + (f", {spot}" if spot else "")
+    cause = Cause(subject, kind, headline, "sanitizer", blame=blame, function=function)
+    tool = (
+        "ThreadSanitizer"
+        if "ThreadSanitizer" in text or word == "data race"
+        else "AddressSanitizer"
+        if "AddressSanitizer" in text
+        else "UBSan"
+        if "runtime error" in text
+        else "Valgrind"
+        if word.startswith(("Invalid", "Use of", "Conditional", "Jump")) or text.startswith("==")
+        else "The sanitizer"
+    )
+    extra = ""
+    size = re.search(r"\b(READ|WRITE|[Rr]ead|[Ww]rite) of size (\d+)", " ".join(lines))
+    if size:
+        extra = f" a {size.group(1).lower()} of {size.group(2)} bytes"
+    if "runtime error" in text:
+        cause.sentences.append(
+            f'{tool} reports: "{cut(text.split("runtime error:")[-1].strip(), 140)}". The process may go on after it.'
+        )
+    elif word == "data race":
+        cause.sentences.append(
+            "ThreadSanitizer saw two threads touch the same memory without synchronisation"
+            + (f";{extra}" if extra else "")
+            + ". A report, not a crash: the damage depends on timing."
+        )
+    else:
+        cause.sentences.append(f"{tool} stopped it:{extra or ' ' + meaning} in {function or 'a function'}.")
+    freed = [s for s in context.subjects if s.told.thread.history and "free" in s.told.thread.heading.lower()]
+    made = [s for s in context.subjects if s.told.thread.history and ("alloc" in s.told.thread.heading.lower())]
+    other = [s for s in context.subjects if s.told.thread.history and "Previous " in s.told.thread.heading]
+    for earlier, verb in (
+        (freed, "freed it"),
+        (other, "is the other side"),
+        (made if not freed and not other else [], "allocated it"),
+    ):
+        if earlier:
+            position = common.qemu_frame(earlier[0].stack)
+            if position is not None:
+                name = earlier[0].stack.names[position]
+                more = common.qemu_frame(earlier[0].stack, position + 1)
+                by = f", called by {earlier[0].stack.names[more]}" if more is not None else ""
+                cause.sentences.append(f"Before, {name}{by} {verb}.")
+                cause.proof.append(Evidence(text=f"{verb}: {name} {place(earlier[0].stack.frames[position])}".rstrip()))
+    cause.proof.insert(0, Evidence(text=text, thread=subject.number))
+    return cause
+
+
+def _hex(match: Optional[re.Match[str]]) -> Optional[int]:
+    return int(match.group(1), 16) if match else None
