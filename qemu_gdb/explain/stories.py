@@ -23,7 +23,7 @@ from ..knowledge.stages.block import BlockRequest, Drain
 from ..knowledge.stages.guest import GuestAccess
 from ..knowledge.stages.monitor import MonitorCall
 from ..knowledge.stages.rows import told as phrase
-from ..model import Facts, Message, Stage, ThreadExplanation, VCpu
+from ..model import Facts, IOThread, Message, Stage, ThreadExplanation, VCpu
 from .context import Context, Subject
 from .stack import Stack
 
@@ -100,16 +100,37 @@ class _Part:
     tail: int = 0  # frames beyond ``last`` that only enter the thread
 
 
+_Shape = Tuple[List[_Part], List[Tuple[str, Optional[str]]]]
+
+
 class Story:
     """The stages of one stack, inner to outer, before they are put into words."""
 
     def __init__(self, stack: Stack, facts: Optional[Facts] = None, messages: Sequence[Message] = (),
-                 subsystems: Sequence[Optional[str]] = ()) -> None:  # fmt: skip
+                 subsystems: Sequence[Optional[str]] = (),
+                 shapes: Optional[Dict[Tuple[object, ...], _Shape]] = None) -> None:  # fmt: skip
         names = stack.names[:_FOREVER]
         self.stack = stack
         self.view = View(stack.frames, names, 0, len(names) - 1, facts, {"messages": list(messages)})
+        self.vcpu: Optional[VCpu] = None  # what the thread is, by the facts
+        self.iothread: Optional[IOThread] = None
         self._subsystems = list(subsystems) if len(subsystems) == len(stack.frames) else None
-        self.parts = self._merge(self._group(self._rows()))
+        shape = None if shapes is None else shapes.get(self._shape())
+        if shape is None:
+            self.parts = self._merge(self._group(self._rows()))
+            self.named = [(self.part_name(part), self._owner(part)) for part in self.parts]
+            if shapes is not None and len(shapes) < 4096:
+                shapes[self._shape()] = (self.parts, self.named)
+        else:
+            self.parts, self.named = shape
+
+    def _shape(self) -> Tuple[object, ...]:
+        return (
+            self.view.all_names,
+            tuple(f.kind for f in self.stack.frames),
+            tuple(f.file for f in self.stack.frames),
+            self.stack.thread.kernel_only,
+        )
 
     def subsystem(self, position: int) -> Optional[str]:
         """Owner of a frame's code."""
@@ -199,6 +220,8 @@ class Story:
         return f"code of {owner}" if owner else "library code"
 
     def _owner(self, part: _Part) -> Optional[str]:
+        if part.row is not None and part.row.name == "guest access":
+            return part.row.subsystem  # old and new names of its functions belong to others, too
         counts: Dict[str, int] = {}
         for position in range(part.first, min(part.last, part.first + 60) + 1):
             row = TABLE.row(self.view.all_names[position])
@@ -234,10 +257,10 @@ class Story:
     def stages(self) -> List[Stage]:
         """Stages, the outermost first."""
         found = []
-        for part in reversed(self.parts):
+        for part, (name, owner) in zip(reversed(self.parts), reversed(self.named)):
             text = self.part_text(part) or "the thread's entry"
             found.append(Stage(
-                name=self.part_name(part), subsystem=self._owner(part),
+                name=name, subsystem=owner,
                 first=self.stack.level(part.first), last=self.stack.level(part.last + part.tail), text=text,
             ))  # fmt: skip
         return found
@@ -389,16 +412,11 @@ _STOPPED: Dict[str, str] = {
 }
 
 
-def _vcpu(context: Context, told: ThreadExplanation) -> Optional[VCpu]:
-    lwp = told.thread.lwp
-    return next((v for v in context.facts.vcpus if lwp is not None and v.lwp == lwp), None)
-
-
 def _rest(context: Context, subject: Subject, story: Story) -> str:
     told = subject.told
     role = told.role
     if role in _VCPU_ROLES:
-        vcpu = _vcpu(context, told)
+        vcpu = story.vcpu
         runstate = context.facts.runstate
         if vcpu is not None:
             if vcpu.stopped:
@@ -416,13 +434,13 @@ def _rest(context: Context, subject: Subject, story: Story) -> str:
         words = events.polled(story.view)
         if not any(n in events._POLL for n in story.view.all_names[:12]):
             words = _busy(story) or words
-        lwp = told.thread.lwp
-        for iothread in context.facts.iothreads:
-            if lwp is not None and iothread.lwp == lwp:
-                if iothread.handlers is not None and "its descriptors" in words:
-                    words = words.replace("its descriptors", f"{iothread.handlers} descriptors")
-                if iothread.serves:
-                    words += f"; serves {', '.join(iothread.serves[:3])}"
+        iothread = story.iothread
+        if iothread is not None:
+            if iothread.handlers is not None and "its descriptors" in words:
+                plural = "" if iothread.handlers == 1 else "s"
+                words = words.replace("its descriptors", f"{iothread.handlers} descriptor{plural}")
+            if iothread.serves:
+                words += f"; serves {', '.join(iothread.serves[:3])}"
         if role == "monitor-iothread":
             words = f"waits for monitor input, {words}"
         if role == "tool-main":
@@ -541,20 +559,23 @@ def summarize(context: Context, subject: Subject, story: Story) -> str:
 def _key(subject: Subject) -> Tuple[object, ...]:
     told = subject.told
     thread = told.thread
-    frames = tuple((f.name, f.file, f.kind, tuple(f.args.items()), tuple(f.locals.items())) for f in thread.frames)
+    frames = tuple(
+        (f.function, f.file, tuple(f.args.values()) if f.args else (), tuple(f.locals.values()) if f.locals else ())
+        for f in thread.frames
+    )
     return (frames, told.role, told.state, told.waits_for and (told.waits_for.object, told.waits_for.owner_thread))
 
 
 def tell(context: Context) -> None:
     """Fill stages and summary of every thread."""
-    by_lwp: FrozenSet[Optional[int]] = frozenset(v.lwp for v in context.facts.vcpus) | frozenset(
-        i.lwp for i in context.facts.iothreads
-    )
+    vcpus = {v.lwp: v for v in context.facts.vcpus if v.lwp is not None}
+    iothreads = {i.lwp: i for i in context.facts.iothreads if i.lwp is not None}
     known: Dict[Tuple[object, ...], Tuple[List[Stage], str]] = {}
+    shapes: Dict[Tuple[object, ...], _Shape] = {}
     for index, subject in enumerate(context.subjects):
         thread = subject.told.thread
         messages = [m for m in context.snapshot.messages if m.thread is None or m.thread == index]
-        own = thread.lwp if thread.lwp in by_lwp and thread.lwp is not None else None
+        own = thread.lwp if thread.lwp in vcpus or thread.lwp in iothreads else None
         key = (*_key(subject), own, thread.crashed or thread.current)
         if key in known:
             stages, summary = known[key]
@@ -563,7 +584,9 @@ def tell(context: Context) -> None:
                 subject.told.stages = [Stage(s.name, s.subsystem, s.first, s.last, s.text) for s in stages]
                 subject.told.summary = summary
                 continue
-        story = Story(subject.stack, context.facts, messages, subject.told.frame_subsystems)
+        story = Story(subject.stack, context.facts, messages, subject.told.frame_subsystems, shapes)
+        if thread.lwp is not None:
+            story.vcpu, story.iothread = vcpus.get(thread.lwp), iothreads.get(thread.lwp)
         subject.told.stages = story.stages()
         summary = summarize(context, subject, story)
         subject.told.summary = re.sub(r"\s+", " ", _clip(summary, SUMMARY_LIMIT + 40)).strip()

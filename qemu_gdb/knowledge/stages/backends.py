@@ -16,6 +16,10 @@ def _chardev(view: View) -> str:
         return f"waits for a client of chardev{which}"
     if any("connect" in n for n in names) and any(n.startswith(("tcp_chr", "qmp_chardev", "socket")) for n in names):
         return f"connects chardev{which}"
+    if any("be_write" in n or n.endswith(("_chr_read", "_read_poll")) or "chr_recv" in n for n in names):
+        return f"input arrived on chardev{which}" if which else "input arrived on a chardev"
+    if any("add_watch" in n for n in names):
+        return "watches a chardev until it can be written"
     if any("write" in n or "flush" in n for n in names):
         return f"writes to chardev{which}" if which else "writes to a chardev"
     if any("new" in n or "open" in n or "create" in n or "add" in n for n in names):
@@ -39,7 +43,7 @@ def _net(view: View) -> str:
         return "sends a packet"
     if any("cleanup" in n or "del" in n for n in names):
         return "removes a network backend"
-    return "networking"
+    return f"networking: {view.outermost}"
 
 
 def _vnc(view: View) -> str:

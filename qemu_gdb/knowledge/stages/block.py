@@ -21,6 +21,7 @@ _TYPES = (
     (re.compile(r"copy_range"), "copy"),
     (re.compile(r"zone_"), "zone operation"),
     (re.compile(r"getlength"), "length query"),
+    (re.compile(r"cancel"), "cancellation"),
 )
 _BYTE_FUNCTIONS = Names(
     "blk_co_p*",
@@ -249,7 +250,6 @@ _DRIVER_ROWS = Names(
     "l2_*",
     "qcow_*",
     "hdev_*",
-    "handle_aiocb",
     "aio_worker",
     "paio_*",
     "find_allocation",
@@ -272,7 +272,7 @@ def driver_name(function: str) -> str:
     for prefix in DRIVERS:
         if function.startswith(prefix) and len(prefix) > len(best):
             best = prefix
-    if not best and function.startswith(("handle_aiocb", "aio_worker", "paio_", "hdev_", "find_allocation")):
+    if not best and function.startswith(("aio_worker", "paio_", "hdev_", "find_allocation")):
         return "file"
     return DRIVERS.get(best, "")
 
@@ -335,7 +335,6 @@ _DRAINS: Dict[str, str] = {
     "bdrv_drain_all": "drains every block node",
     "bdrv_drain_all_end": "ends a drain of every block node",
     "blk_drain_all": "drains every block backend",
-    "qemu_drain_all": "drains every block node",
     "blk_drain": "drains a block backend",
     "bdrv_drain": "drains a block node",
     "bdrv_drained_begin": "drains a block node",
@@ -475,7 +474,6 @@ _GRAPH: Dict[str, str] = {
     "bdrv_reopen_prepare": "reopens a block node",
     "bdrv_set_aio_context_ignore": "moves nodes to another AioContext",
     "bdrv_child_try_set_aio_context": "moves nodes to another AioContext",
-    "bdrv_child_try_change_aio_context": "moves nodes to another AioContext",
     "bdrv_try_change_aio_context": "moves nodes to another AioContext",
     "bdrv_try_set_aio_context": "moves nodes to another AioContext",
     "bdrv_change_aio_context": "moves nodes to another AioContext",
@@ -608,7 +606,7 @@ def _job(view: View) -> str:
         return f"the {what} follows its node to another AioContext"
     if any("exit" in n for n in names) or any(n in ("job_completed", "job_completed_locked") for n in names):
         ending = any("abort" in n for n in names if n.startswith(("job_", "mirror_", "commit_", "backup_", "stream_")))
-        return f"ends a {what}" + (" that failed or was cancelled" if ending else "")
+        return f"ends a {'failed or cancelled ' if ending else ''}{what}"
     if any("cancel" in n for n in names):
         return f"cancels a {what}"
     if any("complete" in n for n in names) and any(n.startswith("job_complete") for n in names):
@@ -768,6 +766,7 @@ ROWS = (
             "active_commit*",
         ),
         _job,
+        short=lambda v: _job(v).replace("failed or cancelled ", "failed "),
         subsystem="Block Jobs",
         weight=7,
         trigger=True,

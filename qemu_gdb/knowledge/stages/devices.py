@@ -263,7 +263,9 @@ def _qom(view: View) -> str:
         return f"sets the QOM property {prop}"
     if any("property" in n for n in names):
         return "sets or reads a QOM property"
-    return "works on a QOM object"
+    if any("init" in n or n.startswith("object_new") for n in names):
+        return "creates a QOM object"
+    return f"QOM: {view.outermost}"
 
 
 def _qdev(view: View) -> str:
@@ -284,7 +286,7 @@ def _qdev(view: View) -> str:
     value = view.raw(("device_set_realized",), "value")
     if any("realize" in n for n in names):
         return f"unrealizes{which}" if value and value.startswith(("false", "0")) else f"realizes{which}"
-    return f"works on{which}"
+    return f"works on{which}" if device else f"device: {view.outermost}"
 
 
 def _vhost_user(view: View) -> str:

@@ -18,6 +18,7 @@ MAIN_LOOP = Names(
     "glib_pollfds_poll",
     "pollfds_poll",
 )
+_COUNTED = Names("ppoll", "poll", "qemu_poll_ns", "g_poll")
 _POLL = Names(
     "ppoll",
     "poll",
@@ -52,7 +53,13 @@ def duration(nanoseconds: int) -> str:
 
 def polled(view: View) -> str:
     """What an event loop that rests polls: "polls 3 descriptors, next timer in 55 ms"."""
-    count = view.number(Names("ppoll", "poll", "qemu_poll_ns", "g_poll"), "nfds", "__nfds", "n_fds")
+    if "polled" not in view.memo:
+        view.memo["polled"] = _polled(view)
+    return str(view.memo["polled"])
+
+
+def _polled(view: View) -> str:
+    count = view.number(_COUNTED, "nfds", "__nfds", "n_fds")
     timeout = view.number(("qemu_poll_ns", "os_host_main_loop_wait", "fdmon_poll_wait", "fdmon_epoll_wait"), "timeout")
     words = "polls its descriptors"
     if count is not None and 0 <= count < 1_000_000:
@@ -640,7 +647,6 @@ ROWS = (
             "qemu_lockcnt_*",
             "qemu_spin_lock",
             "pthread_rwlock_*",
-            "qemu_mutex_lock__raw",
             "__lll_lock_wait_private",
             "g_rec_mutex_lock*",
             "pthread_spin_lock",

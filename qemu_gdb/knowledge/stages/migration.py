@@ -181,7 +181,6 @@ ROWS = (
             "postcopy_start",
             "await_return_path_close_on_source",
             "postcopy_ram_listen_thread",
-            "live_migration",
             "qemu_load_device_state",
             "snapshot_*_job_*",
             "close_return_path_on_source",

@@ -21,8 +21,6 @@ _HMP: Dict[str, str] = {
     "do_savevm": "savevm",
     "hmp_info_qtree": "info qtree",
     "do_info_qtree": "info qtree",
-    "do_quit": "quit",
-    "do_stop": "stop",
     "do_cont": "cont",
 }
 # QMP commands with an upper-case or odd command name: qapi/*.json
@@ -64,7 +62,6 @@ _MACHINERY = Names(
     "qmp_dispatch",
     "do_qmp_dispatch",
     "do_qmp_dispatch_bh",
-    "qmp_dispatch_bh",
     "handle_qmp_command",
     "handle_hmp_command",
     "monitor_command_cb",
@@ -81,7 +78,6 @@ _MACHINERY = Names(
     "monitor_qmp_event",
     "monitor_can_read",
     "handle_user_command",
-    "monitor_handle_command",
     "qmp_marshal_*",
     "hmp_compat*",
     "monitor_parse_*",
@@ -122,7 +118,6 @@ def _command(view: View) -> Optional[MonitorCall]:
             "handle_hmp_command_exec",
             "monitor_command_cb",
             "handle_user_command",
-            "monitor_handle_command",
             "qmp_human_monitor_command",
         ):
             line = view.part(position, position).string(None, "cmdline", "command_line", "cmd")

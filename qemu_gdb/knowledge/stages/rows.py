@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Callable, Collection, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Callable, Collection, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ...model import Facts, Frame
 from ..match import Names
@@ -19,9 +19,11 @@ _ENUMERATOR = re.compile(r"^\s*([A-Za-z_]\w*(?:\s*\|\s*[A-Za-z_]\w*)*)\s*$")
 
 def readable(value: Optional[str]) -> bool:
     """Whether a printed value says anything."""
-    return bool(value) and not any(
-        word in (value or "") for word in ("optimized out", "error reading", "unavailable", "synthetic pointer")
-    )
+    if not value:
+        return False
+    if "<" not in value:
+        return True
+    return not any(word in value for word in ("optimized out", "error reading", "unavailable", "synthetic pointer"))
 
 
 def number_of(text: Optional[str]) -> Optional[int]:
@@ -137,37 +139,45 @@ class View:
     def has(self, *functions: str) -> bool:
         return any(name in functions for name in self.names)
 
-    def values(self, functions: Optional[Wanted], *arguments: str) -> List[str]:
+    def each(self, functions: Optional[Wanted], arguments: Sequence[str]) -> Iterator[str]:
         """Readable values of the named arguments (or locals) in the run's frames, inner to outer."""
         if isinstance(functions, str):
             functions = (functions,)
-        found: List[str] = []
         for position in range(self.first, self.last + 1):
+            frame = self.frames[position]
+            if not frame.args and not frame.locals:
+                continue
             if functions is not None and self.all_names[position] not in functions:
                 continue
-            frame = self.frames[position]
             for source in (frame.args, frame.locals):
                 for argument in arguments:
                     value = source.get(argument)
-                    if readable(value):
-                        found.append(str(value))
-        return found
+                    if value is not None and readable(value):
+                        yield value
+
+    def values(self, functions: Optional[Wanted], *arguments: str) -> List[str]:
+        """Readable values of the named arguments (or locals) in the run's frames, inner to outer."""
+        return list(self.each(functions, arguments))
+
+    def _first(
+        self, functions: Optional[Wanted], arguments: Sequence[str], convert: Callable[[str], Optional[str]]
+    ) -> Optional[str]:
+        return next((found for found in map(convert, self.each(functions, arguments)) if found), None)
 
     def raw(self, functions: Optional[Wanted], *arguments: str) -> Optional[str]:
-        found = self.values(functions, *arguments)
-        return found[0] if found else None
+        return next(self.each(functions, arguments), None)
 
     def number(self, functions: Optional[Wanted], *arguments: str) -> Optional[int]:
-        return next((n for n in map(number_of, self.values(functions, *arguments)) if n is not None), None)
+        return next((n for n in map(number_of, self.each(functions, arguments)) if n is not None), None)
 
     def string(self, functions: Optional[Wanted], *arguments: str) -> Optional[str]:
-        return next((s for s in map(string_of, self.values(functions, *arguments)) if s), None)
+        return self._first(functions, arguments, string_of)
 
     def symbol(self, functions: Optional[Wanted], *arguments: str) -> Optional[str]:
-        return next((s for s in map(symbol_of, self.values(functions, *arguments)) if s), None)
+        return self._first(functions, arguments, symbol_of)
 
     def enumerator(self, functions: Optional[Wanted], *arguments: str) -> Optional[str]:
-        return next((s for s in map(enumerator_of, self.values(functions, *arguments)) if s), None)
+        return self._first(functions, arguments, enumerator_of)
 
     def object(self, functions: Optional[Wanted], *arguments: str) -> str:
         """Name of the object (a device, a node) that one of the pointers is, from the facts; "" if unknown."""
