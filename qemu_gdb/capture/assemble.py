@@ -9,6 +9,7 @@ from typing import Dict, List, Optional, Set, Tuple
 
 from qemu_gdb.capture import messages
 from qemu_gdb.capture.frame_messages import messages_from_frames
+from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame, Message, Notice, Signal, Snapshot, Source, Thread, canonical_name
 
 # Functions that a complete stack ends in: glibc, musl, the BSDs, macOS, Windows, Wine, and a coroutine's first frame.
@@ -30,32 +31,32 @@ _GIVES_UP = frozenset(
 )
 _PAUSE_TOP = 3  # frames from the top among which raise or abort stands in a stack that gave up
 
-_VERSION_IN_PATH = re.compile(
+_VERSION_IN_PATH = Pattern(
     r"/?\bqemu(?:-kvm)?(?:-rhev|-ev)?-(?P<version>\d{1,2}\.\d{1,3}(?:\.\d{1,3}){0,2}(?:-rc\d)?)(?P<rest>[+~:-][\w.+~:-]*)?"
 )
 _VERSION_SAID = (
-    re.compile(r"QEMU emulator version (?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?)(?:\s*\((?P<package>[^)]+)\))?"),
-    re.compile(r"\bQEMU (?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?) monitor\b"),
-    re.compile(r"\b[Qq](?:EMU|emu) ?[Vv]ersion[:\s]+(?:is )?v?(?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?)"),
-    re.compile(r"\bqemu(?:-[a-z]\w*){0,4}-(?:\d+:)?(?P<version>\d+\.\d+(?:\.\d+)*)(?P<package>-[\w.+~]+)"),
-    re.compile(
+    Pattern(r"QEMU emulator version (?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?)(?:\s*\((?P<package>[^)]+)\))?"),
+    Pattern(r"\bQEMU (?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?) monitor\b"),
+    Pattern(r"\b[Qq](?:EMU|emu) ?[Vv]ersion[:\s]+(?:is )?v?(?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?)"),
+    Pattern(r"\bqemu(?:-[a-z]\w*){0,4}-(?:\d+:)?(?P<version>\d+\.\d+(?:\.\d+)*)(?P<package>-[\w.+~]+)"),
+    Pattern(
         r"\b(?:QEMU|[Qq]emu)[ -]v?(?P<version>\d{1,2}\.\d{1,3}(?:\.\d{1,3})+(?:-rc\d)?)(?P<package>(?:\+dfsg|-\d)[\w.+~-]*)?\b"
     ),
 )
-_COMMAND = re.compile(
+_COMMAND = Pattern(
     r"(?:^|[\s`'\"=])(?P<command>(?:[\w~./\\:-]*[/\\])?"
     r"(?P<program>qemu-(?:system-\w+|kvm|img|io|nbd|ga|storage-daemon|[a-z0-9_]+))(?:\.exe)?['\"]?(?P<arguments>(?:\s.*)?))$"
 )
-_COMMAND_BARE = re.compile(r"(?P<command>(?:[\w~./-]*/)?(?P<program>qemu|kvm)(?P<arguments>\s+-.*))$")
-_STARTING = re.compile(
+_COMMAND_BARE = Pattern(r"(?P<command>(?:[\w~./-]*/)?(?P<program>qemu|kvm)(?P<arguments>\s+-.*))$")
+_STARTING = Pattern(
     r"(?:Starting program:|[Cc]ommand ?line:|Run till exit|\bRunning:)\s*[`'\"]?(?P<command>\S.*?)[`]?\s*$"
 )
-_GOES_ON = re.compile(r"(?:\\|\s--?[a-z][\w-]*|,)\s*$")  # a command line that a mailer or a shell broke after an option
-_ACCELERATOR = re.compile(r"(?:-accel[ =]|[,\s]accel=|-machine accel=)(?P<name>[a-z]+)(?P<more>:[a-z:]+)?")
-_PROGRAM_NAME = re.compile(
+_GOES_ON = Pattern(r"(?:\\|\s--?[a-z][\w-]*|,)\s*$")  # a command line that a mailer or a shell broke after an option
+_ACCELERATOR = Pattern(r"(?:-accel[ =]|[,\s]accel=|-machine accel=)(?P<name>[a-z]+)(?P<more>:[a-z:]+)?")
+_PROGRAM_NAME = Pattern(
     r"(?:lt-)?(?:qemu-(?:system-[\w]+|kvm|img|io|nbd|ga|storage-daemon|[a-z0-9_]+)|qemu|kvm|test-[\w-]+)$"
 )
-_ASSERT_PROGRAM = re.compile(r"^\s*(?P<program>[\w./+-]+): (?:[^\s:]+:\d+: |error|warning|fatal|\S)")
+_ASSERT_PROGRAM = Pattern(r"^\s*(?P<program>[\w./+-]+): (?:[^\s:]+:\d+: |error|warning|fatal|\S)")
 
 
 @dataclass
@@ -453,7 +454,9 @@ def _messages_of_frames(snapshot: Snapshot) -> None:
     for message in told:
         if message.thread is None and message.function:
             for index, thread in enumerate(snapshot.threads[:1000]):
-                if not thread.history and any(canonical_name(f.function) == message.function for f in thread.frames[:16]):
+                if not thread.history and any(
+                    canonical_name(f.function) == message.function for f in thread.frames[:16]
+                ):
                     message.thread = index
                     break
 
@@ -515,12 +518,16 @@ def _finish_thread(thread: Thread, dumped: bool) -> None:
         tail = [canonical_name(f.function) for f in frames[-6:]]
         if thread.coroutine:
             pass
-        elif any(name in ("coroutine_trampoline", "coroutine_bootstrap") for name in tail) and not any(
-            name in ("start_thread", "clone", "clone3", "main", "thread_start", "_pthread_start") for name in tail
-        ) or (
-            thread.number is None
-            and thread.lwp is None
-            and canonical_name(frames[0].function) in ("qemu_coroutine_switch", "qemu_coroutine_yield")
+        elif (
+            any(name in ("coroutine_trampoline", "coroutine_bootstrap") for name in tail)
+            and not any(
+                name in ("start_thread", "clone", "clone3", "main", "thread_start", "_pthread_start") for name in tail
+            )
+            or (
+                thread.number is None
+                and thread.lwp is None
+                and canonical_name(frames[0].function) in ("qemu_coroutine_switch", "qemu_coroutine_yield")
+            )
         ):
             thread.coroutine = True
 

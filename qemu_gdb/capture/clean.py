@@ -9,7 +9,9 @@ import html
 import re
 from typing import List, Tuple
 
-_ESCAPE = re.compile(
+from qemu_gdb.capture.pattern import Pattern
+
+_ESCAPE = Pattern(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]{0,1000}(?:\x07|\x1b\\)|\x1b[()][0-9A-B]|\x1b[@-_]|[^\n]\x08"
 )
 _INVISIBLE = {
@@ -32,30 +34,30 @@ _INVISIBLE = {
     0x2026: "...",
     0x2192: "->",
 }
-_ODD = re.compile("[" + "".join(map(re.escape, map(chr, _INVISIBLE))) + "]")
-_SOFT_BREAK = re.compile(r"=[ \t]*\n(?:>[> ]*)?")
-_HEX_PAIRS = re.compile(r"(?:=[0-9A-F]{2})+")
-_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]{2,8});")
-_BREAK_TAG = re.compile(r"<(?:br|p|/p|/div|/li|/tr)\s*/?>", re.IGNORECASE)
-_TAG = re.compile(
+_ODD = Pattern("[" + "".join(map(re.escape, map(chr, _INVISIBLE))) + "]")
+_SOFT_BREAK = Pattern(r"=[ \t]*\n(?:>[> ]*)?")
+_HEX_PAIRS = Pattern(r"(?:=[0-9A-F]{2})+")
+_ENTITY = Pattern(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]{2,8});")
+_BREAK_TAG = Pattern(r"<(?:br|p|/p|/div|/li|/tr)\s*/?>", re.IGNORECASE)
+_TAG = Pattern(
     r"</?(?:p|pre|code|div|span|tt|font|blockquote|ul|ol|li|td|tr|tbody|table|a|b|i|u|em|strong|samp|kbd|html|body)"
     r"(?:\s[^<>\n]{0,300})?/?>",
     re.IGNORECASE,
 )
-_QUOTE = re.compile(r"[ \t]{0,3}(?:[A-Z]{0,3}>(?![,);=])[ \t]?)+")
-_LONE_QUOTE = re.compile(r"[ \t>]*>[ \t>]*$")
-_MARKED = re.compile(r"^[ \t]{0,3}(?:[A-Z]{0,3}>|[|¦│])", re.MULTILINE)
-_BAR = re.compile(r"[ \t]*[|¦│][ \t]?")
-_STUFFED = re.compile(r"(?<=\w)\.\.(?=(?:c|h|S|m|cc|cpp|rs|inc|so)\b)")
-_FENCE = re.compile(r"\s*(?:`{3,}|~{3,})")
-_FRAME_START = re.compile(r"[\s>*|-]*#\d{1,6}(?:\s|0x)")
-_INNER_FRAME = re.compile(
+_QUOTE = Pattern(r"[ \t]{0,3}(?:[A-Z]{0,3}>(?![,);=])[ \t]?)+")
+_LONE_QUOTE = Pattern(r"[ \t>]*>[ \t>]*$")
+_MARKED = Pattern(r"^[ \t]{0,3}(?:[A-Z]{0,3}>|[|¦│])", re.MULTILINE)
+_BAR = Pattern(r"[ \t]*[|¦│][ \t]?")
+_STUFFED = Pattern(r"(?<=\w)\.\.(?=(?:c|h|S|m|cc|cpp|rs|inc|so)\b)")
+_FENCE = Pattern(r"\s*(?:`{3,}|~{3,})")
+_FRAME_START = Pattern(r"[\s>*|-]*#\d{1,6}(?:\s|0x)")
+_INNER_FRAME = Pattern(
     r"(?<=[\s;,)])#(?P<n>\d{1,5})\s+(?=(?:0x[0-9a-fA-F]+\s|in\s|<signal|\?\?|[A-Za-z_][\w:.<>~@]*\s*(?:\(|$|\s#\d)))"
 )
-_INNER_HEAD = re.compile(
+_INNER_HEAD = Pattern(
     r"(?<=\s)(?=Thread \d+ (?:\(Thread |\(LWP |\"[^\"]*\" (?:received|hit))|\(gdb\) |\[Switching to )"
 )
-_HEAD = re.compile(r"\s*(?:#\d|Thread \d|\(gdb\)|\[|--|Backtrace|=|frame #|\*)")
+_HEAD = Pattern(r"\s*(?:#\d|Thread \d|\(gdb\)|\[|--|Backtrace|=|frame #|\*)")
 
 
 def clean(text: str) -> Tuple[List[str], List[str]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Dict, List, Optional, Tuple
 
+from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame, Message, Thread
 
-_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"(\.\.\.)?')
-_OCTAL = re.compile(r"\\([0-7]{1,3}|.)")
+_STRING = Pattern(r'"((?:[^"\\]|\\.)*)"(\.\.\.)?')
+_OCTAL = Pattern(r"\\([0-7]{1,3}|.)")
 _SIMPLE = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b"}
 
 # function -> kind, and the names that its arguments have for expression, file, line, function

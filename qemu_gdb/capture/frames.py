@@ -7,23 +7,24 @@ import re
 from typing import List, Optional, Tuple
 
 from qemu_gdb.capture.dialects import gdb, reports, sanitizer
+from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
 
 MAX_PARTS = 80  # lines that one frame may be broken into
 MAX_LENGTH = 65536  # characters of a frame that later lines may still add to
 
-_PLACE = re.compile(r":\d{1,8}$")
-_FROM = re.compile(r"(?:^|\s|\))from\s+(?:target:)?\S+$")
-_AT = re.compile(r"(?:^|\s|\))at\s*(?P<path>[^\s()\"]*)$")
-_SOURCE = re.compile(r"\.(?:c|h|S|s|cc|cpp|rs|inc|m|mm|hpp|cxx)$")
-_CLOSED = re.compile(r"\) (?:at \S+:\d+|from \S+)$")  # whatever the strings before it look like
-_ADDRESS_ONLY = re.compile(r"(?:0x[0-9a-fA-F]*)?(?:\s*in)?$")
-_FRAME = re.compile(
+_PLACE = Pattern(r":\d{1,8}$")
+_FROM = Pattern(r"(?:^|\s|\))from\s+(?:target:)?\S+$")
+_AT = Pattern(r"(?:^|\s|\))at\s*(?P<path>[^\s()\"]*)$")
+_SOURCE = Pattern(r"\.(?:c|h|S|s|cc|cpp|rs|inc|m|mm|hpp|cxx)$")
+_CLOSED = Pattern(r"\) (?:at \S+:\d+|from \S+)$")  # whatever the strings before it look like
+_ADDRESS_ONLY = Pattern(r"(?:0x[0-9a-fA-F]*)?(?:\s*in)?$")
+_FRAME = Pattern(
     r"(?:0x[0-9a-fA-F]|in\b|<signal |<function |<null>|<unknown|\?\?|n/a|\(|"
     r"[^\s(]{1,4000}(?:\s*\(|\s*$|\s+at\s|\s+from\s|\s+[^\s]+:\d|\s+<null>|\s+/|\s+\[)|[^(]{1,500}(?:::|<)[^(]{0,500}\(|.{0,200}::)"
 )
-_SANITIZED = re.compile(r"^(?:0x[0-9a-fA-F]+\s+(?:in\s+)?)?[^\s(]*$")
-_CONTINUES = re.compile(
+_SANITIZED = Pattern(r"^(?:0x[0-9a-fA-F]+\s+(?:in\s+)?)?[^\s(]*$")
+_CONTINUES = Pattern(
     r"(?:at\s|at\.|at/|from\s|\(|<|[\w@.]+=|address@hidden|[^\s\"]*\)|\S+:\d+$|\S+,\s|.*\)\s+(?:at|from)\b|.*,$)"
 )
 

@@ -6,21 +6,22 @@ import re
 from typing import NamedTuple, Optional
 
 from qemu_gdb.capture.dialects import gdb
+from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
 
-_LLDB = re.compile(r"(?:\*\s*)?frame #(?P<level>\d{1,6}):\s*(?:0x(?P<pc>[0-9a-fA-F]{1,16})\s*)?(?P<rest>.*)$")
-_OFFSET = re.compile(r"\s+\+\s+(?:0x[0-9a-fA-F]+|\d+)\s*")
-_MARK = re.compile(r"\s*\[(?:opt|artificial|inlined|noinline)\]")
-_LLDB_AT = re.compile(r"\s+at\s+(?P<file>[^\s()][^()]*?)(?::(?P<line>\d{1,8}))?(?::\d{1,8})?\s*$")
-LLDB_THREAD = re.compile(r"(?P<current>\*\s*)?thread #(?P<number>\d{1,7})(?P<rest>\s*[:,].*|\s*)$")
-_NAME = re.compile(r"\bname = '(?P<name>[^']*)'")
-_TID = re.compile(r"\btid = (?P<tid>0x[0-9a-fA-F]+|\d+)")
-_STOP = re.compile(r"\bstop reason = (?P<stop>.*?)\s*$")
+_LLDB = Pattern(r"(?:\*\s*)?frame #(?P<level>\d{1,6}):\s*(?:0x(?P<pc>[0-9a-fA-F]{1,16})\s*)?(?P<rest>.*)$")
+_OFFSET = Pattern(r"\s+\+\s+(?:0x[0-9a-fA-F]+|\d+)\s*")
+_MARK = Pattern(r"\s*\[(?:opt|artificial|inlined|noinline)\]")
+_LLDB_AT = Pattern(r"\s+at\s+(?P<file>[^\s()][^()]*?)(?::(?P<line>\d{1,8}))?(?::\d{1,8})?\s*$")
+LLDB_THREAD = Pattern(r"(?P<current>\*\s*)?thread #(?P<number>\d{1,7})(?P<rest>\s*[:,].*|\s*)$")
+_NAME = Pattern(r"\bname = '(?P<name>[^']*)'")
+_TID = Pattern(r"\btid = (?P<tid>0x[0-9a-fA-F]+|\d+)")
+_STOP = Pattern(r"\bstop reason = (?P<stop>.*?)\s*$")
 
 # "0   qemu-system-ppc   0x0000000109cd26d2 tcg_opt_gen_mov + 178 (optimize.c:212) [inlined]"
-_CRASH = re.compile(r"(?P<level>\d{1,6})\s+(?P<module>\S.*?)\s+0x(?P<pc>[0-9a-fA-F]{6,16})\s+(?P<rest>\S.*)$")
-_PLACE = re.compile(r"\s*\((?P<file>[^():]+(?:\.\w+)*):(?P<line>\d{1,8})(?::\d+)?\)")
-CRASH_THREAD = re.compile(
+_CRASH = Pattern(r"(?P<level>\d{1,6})\s+(?P<module>\S.*?)\s+0x(?P<pc>[0-9a-fA-F]{6,16})\s+(?P<rest>\S.*)$")
+_PLACE = Pattern(r"\s*\((?P<file>[^():]+(?:\.\w+)*):(?P<line>\d{1,8})(?::\d+)?\)")
+CRASH_THREAD = Pattern(
     r"Thread (?P<number>\d{1,7})(?P<crashed> Crashed)?\s*(?:(?P<colon>::?)\s*(?P<name>\S.*?)?)?"
     r"(?:\s*Dispatch queue:\s*(?P<queue>\S.*))?\s*$"
 )

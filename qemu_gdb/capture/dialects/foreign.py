@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from typing import Optional
 
+from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
 
 # " [<ffffffff8100f06f>] ? kvm_arch_vcpu_ioctl+0x12/0x30 [kvm]", "? do_syscall_64+0x59/0x90", "[<0>] f+0x1/0x2"
-_KERNEL = re.compile(
+_KERNEL = Pattern(
     r"(?:\[<(?P<pc>[0-9a-fA-F]{1,16})>\]\s*)?(?:\{\S+\}\s*)?(?:\?\s+)?"
     r"(?P<function>[A-Za-z_][\w.]*)\+0x[0-9a-fA-F]+/0x[0-9a-fA-F]+(?:\s+\[(?P<module>[\w -]+)\])?\s*$"
 )
-_KERNEL_BARE = re.compile(r"\[<(?P<pc>[0-9a-fA-F]{8,16})>\]\s*(?:\?\s*)?0x[0-9a-fA-F]+\s*$")
-KERNEL_TRACE = re.compile(r"(?:Call [Tt]race|Backtrace|Stack traceback):")
-KERNEL_SIGN = re.compile(
+_KERNEL_BARE = Pattern(r"\[<(?P<pc>[0-9a-fA-F]{8,16})>\]\s*(?:\?\s*)?0x[0-9a-fA-F]+\s*$")
+KERNEL_TRACE = Pattern(r"(?:Call [Tt]race|Backtrace|Stack traceback):")
+KERNEL_SIGN = Pattern(
     r"BUG: |Oops: |kernel BUG at|Kernel panic|general protection fault|watchdog: BUG|rcu: INFO|INFO: task .{1,80} blocked|"
     r"WARNING: CPU: \d+ PID"
 )
-KERNEL_TASK = re.compile(r"\b[Cc]omm: (?P<comm>\S+)|\bProcess (?P<process>\S+) \(pid: (?P<pid>\d+)")
-GOROUTINE = re.compile(r"goroutine (?P<id>\d{1,9}) (?:gp=\S+ )?(?:m=\S+ )?(?:mp=\S+ )?\[(?P<state>[^\]]*)\]:")
-_GO_CALL = re.compile(r"(?P<function>(?:created by )?[\w./*()$\[\]{}-]+?(?:\.[\w.*()$-]+)?)\((?P<args>[^()]*)\)\s*$")
-_GO_PLACE = re.compile(r"(?P<file>\S.*\.(?:go|s|c)):(?P<line>\d{1,8})(?:\s+\+0x[0-9a-fA-F]+)?(?:\s.*)?$")
+KERNEL_TASK = Pattern(r"\b[Cc]omm: (?P<comm>\S+)|\bProcess (?P<process>\S+) \(pid: (?P<pid>\d+)")
+GOROUTINE = Pattern(r"goroutine (?P<id>\d{1,9}) (?:gp=\S+ )?(?:m=\S+ )?(?:mp=\S+ )?\[(?P<state>[^\]]*)\]:")
+_GO_CALL = Pattern(r"(?P<function>(?:created by )?[\w./*()$\[\]{}-]+?(?:\.[\w.*()$-]+)?)\((?P<args>[^()]*)\)\s*$")
+_GO_PLACE = Pattern(r"(?P<file>\S.*\.(?:go|s|c)):(?P<line>\d{1,8})(?:\s+\+0x[0-9a-fA-F]+)?(?:\s.*)?$")
 
 
 def kernel(line: str, level: int) -> Optional[Frame]:

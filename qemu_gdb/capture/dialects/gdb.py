@@ -6,23 +6,24 @@ import re
 import sys
 from typing import Dict, List, Optional, Tuple
 
+from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
 
 MAX_ARGS = 64  # arguments kept of one frame
 MAX_VALUE = 4096  # characters kept of one value
 
-_PC = re.compile(r"(?:0x([0-9a-fA-F]{1,16})[^\s]*)\s*(?:in\b\s*)?")
-_SIMPLE_NAME = re.compile(r"[\w.$@~?!:\[\]/+-]*")
-_AT = re.compile(r"\s*\bat\s*(?P<file>\S.*?)(?::(?P<line>\d+))?(?::\d+)?(?:\s+from\s+(?P<lib>\S+))?\s*$")
-_LIBRARY = re.compile(r"\.(?:so|dll|dylib)(?:[.\d]*)$", re.IGNORECASE)
-_SOURCE = re.compile(r"\.(?:c|h|S|s|cc|cpp|cxx|hh|hpp|inc|rs|m|mm|go|asm)$")
-_FROM = re.compile(r"\s*\bfrom\s+(?P<lib>\S.*?)\s*$")
-_DELIMITER = re.compile(r"""["'(){}\[\]<>,]""")
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-_STRING_END = re.compile(r'(?:[^"\\]|\\.)*"')
-_BRACKET = re.compile(r"""["'()]""")
-_CHAR = re.compile(r"'(?:[^'\\]|\\.)[^']{0,6}'")
-_QUALIFIER = re.compile(r"\s*(?:const|volatile|noexcept|&&?)?\s*(?:\[[^\]\[]{0,80}\])*\s*(?=\()")
+_PC = Pattern(r"(?:0x([0-9a-fA-F]{1,16})[^\s]*)\s*(?:in\b\s*)?")
+_SIMPLE_NAME = Pattern(r"[\w.$@~?!:\[\]/+-]*")
+_AT = Pattern(r"\s*\bat\s*(?P<file>\S.*?)(?::(?P<line>\d+))?(?::\d+)?(?:\s+from\s+(?P<lib>\S+))?\s*$")
+_LIBRARY = Pattern(r"\.(?:so|dll|dylib)(?:[.\d]*)$", re.IGNORECASE)
+_SOURCE = Pattern(r"\.(?:c|h|S|s|cc|cpp|cxx|hh|hpp|inc|rs|m|mm|go|asm)$")
+_FROM = Pattern(r"\s*\bfrom\s+(?P<lib>\S.*?)\s*$")
+_DELIMITER = Pattern(r"""["'(){}\[\]<>,]""")
+_STRING = Pattern(r'"(?:[^"\\]|\\.)*"')
+_STRING_END = Pattern(r'(?:[^"\\]|\\.)*"')
+_BRACKET = Pattern(r"""["'()]""")
+_CHAR = Pattern(r"'(?:[^'\\]|\\.)[^']{0,6}'")
+_QUALIFIER = Pattern(r"\s*(?:const|volatile|noexcept|&&?)?\s*(?:\[[^\]\[]{0,80}\])*\s*(?=\()")
 
 
 def close_of(text: str, start: int) -> int:
@@ -153,7 +154,7 @@ def arguments(text: str) -> Dict[str, str]:
 
 
 # What most lines are: a C function whose arguments hold no string and no bracket
-_USUAL = re.compile(
+_USUAL = Pattern(
     r"#(?P<level>\d{1,7}) +(?:0x(?P<pc>[0-9a-fA-F]{1,16}) in )?(?P<name>[A-Za-z_?][\w.@?]*) \((?P<args>[^()\"'{}]*)\)"
     r"(?: at (?P<file>[^\s:]+):(?P<line>\d{1,9})| from (?P<lib>\S+))$"
 )

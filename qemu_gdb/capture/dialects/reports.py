@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Iterator, List, Optional, Tuple
 
+from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
 
 # coredumpctl: "0x00007f9397ea365c __pthread_kill_implementation (libc.so.6 + 0xa365c)"
-_COREDUMP = re.compile(
+_COREDUMP = Pattern(
     r"0x(?P<pc>[0-9a-fA-F]{1,16})\s+(?:in\s+)?(?P<function>\S.*?)\s+"
     r"\((?P<module>[^()=,\"]*?[^()=,\"\s])(?:\s\+\s0x[0-9a-fA-F]+)?\)\s*$"
 )
 # eu-stack: "0x00007f8c5d6bfbf9 __poll" or with "- 1 [/lib/..." and "file:line:col" behind
-_EU = re.compile(
+_EU = Pattern(
     r"0x(?P<pc>[0-9a-fA-F]{8,16})(?:\s+-\s+\d+)?\s+(?:(?P<inline>\[inline\])\s*)?(?P<function>[^\s(][^\s]*(?:\([^()]*\))?)"
     r"(?:\s+-\s+(?P<lib>\S+)|\s+(?P<file>[^\s:]+):(?P<line>\d{1,8})(?::\d+)?)?\s*$"
 )
 # glibc: "/lib/libc.so.6(gsignal+0x35)[0x7f15dfe0bad6]", "qemu() [0x492ff3]"
-_GLIBC = re.compile(
+_GLIBC = Pattern(
     r"(?P<module>[^\s()\[\]]+)\s?(?:\((?P<function>[^()+]*)(?:\+0x[0-9a-fA-F]+)?\))?\s?\[0x(?P<pc>[0-9a-fA-F]{1,16})\]\s*$"
 )
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, Optional
 
+from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
 
 # "0x5593da6704ea in f ../a.c:244:3", "0xfffc3a1678bb  (/lib64/libpthread.so.0+0x78bb)", "0x55 in f (module+0x12) (BuildId: ..)"
-_BUILD_ID = re.compile(r"\s*\(BuildId: [^)]{0,80}\)?\s*$")
-_MODULE = re.compile(r"\s*\((?P<module>[^()\s][^()]{0,400})\+0x[0-9a-fA-F]+\)\s*$")
-_PC = re.compile(r"0x(?P<pc>[0-9a-fA-F]{1,16})\s+(?:in\s+)?")
-_PLACE = re.compile(r"\s+(?P<file>[^\s:()][^\s:]*|<null>|<unknown module>)(?::(?P<line>\d{1,8}))?(?::\d{1,8})?\s*$")
-_TSAN = re.compile(
+_BUILD_ID = Pattern(r"\s*\(BuildId: [^)]{0,80}\)?\s*$")
+_MODULE = Pattern(r"\s*\((?P<module>[^()\s][^()]{0,400})\+0x[0-9a-fA-F]+\)\s*$")
+_PC = Pattern(r"0x(?P<pc>[0-9a-fA-F]{1,16})\s+(?:in\s+)?")
+_PLACE = Pattern(r"\s+(?P<file>[^\s:()][^\s:]*|<null>|<unknown module>)(?::(?P<line>\d{1,8}))?(?::\d{1,8})?\s*$")
+_TSAN = Pattern(
     r"(?P<function>\S.*?)\s+(?P<file>[^\s:()]+|<null>):?(?P<line>(?<=:)\d{1,8})?(?::\d{1,8})?"
     r"(?:\s+\((?P<module>[^()+]+)\+0x[0-9a-fA-F]+\))?\s*$"
 )
 # "==169952==    at 0xA47DCD: error_free (error.c:266)"
-_VALGRIND = re.compile(
+_VALGRIND = Pattern(
     r"(?:at|by) 0x(?P<pc>[0-9a-fA-F]{1,16}): (?P<function>\S.*?)(?: \((?:in (?P<module>[^()]+)|(?P<file>[^()]+?):(?P<line>\d{1,8}))\))?\s*$"
 )
-VALGRIND_PREFIX = re.compile(r"(?:==|--|\*\*)(\d{1,10})(?:==|--|\*\*)[ \t]?")
+VALGRIND_PREFIX = Pattern(r"(?:==|--|\*\*)(\d{1,10})(?:==|--|\*\*)[ \t]?")
 
 
 class Heading(NamedTuple):
@@ -31,11 +32,11 @@ class Heading(NamedTuple):
     name: Optional[str]
 
 
-_THREAD = re.compile(
+_THREAD = Pattern(
     r"\bthread (?P<id>T\d+|#?\d+)(?: \((?P<name>[^()]*)\)| '(?P<quoted>[^']*)')?|\b(?P<main>main) thread\b",
     re.IGNORECASE,
 )
-_HISTORY = re.compile(
+_HISTORY = Pattern(
     r"^(?:previously allocated by|freed by|allocated by|Thread T?#?\d+.* (?:was )?created\b|Block was alloc'd|"
     r"Location is (?:heap block|stack of|file descriptor)|Mutex M\d+ .*(?:created|acquired|previously)|"
     r"Address 0x.* (?:free'd|alloc'd)|Uninitialised value was created|Required order was|"
@@ -43,7 +44,7 @@ _HISTORY = re.compile(
     r"Memory was marked as uninitialized|Thread #\d+ was created|Lock at 0x|.*first observed)",
     re.IGNORECASE,
 )
-_PRESENT = re.compile(
+_PRESENT = Pattern(
     r"^(?:(?:READ|WRITE|ACCESS) of size \d+|(?:Previous )?(?:atomic )?(?:read|write)\b.* (?:of size|access from)|"
     r"(?:Invalid|Use of uninit|Conditional jump|Syscall param|Process terminating|Jump to the invalid|Source and dest|"
     r"Possible data race|This conflicts with|Direct leak|Indirect leak|Argument '|.*lock order|Cycle in lock|"

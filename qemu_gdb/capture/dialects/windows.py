@@ -6,29 +6,30 @@ import re
 from typing import Optional
 
 from qemu_gdb.capture.dialects import gdb
+from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
 
 # "04 00000012`e4fff3f0 00007ff6`12345678 qemu_system_x86_64!main_loop_wait+0x1f2 [C:\q\util\main-loop.c @ 570]"
-_WINDBG = re.compile(
+_WINDBG = Pattern(
     r"(?:(?P<level>[0-9a-fA-F]{2,4})\s+)?(?:\(Inline(?: Function)?\)\s+)?"
     r"(?:(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}|-{8}`?-{0,8})\s+){1,2}(?:(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}\s+){2,4}:?\s*)?"
     r"(?P<symbol>\S+!.+|0x[0-9a-fA-F`]+|\S+\+0x[0-9a-fA-F]+)\s*$"
 )
-_SHORT = re.compile(r"(?:(?P<level>[0-9a-fA-F]{2,4})\s+)(?P<symbol>[\w.-]+!\S.*)$")
-_SYMBOL = re.compile(
+_SHORT = Pattern(r"(?:(?P<level>[0-9a-fA-F]{2,4})\s+)(?P<symbol>[\w.-]+!\S.*)$")
+_SYMBOL = Pattern(
     r"(?P<module>[^!\s]+)!(?P<function>[^\[]+?)(?:\+0x[0-9a-fA-F]+)?(?:\s+\[(?P<file>.+?)\s+@\s+(?P<line>\d+)\])?\s*$"
 )
-WINDBG_HEADER = re.compile(r"\s*(?:#\s+)?(?:Child-SP|ChildEBP)\s+RetAddr")
-WINDBG_THREAD = re.compile(
+WINDBG_HEADER = Pattern(r"\s*(?:#\s+)?(?:Child-SP|ChildEBP)\s+RetAddr")
+WINDBG_THREAD = Pattern(
     r"(?P<current>[.#]?)\s*(?P<number>\d{1,6})\s+Id:\s+[0-9a-fA-F]+\.(?P<tid>[0-9a-fA-F]+)\s+Suspend:\s*\S+\s+Teb:\s*\S+\s*\w*\s*(?:\"(?P<name>[^\"]*)\")?"
 )
 # "=>0 0x7b83ba1e SwitchToFiber+0x1e() in kernel32 (0x04dde198)"
-_WINE = re.compile(r"(?:=>)?\s*(?P<level>\d{1,6})\s+0x(?P<pc>[0-9a-fA-F]{6,16})\s+(?P<rest>\S.*)$")
-_WINE_REST = re.compile(r"(?P<function>[^\s(+]+)\+0x[0-9a-fA-F]+\s*(?=\()")
-_WINE_TAIL = re.compile(
+_WINE = Pattern(r"(?:=>)?\s*(?P<level>\d{1,6})\s+0x(?P<pc>[0-9a-fA-F]{6,16})\s+(?P<rest>\S.*)$")
+_WINE_REST = Pattern(r"(?P<function>[^\s(+]+)\+0x[0-9a-fA-F]+\s*(?=\()")
+_WINE_TAIL = Pattern(
     r"\s*(?:\[(?P<file>[^\]]+?)(?::(?P<line>\d+))?\]\s*)?(?:in (?P<module>\S+)\s*)?(?:\((?:\+?0x[0-9a-fA-F]+)\)\s*)*$"
 )
-WINE_THREAD = re.compile(
+WINE_THREAD = Pattern(
     r"Backtracing for thread (?P<tid>[0-9a-fA-F]+) in process (?P<pid>[0-9a-fA-F]+)(?: \((?P<program>.*)\))?"
 )
 
