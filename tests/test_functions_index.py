@@ -1,6 +1,9 @@
 """What the function index says of QEMU's functions and files."""
 
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -187,6 +190,20 @@ FRAME = re.compile(
     r"^[>\s|*]*#\s*(?:\d+)\s+(?:0x[0-9a-f]+\s+in\s+)?(?P<function>[A-Za-z_]\w*)\s*\([^#]*?(?:\bat\s+(?P<file>[^\s:]+\.[ch](?:\.inc)?))?(?::\d+|$)",
     re.M,
 )
+
+
+@pytest.mark.parametrize("version", ["7.2", "10.0"])
+def test_nearly_every_symbol_of_a_real_build_is_known(version):
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "qemu-gdb"
+    program = cache / f"qemu-{version}" / "qemu-system-x86_64"
+    if not program.is_file() or not shutil.which("nm"):
+        pytest.skip(f"no QEMU with symbols at {program}, or no nm; make lab builds it")
+    lines = subprocess.run(["nm", program], check=True, capture_output=True, text=True).stdout.splitlines()
+    names = {line.split()[-1] for line in lines if line.split()[-2] in "tTwW"}
+    names = {name for name in names if not name.startswith("_")}
+    assert len(names) > 15_000
+    assert sum(bool(lookup(name)) for name in names) > 0.98 * len(names)
+    assert sum(subsystem(name) is not None for name in names) > 0.97 * len(names)
 
 
 def test_nearly_every_qemu_function_of_real_reports_has_its_subsystem():

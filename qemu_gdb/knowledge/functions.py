@@ -96,6 +96,16 @@ IMPLIED: Tuple[Tuple[str, str], ...] = (
     (r"address_space_(?:ld|st)\w+_cached(?:_slow)?", "system/memory_ldst.c.inc"),
     (r"(?:ld|st)[a-z]+_(?:[lb]e_)?pci_dma", "hw/pci/pci.c"),  # include/hw/pci/pci_device.h: PCI_DMA_DEFINE_LDST
     (r"(?:ld|st)[a-z]+_(?:[lb]e_)?dma", "include/system/dma.h"),  # DEFINE_LDST_DMA
+    (r"gen_.+|trans_.+", "accel/tcg/translator.c"),  # by macros in target/*/translate
+    (r"tcg_gen_.+", "tcg/tcg-op.c"),
+    (r"(?:parts(?:64|128)|b?float(?:x80|\d+)|u?int\d+_to_b?float\d+)_.+", "fpu/softfloat.c"),  # softfloat-parts.c.inc
+    (r"cirrus_(?:bitblt|colorexpand|patternfill|fill)_.+", "hw/display/cirrus_vga.c"),  # cirrus_vga_rop*.h
+    (r"AUD_.+|audio_pcm_.+|(?:clip|conv)_.+_(?:to|from)_(?:mono|stereo)", "audio/audio.c"),  # audio_template.h
+    (r"(?:zrle|zywrle|tight|send_hextile|hextile|draw_hextile)_.+", "ui/vnc.c"),  # vnc-enc-*-template.c
+    (r"qsp_.+", "util/qsp.c"),
+    (r"pc_(?:init|machine|i440fx|q35|compat)_.+", "hw/i386/pc.c"),  # DEFINE_PC_MACHINE
+    (r"hyperv_.+", "hw/hyperv/hyperv.c"),
+    (r"QEMU_AES_.+", "crypto/aes.c"),  # include/crypto/aes.h renames AES_*
     (r"qemu_main|SDL_main", "system/main.c"),  # main() under another name, for Cocoa, SDL and fuzzing
     (r"kvm_main_loop(?:_cpu)?|ap_main_loop|kvm_run", "accel/kvm/kvm-all.c"),  # qemu-kvm 0.1x
     (r"job_defer_to_main_loop_bh", "job.c"),  # 2.12
@@ -186,7 +196,7 @@ def lookup(function: str) -> Tuple[FunctionInfo, ...]:
     for pattern, file in IMPLIED:
         match = re.fullmatch(pattern, name)
         if match and file.startswith("="):
-            return _defined(match.expand(file[1:]))
+            return lookup(match.expand(file[1:]))
         if match:
             owner = _files().find(file) or (file, None)
             return (FunctionInfo(name, owner[0], owner[1], ()),)

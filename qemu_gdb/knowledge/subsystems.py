@@ -94,6 +94,8 @@ FILE_SUBSYSTEMS: Tuple[Tuple[str, str], ...] = (
     ("oslib-", "OS support library"),
     ("util/osdep", "OS support library"),
     ("osdep.c", "OS support library"),
+    ("os-posix.c", "OS support library"),
+    ("os-win32.c", "OS support library"),
     ("util/qemu-thread", "Threads and locks"),
     ("qemu-thread", "Threads and locks"),
     ("util/qemu-futex", "Threads and locks"),
