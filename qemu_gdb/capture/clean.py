@@ -5,7 +5,6 @@ Every step looks for its damage first and leaves a text without it alone.
 
 from __future__ import annotations
 
-import html
 import re
 from typing import List, Tuple
 
@@ -75,6 +74,8 @@ def clean(text: str) -> Tuple[List[str], List[str]]:
         text = _undo_quoted_printable(text)
         undone.append("quoted-printable")
     if "&" in text and _ENTITY.search(text):
+        import html
+
         for _ in range(2):
             text = _ENTITY.sub(lambda m: html.unescape(m.group()), text)
         text = text.replace("\xa0", " ")

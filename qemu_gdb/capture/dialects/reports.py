@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Iterator, List, Optional, Tuple
 
 from qemu_gdb.capture.pattern import Pattern
@@ -71,6 +70,8 @@ def json_threads(text: str) -> Iterator[Tuple[str, List[Frame], bool, Any]]:
 
     :raises ValueError: not JSON, or JSON of another shape
     """
+    import json
+
     decoder = json.JSONDecoder()
     position = 0
     found = False
