@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional, cast
 
 from ..knowledge.rests import EVENT_LOOPS, POLLERS
 from ..knowledge.roles import STARTERS
@@ -34,6 +34,13 @@ _MAX = 24  # waiting functions and unnamed frames looked at from the top
 
 def blocked(stack: Stack) -> Blocked:
     """What the stack's innermost frames wait in; ``kind`` is "" for a thread that runs."""
+    known = stack.memo.get("blocked")
+    if known is None:
+        known = stack.memo["blocked"] = _blocked(stack)
+    return cast(Blocked, known)
+
+
+def _blocked(stack: Stack) -> Blocked:
     names = stack.names
     kinds: List[str] = []
     last = -1
@@ -120,13 +127,13 @@ def _loop_follows(stack: Stack, position: int) -> bool:
     return False
 
 
-_NUMBERS = re.compile(r"\b(?:0x[0-9a-fA-F]+|\d+)\b")
+_NUMBERS = r"(?:0x[0-9a-fA-F]+|\d+)\b"
 
 
 def _is_kvm_run(stack: Stack) -> bool:
     """ioctl(KVM_RUN) by its request number, even under a wrong symbol's name and argument names."""
     for value in stack.frames[0].args.values():
-        found = _NUMBERS.match(value)
+        found = re.match(_NUMBERS, value)
         if found and int(found.group(0), 0 if found.group(0).startswith("0x") else 10) == KVM_RUN:
             return True
     return False

@@ -21,21 +21,17 @@ class Code(NamedTuple):
     in_qemu: bool = False  # the frame lies in QEMU's own program or module, whatever its name
 
 
-_QEMU_OBJECT = re.compile(
-    r"(?:^|/)(?:lib)?(?:qemu|xemu|utm)[\w.+-]*|/qemu/|(?:^|/)accel-[\w-]+\.so|(?:^|/)kvm$", re.IGNORECASE
-)
-_LIBC_OBJECT = re.compile(
-    r"(?:^|/)(?:libc|libpthread|ld-linux|ld-musl|libsystem_\w+|ntdll|kernel32|kernelbase|libm|libdl|librt)\b"
-)
-_LIBC_FILE = re.compile(
+_QEMU_OBJECT = r"(?i)(?:^|/)(?:lib)?(?:qemu|xemu|utm)[\w.+-]*|/qemu/|(?:^|/)accel-[\w-]+\.so|(?:^|/)kvm$"
+_LIBC_OBJECT = r"(?:^|/)(?:libc|libpthread|ld-linux|ld-musl|libsystem_\w+|ntdll|kernel32|kernelbase|libm|libdl|librt)\b"
+_LIBC_FILE = (
     r"(?:^|/)(?:sysdeps|nptl|csu|libio|malloc|debug|elf|setjmp|posix|signal|stdlib|string|time|misc|io|bits|glibc[^/]*)/"
     r"|(?:^|/)(?:abort|assert|raise|pthread_\w+|sem_\w+|futex-internal|lowlevellock|clone3?|poll2?|ppoll)\.[chS]$"
     r"|libsanitizer|vg_replace|asan_|tsan_|string3\.h|string_fortified\.h"
 )
-_LIBRARY_FILE = re.compile(
+_LIBRARY_FILE = (
     r"(?:^|/)(?:glib|gio|gobject|mesa|SDL|spice|gnutls|libglvnd)[^/]*/|(?:^|/)(?:gmain|gthread\w*|gtimer)\.c$"
 )
-_LIBRARY_NAME = re.compile(
+_LIBRARY_NAME = (
     r"g_[a-z]|_g_|gtk_|gdk_|SDL_|_mesa_|glfs_|gnutls_|_gnutls_|gcry_|_gcry|rados_|rbd_|libusb_|spice_|red_|pa_|ibv_|snd_"
 )
 
@@ -46,22 +42,22 @@ def _code(name: str, file: Optional[str], library: Optional[str], kind: str) -> 
         return Code("signal")
     if kind == "jit" or name == "code_gen_buffer":
         return Code("jit")
-    in_qemu = bool(library and _QEMU_OBJECT.search(library))
+    in_qemu = bool(library and re.search(_QEMU_OBJECT, library))
     if not name:
         if library and not in_qemu:
-            return Code("libc" if _LIBC_OBJECT.search(library) else "library")
+            return Code("libc" if re.search(_LIBC_OBJECT, library) else "library")
         return Code("none", None, in_qemu)
     if library and not in_qemu:
-        return Code("libc" if _LIBC_OBJECT.search(library) else "library")
+        return Code("libc" if re.search(_LIBC_OBJECT, library) else "library")
     if file:
         owner = functions.subsystem(name, file)
-        if owner and not _LIBC_FILE.search(file):
+        if owner and not re.search(_LIBC_FILE, file):
             return Code("qemu", owner, True)
         if owner and functions.is_qemu_function(name):
             return Code("qemu", owner, True)
-        if _LIBC_FILE.search(file):
+        if re.search(_LIBC_FILE, file):
             return Code("libc")
-        if _LIBRARY_FILE.search(file) or file.endswith((".cc", ".cpp", ".cxx", ".hpp")):
+        if re.search(_LIBRARY_FILE, file) or file.endswith((".cc", ".cpp", ".cxx", ".hpp")):
             return Code("library")
         if functions.section_of_file(file) is not None:
             return Code("qemu", owner, True)
@@ -77,7 +73,7 @@ def _code(name: str, file: Optional[str], library: Optional[str], kind: str) -> 
         return Code("qemu", functions.subsystem(name, file) or "Tests", True)
     if in_qemu:
         return Code("qemu", None, True)
-    if "::" in name or _LIBRARY_NAME.match(name):
+    if "::" in name or re.match(_LIBRARY_NAME, name):
         return Code("library")
     if name.startswith(("_", "mem", "str")):
         return Code("libc")
@@ -91,4 +87,4 @@ def code_of(frame: Frame) -> Code:
 
 def library_name(name: str) -> bool:
     """Whether a function's name carries the prefix of a library that QEMU is built on."""
-    return "::" in name or _LIBRARY_NAME.match(name) is not None
+    return "::" in name or re.match(_LIBRARY_NAME, name) is not None

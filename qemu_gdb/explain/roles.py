@@ -35,8 +35,8 @@ class Process(NamedTuple):
     main_lwp: Optional[int]
 
 
-_ROUND_ROBIN_OPTION = re.compile(r"thread=single|-icount\b|icount=|-rtc\s+\S*clock=vm")
-_MULTI_OPTION = re.compile(r"thread=multi")
+_ROUND_ROBIN_OPTION = r"thread=single|-icount\b|icount=|-rtc\s+\S*clock=vm"
+_MULTI_OPTION = r"thread=multi"
 _COROUTINE_START = ("coroutine_trampoline", "coroutine_thread")
 _MAIN = ("main", "wmain", "WinMain", "qemu_wrap_main")
 
@@ -76,9 +76,9 @@ def look_at_process(context: Context) -> Process:
             elif re.match(r"CPU \d+/TCG", name):
                 rr = False
     command = snapshot.command_line or ""
-    if rr is None and _ROUND_ROBIN_OPTION.search(command):
+    if rr is None and re.search(_ROUND_ROBIN_OPTION, command):
         rr = True
-    if rr is None and _MULTI_OPTION.search(command):
+    if rr is None and re.search(_MULTI_OPTION, command):
         rr = False
     if rr is None and _version(snapshot.version) and _version(snapshot.version) < (2, 9):
         rr = True
@@ -242,12 +242,14 @@ def _single_threaded(stack: Stack, process: Process) -> bool:
 def _by_library(stack: Stack) -> Optional[Tuple[str, str]]:
     """A thread that a library made: no QEMU code below the start, and a frame of that library."""
     outer: List[int] = []
+    nameless = False  # a frame of no shared object: of the program itself
     if stack.find(EXIT_FUNCTIONS) is not None:
         return None
     for position in range(len(stack) - 1, -1, -1):
         code = code_of(stack.frames[position])
         if code.owner == "qemu" or code.in_qemu:
             return None
+        nameless = nameless or (code.owner == "none" and stack.frames[position].pc is not None)
         if stack.names[position] or code.owner == "library":
             outer.append(position)
     found: Optional[Tuple[str, str]] = None
@@ -255,6 +257,8 @@ def _by_library(stack: Stack) -> Optional[Tuple[str, str]]:
         frame = stack.frames[position]
         name = frame.name
         for row in LIBRARIES:
+            if row.name == "glib" and nameless:
+                continue
             if (name and name in row.frames) or (frame.library and any(part in frame.library for part in row.files)):
                 if row.name != "glib":
                     return row.role, f"library:{row.name}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Collection, List, Optional, Sequence, Tuple, Union
+from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple, Union
 
 from ..knowledge.match import Names
 from ..model import Frame, Thread
@@ -49,6 +49,7 @@ class Stack:
         self.frames: List[Frame] = thread.frames
         self.names: Tuple[str, ...] = tuple(frame.name for frame in thread.frames)
         self._set = frozenset(self.names)
+        self.memo: Dict[str, Any] = {}  # what rules found out about this stack, so that they ask once
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -60,6 +61,8 @@ class Stack:
             if wanted not in self._set:
                 return None
             wanted = (wanted,)
+        elif not isinstance(wanted, Names) and self._set.isdisjoint(wanted):
+            return None
         for position in range(start, len(names) if stop is None else min(stop, len(names))):
             if names[position] and names[position] in wanted:
                 return position

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Callable, Dict, List, Optional, Set, Tuple
 
@@ -113,6 +114,7 @@ def fatal_path(stack: Stack) -> Optional[FatalPath]:
     return next(row for row in FATAL_PATHS if row.name in seen)
 
 
+@functools.lru_cache(maxsize=8192)
 def _by_pattern(name: str) -> Optional[FatalPath]:
     return next((row for row in FATAL_PATHS if name in row.functions), None) if name[0] in "_grsc" else None
 
@@ -162,19 +164,18 @@ def signal_name(signal: Signal) -> str:
     return (signal.name or SIGNAL_NUMBERS.get(signal.number or 0, "")).upper()
 
 
-_PROSE_CRASH = re.compile(
-    r"\bseg(?:mentation )?fault|\bsigsegv\b|\bsigabrt\b|\bsigbus\b|\bcrash(?:e[ds]|ing)?\b|core dumped"
-    r"|\bkilled by sig|assertion [`'\"‘]",
-    re.I,
+_PROSE_CRASH = (
+    r"(?i)\bseg(?:mentation )?fault|\bsigsegv\b|\bsigabrt\b|\bsigbus\b|\bcrash(?:e[ds]|ing)?\b|core dumped"
+    r"|\bkilled by sig|assertion [`'\"‘]"
 )
-_PROSE_HANG = re.compile(
-    r"\bhangs?\b|\bhung\b|\bstuck\b|\bdeadlock|\bfreez|\bfrozen|\bunresponsive|\b100 ?%|\bblocked\b|\bspin", re.I
+_PROSE_HANG = (
+    r"(?i)\bhangs?\b|\bhung\b|\bstuck\b|\bdeadlock|\bfreez|\bfrozen|\bunresponsive|\b100 ?%|\bblocked\b|\bspin"
 )
-_BREAKPOINT = re.compile(
+_BREAKPOINT = (
     r"\b(?:Temporary )?[Bb]reakpoint \d+|\(gdb\) (?:b|break|watch)\b|[Ww]atchpoint \d+"
     r"|stop reason = (?:breakpoint|step)"
 )
-_ABRT = re.compile(r"killed by (SIG[A-Z]+)|terminated with signal (?:\d+, )?(SIG[A-Z]+)|reason:.*\b(SIG[A-Z]+)")
+_ABRT = r"killed by (SIG[A-Z]+)|terminated with signal (?:\d+, )?(SIG[A-Z]+)|reason:.*\b(SIG[A-Z]+)"
 
 
 def _prose(context: Context) -> str:
@@ -204,7 +205,7 @@ def _mark_fatal(context: Context) -> None:
     if name and name not in FAULTS and name not in ABORTS:
         return  # a signal that threads send one another on purpose
     if not name:
-        found = _ABRT.search(_prose(context))
+        found = re.search(_ABRT, _prose(context))
         name = next((g for g in found.groups() if g), "") if found else ""
     if any(s.told.state in ("aborting", "crashed") for s in live):
         if len(live) > 1 and not name:
@@ -306,15 +307,15 @@ def _stopped_mid_statement(context: Context, live: List[Subject]) -> None:
     if subject.told.thread.number is not None and subject.told.thread.lwp is not None:
         return
     prose = _prose(context)
-    if _BREAKPOINT.search(prose):
+    if re.search(_BREAKPOINT, prose):
         return
     top = next((p for p, f in enumerate(stack.frames) if code_of(f).owner not in ("libc", "none")), None)
     if top is None or code_of(stack.frames[top]).owner != "qemu":
         return
-    if _PROSE_CRASH.search(prose):
+    if re.search(_PROSE_CRASH, prose):
         _set(subject, "crashed", "report-says-so")
         return
-    if _PROSE_HANG.search(prose):
+    if re.search(_PROSE_HANG, prose):
         return
     frame = stack.frames[0]
     if frame.pc is not None:

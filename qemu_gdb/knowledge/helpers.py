@@ -429,7 +429,7 @@ HELPERS: Tuple[Helper, ...] = (
 )
 
 # Casts of QOM's types: OBJECT(), VIRTIO_DEVICE_GET_CLASS()
-_CAPITALS = re.compile(r"[A-Z][A-Z0-9_]{2,}\Z")
+_CAPITALS = r"[A-Z][A-Z0-9_]{2,}\Z"
 # A thin wrapper that locks something: only believed directly above the lock
 THIN_LOCK = re.compile(r"\w+_(?:lock|lock_output|lock_display|locks?_acquire|acquire)\Z")
 
@@ -437,7 +437,7 @@ THIN_LOCK = re.compile(r"\w+_(?:lock|lock_output|lock_display|locks?_acquire|acq
 @functools.lru_cache(maxsize=32768)
 def helper_for(name: str, question: str) -> str:
     """The family that ``name`` is looked past as, for "crash", "wait", "work" or "owner"; "" where it is not."""
-    if _CAPITALS.match(name) and not name.startswith("SDL"):
+    if re.match(_CAPITALS, name) and not name.startswith("SDL"):
         return "object-model"
     for row in HELPERS:
         if question in row.past and name in row.functions:
