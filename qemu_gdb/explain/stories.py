@@ -80,6 +80,9 @@ _PLUMBING = re.compile(
 )
 
 
+_CAST = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]+$")  # VIRTIO_DEVICE(): QOM's checked casts, inline functions since 5.2
+
+
 def _is_plumbing(name: str) -> bool:
     """Whether a function outside of QEMU is libc's or GLib's own, and no library that a reader wants to see."""
     return _PLUMBING.match(name) is not None or not name.strip("?")
@@ -144,6 +147,8 @@ class Story:
         found: List[Tuple[Optional[Row], Optional[str], bool]] = []
         for position, name in enumerate(self.view.all_names):
             row = TABLE.row(name)
+            if row is None and _CAST.match(name):
+                row = TABLE.row("object_dynamic_cast_assert")
             if row is not None and row.name == "thread entry":
                 found.append((row, None, True))
                 continue

@@ -567,6 +567,33 @@ def mmio_register(address: int, write: Optional[bool] = None) -> str:
     return ""
 
 
+# Names that devices give their memory regions -> a handler that serves them.
+_REGIONS: Tuple[Tuple[str, str], ...] = (
+    ("virtio-pci-common", "virtio_pci_common_write"),  # hw/virtio/virtio-pci.c
+    ("virtio-pci-notify", "virtio_pci_notify_write"),
+    ("virtio-pci-isr", "virtio_pci_isr_read"),
+    ("virtio-pci-device", "virtio_pci_device_write"),
+    ("virtio-pci", "virtio_pci_config_write"),
+    ("virtio-mmio", "virtio_mmio_write"),
+    ("apic-msi", "apic_mem_write"),
+    ("ioapic", "ioapic_mem_write"),
+    ("hpet", "hpet_ram_write"),
+    ("nvme", "nvme_mmio_write"),
+    ("ahci", "ahci_mem_write"),
+    ("e1000-mmio", "e1000_mmio_write"),
+    ("serial", "serial_ioport_write"),
+    ("pl011", "pl011_write"),
+)
+
+
+def region_register(region: str, offset: int, write: Optional[bool] = None) -> Tuple[str, str]:
+    """Device and register at an offset of a memory region that a device named so; "" for what is not known."""
+    for prefix, handler in _REGIONS:
+        if region == prefix or (prefix != "virtio-pci" and region.startswith(prefix + "-")):
+            return handler_register(handler, offset, write)
+    return "", ""
+
+
 def handler_register(function: str, offset: Optional[int], write: Optional[bool] = None) -> Tuple[str, str]:
     """Device and register that a device model's handler serves at an offset; "" for what is not known."""
     found = HANDLERS.get(function)

@@ -430,6 +430,9 @@ def _drain(view: View) -> str:
     for position in range(view.last, view.first - 1, -1):
         phrase = _DRAINS.get(view.all_names[position])
         if phrase:
+            if "every" in phrase and "ends" not in phrase and view.facts.requests:
+                count = len(view.facts.requests)
+                return f"{phrase} ({count} request{'s' if count != 1 else ''} in flight)"
             node = _node(view.part(position, position)) or _node(view)
             if not node:
                 return phrase
@@ -798,7 +801,7 @@ ROWS = (
         ),
         lambda v: (
             f"{_device(v)}: request of the guest completes"
-            if any("complete" in n or n.endswith("_cb") for n in v.names)
+            if any("complete" in n or (n.endswith("_cb") and n != "dma_blk_cb" and "scsi" not in n) for n in v.names)
             else f"{_device(v)}: starts a request of the guest"
         ),
         weight=5,

@@ -107,11 +107,14 @@ def _nested_glib(view: View) -> bool:
     """Whether a GLib main loop runs inside other work (hw/virtio/vhost-user.c did, up to 7.x)."""
     return (
         view.callee != ""
+        and not view.has("iothread_run")
         and view.has("g_main_loop_run", "g_main_context_iteration")
         and view.caller
         not in (
             "",
             "iothread_run",
+            "qemu_thread_start",
+            "start_thread",
             "main",
             "main_loop_wait",
             "os_host_main_loop_wait",

@@ -8,7 +8,7 @@ from typing import FrozenSet, Optional, Tuple
 
 from ..functions import lookup
 from ..match import Names
-from ..ports import HANDLERS, handler_register, mmio_register, port_register
+from ..ports import HANDLERS, handler_register, mmio_register, port_register, region_register
 from .rows import Row, View, number_of
 
 # system/memory.c (softmmu/memory.c, memory.c), system/ioport.c: from the region to the device's callback
@@ -365,8 +365,9 @@ def _access(view: View) -> Optional[GuestAccess]:
     caller = names[outer + 1] if outer + 1 < len(names) else ""
     tcg = any(name in TCG_IO or name in TCG_MEMORY or name in _TCG_IN_OUT for name in run.names)
     hypervisor = any(name in EXIT for name in run.names)
-    if caller in _GENERATED or (outer + 1 < len(names) and view.frames[outer + 1].kind == "jit"):
-        tcg = True  # helper_out* calls address_space_st* last, and leaves no frame
+    helperless = False
+    if not tcg and (caller in _GENERATED or (outer + 1 < len(names) and view.frames[outer + 1].kind == "jit")):
+        tcg = helperless = True  # x86's helper_out* ends in a call of address_space_st*, and leaves no frame
     if not tcg and not hypervisor:
         truncated = view.frames[-1].name not in ("start_thread", "clone", "clone3", "thread_start", "main")
         if outer + 1 < len(names) and caller or not truncated:
@@ -424,6 +425,7 @@ def _access(view: View) -> Optional[GuestAccess]:
     is_port = (
         any(name in PORT_FUNCTIONS for name in run.names)
         or space == "address_space_io"
+        or (helperless and (physical is None or physical <= 0xFFFF))
         or (known in _PORT_HANDLERS and (physical is None or physical <= 0xFFFF))
     )
     if is_port:
@@ -483,6 +485,11 @@ def _access(view: View) -> Optional[GuestAccess]:
         register = mmio_register(address, write)
     region = run.number(DISPATCH, "mr")
     owner = _owner(view, region)
+    if not known and offset is not None:
+        name = next((r.name for r in view.facts.regions if r.address == region and region), "")
+        found_device, found_register = region_register(name, offset, write)
+        if found_register or found_device:
+            device, register = found_device, found_register
     if address is None and offset is not None:
         base = next((r.base for r in view.facts.regions if r.address == region and r.base is not None), None)
         if base is not None and kind != "access":

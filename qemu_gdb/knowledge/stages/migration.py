@@ -305,7 +305,9 @@ ROWS = (
             "closes the migration stream"
             if any("close" in n for n in v.names)
             else "reads the migration stream"
-            if any("get_" in n or "fill" in n or "peek" in n for n in v.names)
+            if any(n.startswith(("qemu_get_", "qemu_fill", "qemu_peek", "channel_get")) for n in v.names)
+            else f"migration stream: {v.outermost}"
+            if any("error" in n or "rate" in n or "total" in n for n in v.names)
             else "writes the migration stream"
         ),
         subsystem="Migration",

@@ -110,9 +110,16 @@ def _victim(view: View) -> str:
     """First QEMU function outside the run: the one that asserted or aborted."""
     for position in range(view.last + 1, len(view.all_names)):
         name = view.all_names[position]
-        if name and name not in DYING:
+        if name and name not in DYING and not _LIBRARY.match(name):
             return name
-    return ""
+    return next((n for n in view.outer if n), "")
+
+
+# GLib's and libc's allocation functions, which are not to blame.
+_LIBRARY = re.compile(
+    r"g_[a-z]|_int_|_*libc_|(?:free|malloc|calloc|realloc)(?:_\w+)?$|tcache_|unlink_chunk|malloc_consolidate"
+)
+_ALLOCATES = re.compile(r"g_(?:malloc|realloc|try_|memdup|strdup|new|slice_alloc|array)")
 
 
 def told_death(view: View) -> str:
@@ -169,7 +176,7 @@ def death(view: View, brief: bool = False) -> str:
         )
     if any(n.startswith(("malloc_printerr", "libc_message", "__libc_message")) for n in names):
         text = whole.string(Names("malloc_printerr*", "libc_message*", "__libc_message*"), "str", "fmt") or ""
-        text = next((m.text for m in messages if m.kind == "malloc"), text)
+        text = next((m.text for m in messages if m.kind == "malloc"), text if "%" not in text else "")
         return (
             f'libc stopped the process{at}: "{_clip(text, 60)}"'
             if text
@@ -182,6 +189,9 @@ def death(view: View, brief: bool = False) -> str:
     if any("longjmp_chk" in n for n in names):
         return f"longjmp causes uninitialized stack frame{at}"
     if any(n.startswith(("g_log", "g_error", "g_structured")) for n in names):
+        allocation = next((n for n in view.outer[:3] if _ALLOCATES.match(n)), "")
+        if allocation:
+            return f"{allocation} could not allocate memory{at}"
         text = next((m.text for m in messages if m.kind == "glib"), "")
         return f'a fatal GLib message{at}: "{_clip(text, 60)}"' if text else f"a fatal GLib message{at}"
     if "error_exit" in names:
