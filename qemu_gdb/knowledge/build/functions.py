@@ -86,6 +86,26 @@ CTAGS_IGNORED = (
     "TSA_EXCLUDES+",
     "TSA_ASSERT+",
     "TSA_ASSERT_SHARED+",
+    # Declarations without a semicolon would hide the function that follows them.
+    "OBJECT_DECLARE_TYPE+",
+    "OBJECT_DECLARE_SIMPLE_TYPE+",
+    "OBJECT_DECLARE_CPU_TYPE+",
+    "DECLARE_INSTANCE_CHECKER+",
+    "DECLARE_OBJ_CHECKERS+",
+    "DECLARE_CLASS_CHECKERS+",
+    "DEFINE_TYPES+",
+    "OBJECT_DEFINE_TYPE+",
+    "OBJECT_DEFINE_TYPE_WITH_INTERFACES+",
+    "OBJECT_DEFINE_ABSTRACT_TYPE+",
+    "OBJECT_DEFINE_SIMPLE_TYPE+",
+    "OBJECT_DEFINE_SIMPLE_TYPE_WITH_INTERFACES+",
+    "QEMU_DEFINE_STATIC_CO_TLS+",
+    "QEMU_DECLARE_CO_TLS+",
+    "REG8+",
+    "REG32+",
+    "REG64+",
+    "FIELD+",
+    "DECLARE_BITMAP+",
 )
 # Template files: the macro at the end of a name, and what the includers define it as.
 TEMPLATE_SUFFIXES = {
