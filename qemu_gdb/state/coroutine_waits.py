@@ -30,6 +30,7 @@ class Yields:
 INNER = (
     # util/qemu-coroutine-lock.c
     Yields("qemu_co_mutex_lock_slowpath", "comutex", ("mutex",), "a CoMutex"),
+    Yields("qemu_co_mutex_lock", "comutex", ("mutex",), "a CoMutex"),  # the slow path inlined
     Yields("qemu_co_rwlock_rdlock", "corwlock", ("lock",), "a CoRwlock, to read"),
     Yields("qemu_co_rwlock_wrlock", "corwlock", ("lock",), "a CoRwlock, to write"),
     Yields("qemu_co_rwlock_upgrade", "corwlock", ("lock",), "a CoRwlock, to upgrade"),
@@ -50,6 +51,14 @@ INNER = (
     Yields("aio_co_reschedule_self", "scheduled", ("new_ctx",), "its turn in another AioContext"),
     # job.c: the job is paused, or sleeps between two iterations
     Yields("job_do_yield", "job", ("job",), "the job's next turn"),
+    Yields("job_do_yield_locked", "job", ("job",), "the job's next turn"),
+    Yields("job_pause_point", "job", ("job",), "the job to be resumed"),
+    Yields("job_pause_point_locked", "job", ("job",), "the job to be resumed"),
+    Yields("job_yield", "job", ("job",), "the job's next turn"),
+    Yields("job_sleep_ns", "job", ("job",), "the job's next turn"),
+    Yields("backup_loop", "job", ("job",), "the backup job's block-copy"),
+    Yields("backup_run", "job", ("job",), "the backup job's writes of the guest"),
+    Yields("convert_co_do_copy", "job", ("s",), "another copy of this convert"),  # qemu-img.c: write in order
     # block/io.c, block/block-backend.c
     Yields("bdrv_co_yield_to_drain", "drain", ("bs",), "the main loop to drain the node"),
     Yields("bdrv_co_drain_bh_cb", "drain", (), "the main loop to drain the node"),
@@ -64,6 +73,9 @@ INNER = (
     Yields("monitor_qmp_dispatcher_co", "idle", (), "the next QMP command"),
     Yields("qmp_dispatch", "qmp-command", ("request",), "a QMP command that runs outside coroutine context"),
     # remote storage
+    Yields("nbd_co_do_receive_one_chunk", "peer", ("s",), "a reply of the NBD server"),  # 5.2: another one reads
+    Yields("nbd_co_receive_one_chunk", "peer", ("s",), "a reply of the NBD server"),
+    Yields("nbd_receive_replies", "peer", ("s",), "a reply of the NBD server (another request reads them)"),
     Yields("nbd_co_do_establish_connection", "peer", ("bs",), "the connection to the NBD server"),
     Yields("nbd_co_establish_connection", "peer", ("conn", "bs"), "the connection to the NBD server"),
     Yields("iscsi_co_wait_for_task", "peer", ("bs",), "the iSCSI target"),
@@ -157,6 +169,10 @@ OUTER: Dict[str, Tuple[Yields, ...]] = {
         Yields("qmp_screendump", "display", (), "the display to draw"),
         Yields("fsdev_co_throttle_request", "throttle", ("fst",), "fsdev throttling"),
         Yields("blkio_alloc_mem_region", "shared-resource", (), "bounce buffer memory"),
+    ),
+    "job": (
+        Yields("job_pause_point", "job", ("job",), "the job to be resumed"),
+        Yields("job_pause_point_locked", "job", ("job",), "the job to be resumed"),
     ),
     "timer": (
         Yields("null_co_common", "timer", ("bs",), "null-co's latency-ns"),
