@@ -32,26 +32,31 @@ _GIVES_UP = frozenset(
 _PAUSE_TOP = 3  # frames from the top among which raise or abort stands in a stack that gave up
 
 _VERSION_IN_PATH = Pattern(
-    r"/?\bqemu(?:-kvm)?(?:-rhev|-ev)?-(?P<version>\d{1,2}\.\d{1,3}(?:\.\d{1,3}){0,2}(?:-rc\d)?)(?P<rest>[+~:-][\w.+~:-]*)?"
+    r"/?\bqemu(?:-kvm)?(?:-rhev|-ev)?-(?P<version>\d{1,2}\.\d{1,3}(?:\.\d{1,3}){0,2}(?:-rc\d)?)(?P<rest>[+~:-]"
+    r"[\w.+~:-]*)?"
 )
 _VERSION_SAID = (
     Pattern(r"QEMU emulator version (?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?)(?:\s*\((?P<package>[^)]+)\))?"),
     Pattern(r"\bQEMU (?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?) monitor\b"),
     Pattern(r"\b[Qq](?:EMU|emu) ?[Vv]ersion[:\s]+(?:is )?v?(?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?)"),
     Pattern(r"\bqemu(?:-[a-z]\w*){0,4}-(?:\d+:)?(?P<version>\d+\.\d+(?:\.\d+)*)(?P<package>-[\w.+~]+)"),
+    Pattern(r"\bqemu(?:-[a-z]\w*)* +\d+:(?P<version>\d+\.\d+(?:\.\d+)*)(?P<package>[+~-][\w.+~-]+)"),
     Pattern(
-        r"\b(?:QEMU|[Qq]emu)[ -]v?(?P<version>\d{1,2}\.\d{1,3}(?:\.\d{1,3})+(?:-rc\d)?)(?P<package>(?:\+dfsg|-\d)[\w.+~-]*)?\b"
+        r"\b(?:QEMU|[Qq]emu)[ -]v?(?P<version>\d{1,2}\.\d{1,3}(?:\.\d{1,3})+(?:-rc\d)?)(?P<package>(?:\+dfsg"
+        r"|-\d)[\w.+~-]*)?\b"
     ),
 )
 _COMMAND = Pattern(
     r"(?:^|[\s`'\"=])(?P<command>(?:[\w~./\\:-]*[/\\])?"
-    r"(?P<program>qemu-(?:system-\w+|kvm|img|io|nbd|ga|storage-daemon|[a-z0-9_]+))(?:\.exe)?['\"]?(?P<arguments>(?:\s.*)?))$"
+    r"(?P<program>qemu-(?:system-\w+|kvm|img|io|nbd|ga|storage-daemon"
+    r"|[a-z0-9_]+))(?:\.exe)?['\"]?(?P<arguments>(?:\s.*)?))$"
 )
 _COMMAND_BARE = Pattern(r"(?P<command>(?:[\w~./-]*/)?(?P<program>qemu|kvm)(?P<arguments>\s+-.*))$")
 _STARTING = Pattern(
     r"(?:Starting program:|[Cc]ommand ?line:|Run till exit|\bRunning:)\s*[`'\"]?(?P<command>\S.*?)[`]?\s*$"
 )
 _GOES_ON = Pattern(r"(?:\\|\s--?[a-z][\w-]*|,)\s*$")  # a command line that a mailer or a shell broke after an option
+_NO_ARGUMENT = Pattern(r"==|[A-Z\[#(>*{]|0x|\d+:|$")
 _ACCELERATOR = Pattern(r"(?:-accel[ =]|[,\s]accel=|-machine accel=)(?P<name>[a-z]+)(?P<more>:[a-z:]+)?")
 _PROGRAM_NAME = Pattern(
     r"(?:lt-)?(?:qemu-(?:system-[\w]+|kvm|img|io|nbd|ga|storage-daemon|[a-z0-9_]+)|qemu|kvm|test-[\w-]+)$"
@@ -242,6 +247,8 @@ def _merge(kept: Thread, gone: Thread) -> None:
     kept.number = kept.number if kept.number is not None else gone.number
     kept.lwp = kept.lwp if kept.lwp is not None else gone.lwp
     kept.name = kept.name or gone.name
+    if gone.number is None and gone.lwp is None and not gone.history:
+        kept.current = True  # what "bt" alone shows is the selected thread
     kept.heading = kept.heading or gone.heading
     kept.current = kept.current or gone.current
     kept.crashed = kept.crashed or gone.crashed
@@ -598,6 +605,11 @@ def _signal(snapshot: Snapshot, segment: Segment) -> None:
         threads[0].signal = chosen
         return
     here = [t for t in threads if not t.history]
+    for chosen_by in (lambda t: t.current, lambda t: chosen.name == "SIGABRT" and _fatal(t)):
+        some = [t for t in here if chosen_by(t)]
+        if len(some) == 1:
+            here = some
+            break
     if len(here) == 1:
         here[0].crashed = here[0].current = True
         here[0].signal = chosen
@@ -664,7 +676,11 @@ def _command(snapshot: Snapshot, lines: List[str], index: int) -> None:
     text = found.group("command").strip()
     for below in lines[index + 1 : index + 40]:
         below = below.strip()[:10_000]
-        if not (below.startswith("-") and not below.startswith(("->", "---"))) and not _GOES_ON.search(text):
+        if (
+            _NO_ARGUMENT.match(below)
+            or not (below.startswith("-") and not below.startswith(("->", "---")))
+            and not _GOES_ON.search(text)
+        ):
             break
         text = f"{text.rstrip(chr(92)).rstrip()} {below}"
     arguments = text[len(found.group("command").strip()) - len(found.group("arguments").strip()) :].strip()

@@ -1,4 +1,4 @@
-"""Messages that a stack itself carries in its arguments: the assertion, the format, the error of the function that gave up."""
+"""Messages that a stack carries in its arguments: the assertion, the format, the error of the function that gave up."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _first(frame: Frame, names: Tuple[str, ...]) -> Optional[str]:
 
 
 def messages_from_frames(thread: Thread) -> List[Message]:
-    """Assertions, hw_error formats and the like that the arguments of the innermost frames show; innermost last-resort first.
+    """Assertions, hw_error formats and the like that the arguments of the innermost frames show, the innermost first.
 
     ``Message.thread`` is left to the caller, who knows the thread's index.
     """

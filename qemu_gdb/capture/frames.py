@@ -21,7 +21,8 @@ _CLOSED = Pattern(r"\) (?:at \S+:\d+|from \S+)$")  # whatever the strings before
 _ADDRESS_ONLY = Pattern(r"(?:0x[0-9a-fA-F]*)?(?:\s*in)?$")
 _FRAME = Pattern(
     r"(?:0x[0-9a-fA-F]|in\b|<signal |<function |<null>|<unknown|\?\?|n/a|\(|"
-    r"[^\s(]{1,4000}(?:\s*\(|\s*$|\s+at\s|\s+from\s|\s+[^\s]+:\d|\s+<null>|\s+/|\s+\[)|[^(]{1,500}(?:::|<)[^(]{0,500}\(|.{0,200}::)"
+    r"[^\s(]{1,4000}(?:\s*\(|\s*$|\s+at\s|\s+from\s|\s+[^\s]+:\d|\s+<null>|\s+/|\s+\[)|[^(]{1,500}(?:::"
+    r"|<)[^(]{0,500}\(|.{0,200}::)"
 )
 _SANITIZED = Pattern(r"^(?:0x[0-9a-fA-F]+\s+(?:in\s+)?)?[^\s(]*$")
 _CONTINUES = Pattern(
@@ -89,9 +90,9 @@ def accepts(current: State, text: str, line: str) -> bool:
     if line.startswith(("at ", "at\t", "from ", "at../", "at/")):
         return not text.endswith("...") and re.match(r"(?:at|from)\s*\S+(?:$|:\d|\s*$)", line) is not None
     if line.startswith("("):
-        if not line.startswith(("(gdb", "(lldb", "(More", "(qemu", "(END")) and not text.endswith(("...", ")")):
-            return True
-        return False
+        return bool(
+            not line.startswith(("(gdb", "(lldb", "(More", "(qemu", "(END")) and not text.endswith(("...", ")"))
+        )
     if text.endswith(")"):
         return False
     # a sanitizer's or eu-stack's place on the next line

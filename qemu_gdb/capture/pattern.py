@@ -9,9 +9,9 @@ from typing import Any, Callable, Iterator, List, Optional, Union
 class Pattern:
     """What ``re.compile`` returns, a little later."""
 
-    match: Callable[..., "Optional[re.Match[str]]"]
-    search: Callable[..., "Optional[re.Match[str]]"]
-    finditer: Callable[..., "Iterator[re.Match[str]]"]
+    match: Callable[..., Optional[re.Match[str]]]
+    search: Callable[..., Optional[re.Match[str]]]
+    finditer: Callable[..., Iterator[re.Match[str]]]
     findall: Callable[..., List[Any]]
     sub: Callable[..., str]
 

@@ -18,13 +18,15 @@ MAX_LOCAL = 2000  # characters of one local's value
 
 _NUMBERED = Pattern(r"(?:[*+•|-]\s+|`)?#\s?(?P<level>\d{1,7})(?!\d)[:.]?\s*(?P<rest>.*)$", re.DOTALL)
 _PREFIX = Pattern(
-    r"(?:(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\s+\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*)"
+    r"(?:(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\s+\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?"
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*)"
     r"\s+\S+\s+[\w./@-]+(?:\[\d+\])?: ?(?:\[ *\d+\.\d+\] ?)?"
 )
 _DMESG = Pattern(r"(?:<\d>)?\[ *\d+\.\d{3,9}\](?:\[ *[CT]?\d+\])? ?")
 _PAGER = Pattern(r"-{2,3}(?:Type <(?:RET|return)>|\(?more\)?-|More--)", re.IGNORECASE)
 _PAGER_INSIDE = Pattern(
-    r"-{2,3}Type <(?:RET|return)> (?:for more|to continue)(?:, (?:or )?q(?: <(?:RET|return)>)? to quit)?(?:, c to continue without paging)?-{2,3}[cq]?"
+    r"-{2,3}Type <(?:RET|return)> (?:for more|to continue)(?:, (?:or )?q(?: <(?:RET"
+    r"|return)>)? to quit)?(?:, c to continue without paging)?-{2,3}[cq]?"
 )
 _PROMPT = Pattern(r"\(?(?:gdb|lldb|rr|qemu|pwndbg|gef)(?:\)|>|➤)(?:-peda\$)?\s*(?P<command>.*)$")
 _GDB_THREAD = Pattern(
@@ -50,7 +52,8 @@ _TID = Pattern(r"TID (?P<lwp>\d{1,10})(?:\s+\"?(?P<name>[^\":]+)\"?)?:\s*$")
 _ABRT = Pattern(r"Thread no\. (?P<number>\d{1,9}) \((?P<count>\d+) frames?\)")
 _INFO_ROW = Pattern(r"(?P<current>\*)?\s*(?P<number>\d{1,9})\s+(?P<target>(?:Thread|LWP|process|Id)\b.*)$")
 _INFO_TARGET = Pattern(
-    r"(?:Thread (?:0x[0-9a-fA-F]+ )?\(LWP (?P<a>\d+)\)|LWP (?P<b>\d+)|Thread 0x[0-9a-fA-F]+|Thread [\d.x]+|process (?P<c>\d+)|Thread)\s*"
+    r"(?:Thread (?:0x[0-9a-fA-F]+ )?\(LWP (?P<a>\d+)\)|LWP (?P<b>\d+)|Thread 0x[0-9a-fA-F]+|Thread [\d.x]+"
+    r"|process (?P<c>\d+)|Thread)\s*"
     r"(?:\"(?P<name>[^\"]*)\"\s*)?(?P<frame>.*)$"
 )
 _DISPLAY = Pattern(r"(?:0x[0-9a-fA-F]+ in \S|0x[0-9a-fA-F]+ in\s*$|[A-Za-z_~][^\s(]{0,300} \()")
@@ -72,7 +75,8 @@ _PROCESS = Pattern(
     r"\S*pstack (?P<g>\d+)|WineDbg starting on pid (?P<i>\w+)|.*\bgdb\b.* (?:-p|--pid)[ =](?P<h>\d+))"
 )
 _SIDE = Pattern(
-    r"[\W_]*(?:on |in |of |the |from )*\b(?P<side>src|source|dst|dest|destination|target|libvirtd?|qemu(?!-[a-z])|host|sender|receiver)\b"
+    r"[\W_]*(?:on |in |of |the |from )*\b(?P<side>src|source|dst|dest|destination|target|libvirtd?"
+    r"|qemu(?!-[a-z])|host|sender|receiver)\b"
     r"[^.,;?!`'\"]{0,50}?[\W_]*$",
     re.IGNORECASE,
 )
@@ -87,7 +91,8 @@ _SIDES = {
 }
 _COROUTINE_COMMAND = Pattern(r"(?:qemu|source .*;)?\s*(?:qemu )?(?:coroutine|bt coroutine|co-?bt|qemu-coroutine)\b")
 _COROUTINE_PROSE = Pattern(
-    r"\b(?:coroutine|connection_co|_co)\b.*\b(?:stack|backtrace|bt|trace)\b|\b(?:stack|backtrace|trace)\b.*\bcoroutine\b",
+    r"\b(?:coroutine|connection_co|_co)\b.*\b(?:stack|backtrace|bt|trace)\b|\b(?:stack|backtrace"
+    r"|trace)\b.*\bcoroutine\b",
     re.IGNORECASE,
 )
 _NOISE = (
@@ -463,6 +468,9 @@ class Reader:
         """Frames without a number, and what else can begin with any letter."""
         last = stripped[-1]
         level = len(self.thread.frames) if self.thread is not None and self.head is None and self.mode == "list" else 0
+        if self.mode == "top" and self.segment.threads and plain.at_line(stripped, level) is not None:
+            self.segment.note(line)  # of a stack that stands above in full
+            return True
         if last.isdigit() and ":" in stripped[-9:]:
             frame = plain.ide(stripped, level) or plain.at_line(stripped, level)
             if frame is not None and (self.mode == "list" or self._run_of(plain.ide, plain.at_line)):
@@ -471,6 +479,10 @@ class Reader:
             frame = plain.at_line(stripped, level)
             if frame is not None and (self.mode == "list" or self._run_of(plain.at_line)):
                 return self._listed(frame)
+        if "!" in stripped:
+            frame = windows.bare(stripped, level)
+            if frame is not None and (self.mode == "list" or self._run_of(windows.bare)):
+                return self._listed(frame, "windbg")
         if "/0x" in stripped:
             frame = foreign.kernel(
                 stripped, len(self.thread.frames) if self.thread is not None and self.mode == "kernel" else 0
@@ -706,7 +718,7 @@ class Reader:
         again = _PROMPT.match(command)
         if again is not None and command:
             return self._on_prompt(command, command)
-        if command.startswith("#") or command.startswith("Thread "):
+        if command.startswith(("#", "Thread ")):
             self._line(command, command)
             return True
         self.command = command
@@ -1051,9 +1063,8 @@ class Reader:
         ):
             self._show(stripped, line)
             return
-        if messages.INTERESTING.search(stripped):
-            if self._tell(line, stripped):
-                return
+        if messages.INTERESTING.search(stripped) and self._tell(line, stripped):
+            return
         heading = sanitizer.heading(stripped)
         if heading is not None:
             self._sanitizer(heading, stripped)
@@ -1067,7 +1078,9 @@ class Reader:
         if match is not None and self.mode in ("kernel", "dmesg"):
             self.mode = "kernel"
             self.segment.kernel += 1
-        if _CUT.match(stripped):
+        if stripped.startswith("StacktraceTop:"):
+            self.mode = "top"
+        elif _CUT.match(stripped):
             self._cut_here()
         elif (
             len(stripped) < 200 and ("oroutine" in stripped or "_co" in stripped) and _COROUTINE_PROSE.search(stripped)
@@ -1140,9 +1153,7 @@ class Reader:
             self.process = pid
             if self.segment.pid is None and pid.isdigit():
                 self.segment.pid = int(pid)
-            if stripped.startswith("PROCESS"):
-                return True
-            return False
+            return bool(stripped.startswith("PROCESS"))
         if _DETACHED.match(stripped):
             self._boundary(begins=False)
             return True
@@ -1173,7 +1184,7 @@ class Reader:
             if address is not None and self.segment.signals and self.segment.signals[-1].address is None:
                 self.segment.signals[-1].address = address
                 told = True
-        if stripped.startswith("Breakpoint ") or stripped.startswith("Temporary breakpoint"):
+        if stripped.startswith(("Breakpoint ", "Temporary breakpoint")):
             place = re.match(r"(?:Temporary b|B)reakpoint \d+, (.*)$", stripped)
             if place is not None and _DISPLAY.match(place.group(1)):
                 self._end_stack()

@@ -56,7 +56,7 @@ def lldb_heading(line: str) -> Optional[Heading]:
 
 
 def lldb_frame(line: str) -> Optional[Frame]:
-    """``frame #4: 0x0000000100853c84 qemu-system-aarch64`opts_do_parse(opts=0x60, ...) at qemu-option.c:826:9 [opt]``."""
+    """``frame #4: 0x100853c84 qemu-system-aarch64`opts_do_parse(opts=0x60, ...) at qemu-option.c:826:9 [opt]``."""
     match = _LLDB.match(line)
     if match is None:
         return None

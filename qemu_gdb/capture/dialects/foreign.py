@@ -15,7 +15,8 @@ _KERNEL = Pattern(
 _KERNEL_BARE = Pattern(r"\[<(?P<pc>[0-9a-fA-F]{8,16})>\]\s*(?:\?\s*)?0x[0-9a-fA-F]+\s*$")
 KERNEL_TRACE = Pattern(r"(?:Call [Tt]race|Backtrace|Stack traceback):")
 KERNEL_SIGN = Pattern(
-    r"BUG: |Oops: |kernel BUG at|Kernel panic|general protection fault|watchdog: BUG|rcu: INFO|INFO: task .{1,80} blocked|"
+    r"BUG: |Oops: |kernel BUG at|Kernel panic|general protection fault|watchdog: BUG|rcu: INFO"
+    r"|INFO: task .{1,80} blocked|"
     r"WARNING: CPU: \d+ PID"
 )
 KERNEL_TASK = Pattern(r"\b[Cc]omm: (?P<comm>\S+)|\bProcess (?P<process>\S+) \(pid: (?P<pid>\d+)")

@@ -59,7 +59,7 @@ def close_of(text: str, start: int) -> int:
 
 
 def scan(text: str, depth: int, quoted: bool) -> Tuple[int, bool]:
-    """How many parentheses are open after ``text``, and whether a string is; before it ``depth`` were, and ``quoted``."""
+    """How many parentheses are open after ``text``, and whether a string is; ``depth`` and ``quoted`` were before."""
     position = 0
     if quoted:
         end = _STRING_END.match(text)

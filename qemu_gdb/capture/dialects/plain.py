@@ -11,17 +11,20 @@ from qemu_gdb.model import Frame
 
 # pwndbg: "► 0 0x7ffff74f0a96 ppoll+166"; gef: "[#0] 0x7ffff7e8d1e1 → raise()", "[#1] 0x.. -> f(a=0x0)"
 _PWNDBG = Pattern(
-    r"(?:[►▸▶→>f]\s*)?(?P<level>\d{1,6})\s+0x(?P<pc>[0-9a-fA-F]{3,16})\s*(?P<function>[^\s+(]\S*?)?(?:\+(?:0x[0-9a-fA-F]+|\d+))?\s*$"
+    r"(?:[►▸▶→>f]\s*)?(?P<level>\d{1,6})\s+0x(?P<pc>[0-9a-fA-F]{3,16})\s*(?P<function>[^\s+(]\S*?)?(?:\+(?:0x["
+    r"0-9a-fA-F]+|\d+))?\s*$"
 )
 _GEF = Pattern(r"\[#(?P<level>\d{1,6})\]\s+0x(?P<pc>[0-9a-fA-F]{1,16})\s*(?:→|->)\s*(?P<rest>\S.*)$")
 # IDEs: "cpu_exec cpu-exec.c:1091"
 _IDE = Pattern(
-    r"(?P<function>[A-Za-z_~][\w:<>~.@$-]*(?:\([^()]*\))?)\s+(?P<file>(?:[A-Za-z]:)?[\w./\\+@-]+\.(?:c|h|cc|cpp|cxx|hh|hpp|inc|rs|S|s|m|mm))"
+    r"(?P<function>[A-Za-z_~][\w:<>~.@$-]*(?:\([^()]*\))?)\s+(?P<file>(?:[A-Za-z]:)?[\w./\\+@-]+\.(?:c|h|cc|cpp"
+    r"|cxx|hh|hpp|inc|rs|S|s|m|mm))"
     r":(?P<line>\d{1,7})(?:\s+0x(?P<pc>[0-9a-fA-F]+))?\s*$"
 )
 # perf script: "    55d0c2b1e5a3 aio_poll+0x1a3 (/usr/bin/qemu-system-x86_64)"
 _PERF = Pattern(
-    r"(?P<pc>[0-9a-fA-F]{6,16})\s+(?P<function>\[unknown\]|\S.*?)(?:\+0x[0-9a-fA-F]+)?\s+\((?P<module>[^()]*(?:\([^()]*\))?[^()]*)\)\s*$"
+    r"(?P<pc>[0-9a-fA-F]{6,16})\s+(?P<function>\[unknown\]|\S.*?)(?:\+0x[0-9a-fA-F]+)?\s+\((?P<module>[^()]*(?"
+    r":\([^()]*\))?[^()]*)\)\s*$"
 )
 PERF_SAMPLE = Pattern(
     r"(?P<comm>\S.*?)\s+(?P<tid>\d+)(?:/(?P<tid2>\d+))?\s+(?:\[\d+\]\s+)?\d+\.\d+:\s+(?:\d+\s+)?[\w:/.-]+:?"

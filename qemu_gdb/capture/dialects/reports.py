@@ -14,12 +14,14 @@ _COREDUMP = Pattern(
 )
 # eu-stack: "0x00007f8c5d6bfbf9 __poll" or with "- 1 [/lib/..." and "file:line:col" behind
 _EU = Pattern(
-    r"0x(?P<pc>[0-9a-fA-F]{8,16})(?:\s+-\s+\d+)?\s+(?:(?P<inline>\[inline\])\s*)?(?P<function>[^\s(][^\s]*(?:\([^()]*\))?)"
+    r"0x(?P<pc>[0-9a-fA-F]{8,16})(?:\s+-\s+\d+)?\s+(?:(?P<inline>\[inline\])\s*)?(?P<function>[^\s(][^\s]*(?"
+    r":\([^()]*\))?)"
     r"(?:\s+-\s+(?P<lib>\S+)|\s+(?P<file>[^\s:]+):(?P<line>\d{1,8})(?::\d+)?)?\s*$"
 )
 # glibc: "/lib/libc.so.6(gsignal+0x35)[0x7f15dfe0bad6]", "qemu() [0x492ff3]"
 _GLIBC = Pattern(
-    r"(?P<module>[^\s()\[\]]+)\s?(?:\((?P<function>[^()+]*)(?:\+0x[0-9a-fA-F]+)?\))?\s?\[0x(?P<pc>[0-9a-fA-F]{1,16})\]\s*$"
+    r"(?P<module>[^\s()\[\]]+)\s?(?:\((?P<function>[^()+]*)(?:\+0x[0-9a-fA-F]+)?\))?\s?\[0x(?P<pc>[0-9a-fA-F]{"
+    r"1,16})\]\s*$"
 )
 
 
@@ -33,7 +35,7 @@ def coredump(level: int, text: str) -> Optional[Frame]:
     if module == "..." or function.endswith((")", " at")) or " in " in function:
         return None
     frame = Frame(level, pc=int(match.group("pc"), 16))
-    frame.function = None if function in ("n/a", "??") else function
+    frame.function = None if function in ("n/a", "??", "???") else function
     frame.library = None if module == "n/a" else module
     return frame
 

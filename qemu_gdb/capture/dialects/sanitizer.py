@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional
 from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
 
-# "0x5593da6704ea in f ../a.c:244:3", "0xfffc3a1678bb  (/lib64/libpthread.so.0+0x78bb)", "0x55 in f (module+0x12) (BuildId: ..)"
+# "0x5593da6704ea in f ../a.c:244:3", "0xfffc3a1678bb  (/lib64/libc.so.6+0x78bb)", "0x55 in f (module+0x12) (BuildId: ..)"
 _BUILD_ID = Pattern(r"\s*\(BuildId: [^)]{0,80}\)?\s*$")
 _MODULE = Pattern(r"\s*\((?P<module>[^()\s][^()]{0,400})\+0x[0-9a-fA-F]+\)\s*$")
 _PC = Pattern(r"0x(?P<pc>[0-9a-fA-F]{1,16})\s+(?:in\s+)?")
@@ -19,7 +19,8 @@ _TSAN = Pattern(
 )
 # "==169952==    at 0xA47DCD: error_free (error.c:266)"
 _VALGRIND = Pattern(
-    r"(?:at|by) 0x(?P<pc>[0-9a-fA-F]{1,16}): (?P<function>\S.*?)(?: \((?:in (?P<module>[^()]+)|(?P<file>[^()]+?):(?P<line>\d{1,8}))\))?\s*$"
+    r"(?:at|by) 0x(?P<pc>[0-9a-fA-F]{1,16}): (?P<function>\S.*?)(?: \((?:in (?P<module>[^()]+)"
+    r"|(?P<file>[^()]+?):(?P<line>\d{1,8}))\))?\s*$"
 )
 VALGRIND_PREFIX = Pattern(r"(?:==|--|\*\*)(\d{1,10})(?:==|--|\*\*)[ \t]?")
 

@@ -12,16 +12,23 @@ from qemu_gdb.model import Frame
 # "04 00000012`e4fff3f0 00007ff6`12345678 qemu_system_x86_64!main_loop_wait+0x1f2 [C:\q\util\main-loop.c @ 570]"
 _WINDBG = Pattern(
     r"(?:(?P<level>[0-9a-fA-F]{2,4})\s+)?(?:\(Inline(?: Function)?\)\s+)?"
-    r"(?:(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}|-{8}`?-{0,8})\s+){1,2}(?:(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}\s+){2,4}:?\s*)?"
+    r"(?:(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}|-{8}`?-{0,8})\s+){1,2}(?:(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}\s+){"
+    r"2,4}:?\s*)?"
     r"(?P<symbol>\S+!.+|0x[0-9a-fA-F`]+|\S+\+0x[0-9a-fA-F]+)\s*$"
 )
 _SHORT = Pattern(r"(?:(?P<level>[0-9a-fA-F]{2,4})\s+)(?P<symbol>[\w.-]+!\S.*)$")
 _SYMBOL = Pattern(
     r"(?P<module>[^!\s]+)!(?P<function>[^\[]+?)(?:\+0x[0-9a-fA-F]+)?(?:\s+\[(?P<file>.+?)\s+@\s+(?P<line>\d+)\])?\s*$"
 )
+# Visual Studio: "qemu.exe!f(int x) Line 29  C"; WinDbg's kc: "qemu!f+0x12"
+_BARE = Pattern(
+    r"(?:>\s*)?(?P<module>[\w.-]+)!(?P<function>[A-Za-z_~][\w:~<>@$]*)(?:\+0x[0-9a-fA-F]+|\([^\n]*?\))?"
+    r"(?:\s+\[(?P<file>.+?)\s+@\s+(?P<at>\d+)\])?(?:\s+Line (?P<line>\d+))?(?:\s+(?:C|C\+\+|Unknown))?\s*$"
+)
 WINDBG_HEADER = Pattern(r"\s*(?:#\s+)?(?:Child-SP|ChildEBP)\s+RetAddr")
 WINDBG_THREAD = Pattern(
-    r"(?P<current>[.#]?)\s*(?P<number>\d{1,6})\s+Id:\s+[0-9a-fA-F]+\.(?P<tid>[0-9a-fA-F]+)\s+Suspend:\s*\S+\s+Teb:\s*\S+\s*\w*\s*(?:\"(?P<name>[^\"]*)\")?"
+    r"(?P<current>[.#]?)\s*(?P<number>\d{1,6})\s+Id:\s+[0-9a-fA-F]+\.(?P<tid>[0-9a-fA-F]+)\s+Suspend:\s*\S+\s+"
+    r"Teb:\s*\S+\s*\w*\s*(?:\"(?P<name>[^\"]*)\")?"
 )
 # "=>0 0x7b83ba1e SwitchToFiber+0x1e() in kernel32 (0x04dde198)"
 _WINE = Pattern(r"(?:=>)?\s*(?P<level>\d{1,6})\s+0x(?P<pc>[0-9a-fA-F]{6,16})\s+(?P<rest>\S.*)$")
@@ -55,6 +62,18 @@ def windbg(line: str, level: int) -> Optional[Frame]:
         frame.line = int(symbol.group("line")[:9])
     if "(Inline" in line:
         frame.kind = "inline"
+    return frame
+
+
+def bare(line: str, level: int) -> Optional[Frame]:
+    """``qemu.exe!f(int x) Line 29 C`` and ``qemu!f+0x12``, else None."""
+    match = _BARE.match(line)
+    if match is None:
+        return None
+    frame = Frame(level, function=match.group("function"), library=match.group("module"), file=match.group("file"))
+    number = match.group("line") or match.group("at")
+    if number:
+        frame.line = int(number[:9])
     return frame
 
 
