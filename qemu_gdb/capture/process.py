@@ -54,6 +54,7 @@ class Process:
 def selection_kept() -> Iterator[None]:
     """Gives back the selected thread and frame, whatever happens inside, Ctrl-C included."""
     thread = gdb.selected_thread()
+    language = gdb.execute("show language", to_string=True)
     frame = None
     if thread is not None and thread.is_valid():
         try:
@@ -67,6 +68,7 @@ def selection_kept() -> Iterator[None]:
         for _ in range(10):  # a second Ctrl-C must not leave the job half done
             try:
                 _select(thread, frame)
+                _restore_language(language)
                 break
             except KeyboardInterrupt as again:
                 interrupted = again
@@ -84,6 +86,14 @@ def _select(thread: Optional[gdb.InferiorThread], frame: Optional[gdb.Frame]) ->
             frame.select()
     except gdb.error:
         pass  # the thread ended, or runs again
+
+
+def _restore_language(before: str) -> None:
+    """Where the language is "auto", evaluating anything in a frame of syscall.S has made it assembler, and a frame
+    without debug information does not bring it back.
+    """
+    if gdb.parameter("language") == "auto" and gdb.execute("show language", to_string=True) != before:
+        gdb.execute("set language auto", to_string=True)
 
 
 def capture(wanted: FrozenSet[str] = frozenset(), progress: Optional[Callable[[int, int], None]] = None) -> Process:

@@ -213,6 +213,12 @@ def _nested_poll(stack: Stack) -> Optional[Waiting]:
         return None
     if stack.names[outer] in ("iothread_run", "aio_ctx_dispatch"):
         return Waiting("rest", outer, "file descriptors and timers", "for events", resting=True)
+    # a stripped program shows iothread_run and qemu_thread_start (both static) without names
+    base = outer
+    while base < len(stack) and not stack.names[base] and base - outer < 2:
+        base += 1
+    if base > outer and (base >= len(stack) or stack.names[base] in ("start_thread", "clone", "clone3")):
+        return Waiting("rest", outer, "file descriptors and timers", "for events", resting=True)
     row, at = poll_reason(stack, outer)
     if row is None:
         name = stack.names[outer] or "an unnamed function"
