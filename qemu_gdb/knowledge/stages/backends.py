@@ -16,6 +16,8 @@ def _chardev(view: View) -> str:
         return f"waits for a client of chardev{which}"
     if any("connect" in n for n in names) and any(n.startswith(("tcp_chr", "qmp_chardev", "socket")) for n in names):
         return f"connects chardev{which}"
+    if any("sync_read" in n or "fe_read" in n for n in names):
+        return f"reads from chardev{which} and waits for it" if which else "reads from a chardev and waits for it"
     if any("be_write" in n or n.endswith(("_chr_read", "_read_poll")) or "chr_recv" in n for n in names):
         return f"input arrived on chardev{which}" if which else "input arrived on a chardev"
     if any("add_watch" in n for n in names):

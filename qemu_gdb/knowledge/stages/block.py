@@ -224,6 +224,9 @@ _DRIVER_ROWS = Names(
     "nbd_close",
     "nbd_process_options",
     "nbd_co_reconnect_loop",
+    "nbd_do_establish_connection",
+    "nbd_connect",
+    "connect_thread_func",
     "nbd_cancel_in_flight",
     "iscsi_*",
     "qemu_rbd_*",
@@ -436,6 +439,9 @@ def _drain(view: View) -> str:
             node = _node(view.part(position, position)) or _node(view)
             if not node:
                 return phrase
+            mine = [r for r in view.facts.requests if node in (r.node, r.origin, f"{r.node} ({r.driver})")]
+            if mine and "ends" not in phrase:
+                node += f" ({len(mine)} request{'s' if len(mine) != 1 else ''} in flight)"
             return phrase.replace("a block node", f"node {node}").replace(
                 "a block backend", f"the block backend of {node}"
             )
@@ -551,8 +557,6 @@ def _driver(view: View) -> str:
     kind = request_type(list(view.names))
     offset = _plausible(view.number(_BYTE_FUNCTIONS, "offset"))
     count = _plausible(view.number(_BYTE_FUNCTIONS, "bytes"))
-    if any(n.startswith(("nbd_receive", "nbd_co_do_receive", "nbd_co_receive")) for n in view.names):
-        return "nbd driver: reads a reply of the server"
     if any(
         n
         in (
@@ -561,11 +565,16 @@ def _driver(view: View) -> str:
             "nbd_start_negotiate",
             "nbd_receive_negotiate",
             "nbd_co_establish_connection",
+            "nbd_do_establish_connection",
+            "nbd_co_do_establish_connection",
             "nbd_reconnect_attempt",
         )
         for n in view.names
     ):
-        return "nbd driver: connects to its server"
+        negotiates = any("negotiat" in n for n in view.names)
+        return "nbd driver: negotiates with its server" if negotiates else "nbd driver: connects to its server"
+    if any(n.startswith(("nbd_receive", "nbd_co_do_receive", "nbd_co_receive")) for n in view.names):
+        return "nbd driver: reads a reply of the server"
     parts = f"{name} driver" if name and not name.endswith("driver") else (name or "block driver")
     if kind:
         size = f" of {size_text(count)}" if count is not None else ""
@@ -800,7 +809,9 @@ ROWS = (
             "nvme_enqueue_*",
         ),
         lambda v: (
-            f"{_device(v)}: request of the guest completes"
+            f"{_device(v)}: cancels the device's requests"
+            if any("purge" in n or "cancel" in n for n in v.names)
+            else f"{_device(v)}: request of the guest completes"
             if any("complete" in n or (n.endswith("_cb") and n != "dma_blk_cb" and "scsi" not in n) for n in v.names)
             else f"{_device(v)}: starts a request of the guest"
         ),
@@ -835,7 +846,11 @@ ROWS = (
     Row(
         "block export",
         Names("vu_blk_*", "vduse_blk_*", "fuse_*", "blk_exp_*", "vu_client_trip", "vu_dispatch"),
-        "serves a block export",
+        lambda v: (
+            "closes block exports and waits for their requests"
+            if any("close" in n or "shutdown" in n for n in v.names)
+            else "serves a block export"
+        ),
         weight=5,
         trigger=True,
     ),

@@ -491,7 +491,17 @@ ROWS = (
         weight=4,
         order=-2,
     ),
-    Row("virtio device", Names("virtio_*", "vring_*"), lambda v: f"{_named(v)}: {v.outermost}", weight=4, order=-4),
+    Row(
+        "virtio device",
+        Names("virtio_*", "vring_*"),
+        lambda v: (
+            f"{_named(v)} completes a request"
+            if any("complete" in n for n in v.names)
+            else f"{_named(v)}: {v.outermost}"
+        ),
+        weight=4,
+        order=-4,
+    ),
     # hw/virtio/vhost*.c
     Row(
         "vhost",
@@ -507,7 +517,7 @@ ROWS = (
             if any("start" in n for n in v.names)
             else "asks the vhost backend"
             if any("get_" in n or "set_" in n for n in v.names)
-            else "vhost backend"
+            else f"vhost: {v.outermost}"
         ),
         subsystem="vhost",
         weight=6,

@@ -437,9 +437,6 @@ def _access(view: View) -> Optional[GuestAccess]:
         kind, address = "mmio", physical
     else:
         kind, address = "access", physical
-    virtual = run.number(TCG_MEMORY, "addr") if tcg else None
-    if tcg and virtual is None:
-        virtual = run.number(TCG_IO, "addr")
     offset = run.number(DISPATCH, "addr")
     if offset is None:
         offset = run.number(TCG_IO, "mr_offset")
@@ -494,6 +491,7 @@ def _access(view: View) -> Optional[GuestAccess]:
         base = next((r.base for r in view.facts.regions if r.address == region and r.base is not None), None)
         if base is not None and kind != "access":
             address = base + offset
+    virtual = _virtual(run, address if address is not None else offset) if tcg and not is_port else None
     count = run.number(("kvm_handle_io",), "count") or 1
     return GuestAccess(
         kind=kind,
@@ -511,6 +509,18 @@ def _access(view: View) -> Optional[GuestAccess]:
         device=device,
         owner=owner,
     )
+
+
+def _virtual(run: View, physical: Optional[int]) -> Optional[int]:
+    """The guest-virtual address of a load or store: the outermost one that has the page offset of the physical one."""
+    found = None
+    for text in run.values(TCG_MEMORY, "addr") + run.values(TCG_IO, "addr"):
+        value = number_of(text)
+        if value is None or (physical is not None and (value ^ physical) & 0xFFF):
+            continue
+        if found is None or value > found:
+            found = value
+    return found if found != physical else None
 
 
 def _is_device(view: View, position: int) -> bool:
@@ -594,6 +604,8 @@ def _softmmu(view: View) -> str:
     write = _direction(view)
     width = _width(view)
     address = view.number(TCG_MEMORY, "addr")
+    if found is not None and found.first <= view.first <= found.last:
+        address = found.virtual
     verb = {True: "store", False: "load", None: "memory access"}[write]
     size = f"{width}-byte " if width else ""
     where = f" at guest-virtual {address:#x}" if address is not None else ""

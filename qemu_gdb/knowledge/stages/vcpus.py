@@ -152,6 +152,21 @@ def _helper(view: View) -> str:
     return f"executes the TCG helper {helper}"
 
 
+def _hypercall(view: View) -> str:
+    """An exit by which the guest asks for something."""
+    name = view.outermost
+    if any("rtas" in n for n in view.names):
+        return f"serves the guest's RTAS call {next(n for n in view.names if 'rtas' in n)}"
+    if any("msr" in n for n in view.names):
+        return f"serves the guest's {'RDMSR' if 'rdmsr' in name else 'WRMSR'}"
+    opcode = view.number("spapr_hypercall", "opcode")
+    if opcode is not None:
+        return f"serves the guest's hypercall {opcode:#x}"
+    if any("hcall" in n or "hypercall" in n or "_hv_" in n for n in view.names):
+        return "serves a guest hypercall"
+    return f"handles an exit of the guest: {view.innermost}"
+
+
 def _walk(view: View) -> str:
     address = view.number(
         Names("*tlb_fill*", "mmu_lookup*", "get_physical_address*", "mmu_translate*", "probe_*"),
@@ -655,6 +670,31 @@ ROWS = (
         subsystem="GDB stub",
         weight=5,
         order=-2,
+        trigger=True,
+    ),
+    # target/*/kvm, hw/ppc/spapr_hcall.c, target/s390x/kvm: exits that the guest asked for
+    Row(
+        "hypercall",
+        Names(
+            "spapr_hypercall",
+            "kvm_hv_handle_exit",
+            "kvm_xen_handle_exit",
+            "kvm_xen_hcall_*",
+            "handle_diag",
+            "handle_intercept",
+            "handle_instruction",
+            "handle_sigp",
+            "kvm_handle_rdmsr",
+            "kvm_handle_wrmsr",
+            "kvm_handle_tpr_access",
+            "kvm_arm_handle_debug",
+            "kvm_arm_handle_dabt_nisv",
+            "rtas_*",
+            "spapr_rtas_call",
+            "h_rtas",
+        ),
+        _hypercall,
+        weight=7,
         trigger=True,
     ),
     # system/qtest.c: a test plays the guest
