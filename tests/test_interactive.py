@@ -1,4 +1,4 @@
-"""gdb sessions at a terminal: the pager, Ctrl-C, small windows, plain charsets, the TUI; all is as before after them."""
+"""gdb sessions at a terminal: the pager, Ctrl-C, small windows, plain charsets, the TUI; then all is as before."""
 
 from __future__ import annotations
 

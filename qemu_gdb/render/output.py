@@ -48,7 +48,7 @@ def render(explanations: Sequence[Explanation], form_name: str, form: Form, colo
 
     page = (text.threads if threads_only else text.render)(explanations, form)
     if colour:
-        from . import colour as colours
+        from .colour import coloured
 
-        return colours.coloured(page)
+        return coloured(page)
     return page

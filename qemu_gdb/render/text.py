@@ -87,7 +87,7 @@ def _page(explanation: Explanation, form: Form) -> List[str]:
 
 def _finding(finding: Finding, form: Form) -> List[str]:
     kind = finding.kind.partition(".")[0].upper()
-    sure = finding.confidence
+    sure = safe(finding.confidence)
     room = form.columns - len(sure) - 2
     first = wrap(safe(finding.title), room, indent=f"{safe(kind)}  ", hanging=" " * (len(kind) + 2))
     lines = [pad(first[0], form.columns - len(sure)) + sure, *first[1:]]
@@ -205,7 +205,7 @@ def _row(explanation: Explanation, group: Sequence[ThreadExplanation], stopped: 
         summary = f"most: {summary}" if times > len(group) // 2 else f"for example: {first.summary}"
     label = words.role_label(first, explanation.accelerator) if len(group) == 1 else words.group_label(
         group, explanation.accelerator)
-    state = words.state_label(first, is_stopped=first.thread.lwp in stopped)
+    state = safe(words.state_label(first, is_stopped=first.thread.lwp in stopped))
     mark = "*" if first.thread.current and len(explanation.threads) > 1 else ""
     return (numbers or "-") + mark, safe(label), state, safe(summary)
 
