@@ -280,7 +280,7 @@ class Story:
             name = part.row.name if part.row is not None else ""
             if name in skip or (command is not None and index > command):
                 continue  # what brings a command to its function is no news
-            if name in _INNERMOST and any(p.row is part.row for p in self.parts[:index]):
+            if name in _INNERMOST and any(p.row is not None and p.row.name == name for p in self.parts[:index]):
                 continue
             text = self.part_text(part, short=True)
             if not text or any(text == known for _, _, known in found):

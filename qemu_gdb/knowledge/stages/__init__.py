@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Dict
-
 from . import backends, block, devices, events, guest, migration, monitor, process, vcpus
 from .rows import Row, Table, View
 
@@ -20,6 +18,5 @@ TABLE = Table(
     + backends.ROWS
     + process.ROWS[2:]
 )
-BY_NAME: Dict[str, Row] = {row.name: row for row in TABLE.rows}
 
-__all__ = ["BY_NAME", "TABLE", "Row", "View"]
+__all__ = ["TABLE", "Row", "View"]

@@ -14,6 +14,8 @@ def _chardev(view: View) -> str:
     which = f" {known.split()[-1]}" if known else which
     if any("wait_connected" in n or "accept" in n for n in names):
         return f"waits for a client of chardev{which}"
+    if any("disconnect" in n for n in names):
+        return f"disconnects chardev{which}" if which else "disconnects a chardev"
     if any("connect" in n for n in names) and any(n.startswith(("tcp_chr", "qmp_chardev", "socket")) for n in names):
         return f"connects chardev{which}"
     if any("sync_read" in n or "fe_read" in n for n in names):
@@ -26,7 +28,7 @@ def _chardev(view: View) -> str:
         return f"writes to chardev{which}" if which else "writes to a chardev"
     if any("new" in n or "open" in n or "create" in n or "add" in n for n in names):
         return f"creates chardev{which}" if which else "creates a chardev"
-    if any("read" in n or "recv" in n for n in names):
+    if any(n.endswith(("read", "recv")) for n in names):
         return f"input arrived on chardev{which}" if which else "input arrived on a chardev"
     if any("finalize" in n or "unref" in n or "free" in n for n in names):
         return f"frees chardev{which}" if which else "frees a chardev"
@@ -124,11 +126,8 @@ ROWS = (
             "qemu_spice_*",
             "dcc_*",
             "display_channel_*",
-            "dispatcher_*",
-            "watch_*",
             "init_qxl_ram",
             "main_dispatcher_*",
-            "common_*",
         ),
         lambda v: (
             "SPICE worker"
@@ -250,7 +249,7 @@ ROWS = (
             "process_tx_desc",
         ),
         lambda v: (
-            f"{next((n.split('_')[0] for n in v.names if n), 'NIC')}: "
+            f"{next(('virtio-net' if n.startswith('virtio_net') else n.split('_')[0] for n in v.names if n), 'NIC')}: "
             + (
                 "sends a packet"
                 if any("xmit" in n or "tx" in n or "send" in n for n in v.names)

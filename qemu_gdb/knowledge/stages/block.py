@@ -447,6 +447,8 @@ def _drain(view: View) -> str:
             )
     if any("poll" in n for n in view.names):
         return "checks whether a drain is complete"
+    if view.has("qemu_aio_wait", "qemu_aio_flush"):
+        return "polls for block I/O"
     return "quiesces users of a block node" if any("begin" in n for n in view.names) else "works on a drain"
 
 
@@ -603,9 +605,7 @@ def job(view: View) -> Optional[str]:
     """Type of the block job whose code is on the stack, None without one."""
     for name in view.all_names[view.first : view.last + 1]:
         for prefix, kind in _JOBS:
-            if name.startswith(prefix) and not name.startswith(
-                ("commit_routes", "stream_p", "stream_c_", "mirror_bitmap")
-            ):
+            if name.startswith(prefix) and name not in ("stream_push", "stream_can_push"):
                 return kind
     return None
 
@@ -632,13 +632,21 @@ def _job(view: View) -> str:
         return f"the {what} is at a pause point"
     if any("drain" in n for n in names):
         return f"quiesces a {what}"
-    for verb in ("dismiss", "finalize", "start", "ready", "free", "unref", "create"):
+    for verb in ("dismiss", "prepare", "finalize", "start", "ready", "free", "unref", "create"):
         if any(verb in n for n in names):
-            return {"free": "frees", "unref": "frees", "ready": "readies", "dismiss": "dismisses"}.get(
-                verb, f"{verb}s"
-            ) + f" a {what}"
-    return f"works on a {what}"
+            return {
+                "free": "frees",
+                "unref": "frees",
+                "ready": "readies",
+                "dismiss": "dismisses",
+                "prepare": "prepares the end of",
+            }.get(verb, f"{verb}s") + f" a {what}"
+    return f"{what}: {view.outermost}"
 
+
+_STARTS = re.compile(
+    r"new|enqueue|continue|read_data|write_data|send_command|do_read|do_write|blk_io|submit|_rw|dma_blk|io_cmd|admin_cmd"
+)
 
 ROWS = (
     Row("drain", DRAIN, _drain, subsystem="Block I/O path", weight=8),
@@ -814,6 +822,8 @@ ROWS = (
             else f"{_device(v)}: request of the guest completes"
             if any("complete" in n or (n.endswith("_cb") and n != "dma_blk_cb" and "scsi" not in n) for n in v.names)
             else f"{_device(v)}: starts a request of the guest"
+            if any(_STARTS.search(n) for n in v.names)
+            else f"{_device(v)}: {v.innermost}"
         ),
         weight=5,
     ),

@@ -310,7 +310,9 @@ def _usb(view: View) -> str:
         return "USB redirection"
     if any("host" in n for n in view.names):
         return "passes a host USB device through"
-    return "handles a USB packet"
+    if any("packet" in n or "handle" in n or "complete" in n for n in view.names):
+        return "handles a USB packet"
+    return f"USB: {view.outermost}"
 
 
 ROWS = (
@@ -486,7 +488,11 @@ ROWS = (
     Row(
         "virtio-blk request",
         Names("virtio_blk_*"),
-        lambda v: f"{_named(v)} works on requests of the guest",
+        lambda v: (
+            f"{_named(v)} works on requests of the guest"
+            if any("req" in n or "submit" in n or "complete" in n or "process" in n for n in v.names)
+            else f"{_named(v)}: {v.outermost}"
+        ),
         subsystem="virtio-blk",
         weight=4,
         order=-2,
@@ -627,12 +633,6 @@ ROWS = (
             "pci_device_reset",
             "pci_device_*",
             "acpi_pcihp_*",
-            "*_device_realize",
-            "*_device_unrealize",
-            "*_realize",
-            "*_unrealize",
-            "*_realizefn",
-            "*_unrealizefn",
             "pcie_cap_slot_*",
             "pci_bus_*",
             "pci_for_each_*",
@@ -641,6 +641,13 @@ ROWS = (
         weight=5,
         order=-3,
         reads=("device_set_realized", "qdev_device_add", "qdev_device_add_from_qdict"),
+    ),
+    Row(
+        "device life cycle",
+        Names("*_device_realize", "*_device_unrealize", "*_realize", "*_unrealize", "*_realizefn", "*_unrealizefn"),
+        _qdev,
+        weight=5,
+        order=-1,
     ),
     Row(
         "PCI",

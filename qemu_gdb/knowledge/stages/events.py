@@ -609,7 +609,11 @@ ROWS = (
     Row(
         "AioContext lock",
         Names("aio_context_acquire", "aio_context_release"),
-        "waits for an AioContext's lock",
+        lambda v: (
+            "releases an AioContext's lock"
+            if v.has("aio_context_release") and not v.has("aio_context_acquire")
+            else "waits for an AioContext's lock"
+        ),
         subsystem="Block I/O path",
         weight=9,
     ),

@@ -124,7 +124,9 @@ def _section(view: View) -> str:
 
 def _migration(view: View) -> str:
     names = view.names
-    found = phase(view) or "running"
+    found = phase(view)
+    if found is None:
+        return f"migration: {view.outermost}"
     extra = ""
     uri = view.string(None, "uri")
     if uri:
@@ -288,8 +290,19 @@ ROWS = (
     Row(
         "migration stream",
         Names(
-            "qemu_put_*",
-            "qemu_get_*",
+            "qemu_put_byte",
+            "qemu_put_be*",
+            "qemu_put_sbe*",
+            "qemu_put_buffer*",
+            "qemu_put_counted_string",
+            "qemu_put_qemu_file",
+            "qemu_put_compression_data",
+            "qemu_get_byte",
+            "qemu_get_be*",
+            "qemu_get_sbe*",
+            "qemu_get_buffer*",
+            "qemu_get_counted_string",
+            "qemu_get_fd",
             "qemu_fflush",
             "qemu_fclose",
             "qemu_fill_buffer",

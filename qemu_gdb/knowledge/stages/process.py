@@ -174,6 +174,8 @@ def death(view: View, brief: bool = False) -> str:
             if text
             else (f"an error that may not happen (&error_abort){at}")
         )
+    if where.startswith("__fdelt"):
+        return "a descriptor number is too large for select() (FD_SETSIZE)"
     if any(n.startswith(("malloc_printerr", "libc_message", "__libc_message")) for n in names):
         text = whole.string(Names("malloc_printerr*", "libc_message*", "__libc_message*"), "str", "fmt") or ""
         text = next((m.text for m in messages if m.kind == "malloc"), text if "%" not in text else "")
@@ -376,7 +378,6 @@ ROWS = (
             "do_select",
             "dump_core_and_abort",
             "force_sig*",
-            "target_*",
         ),
         _user,
         subsystem=None,
