@@ -25,7 +25,7 @@ PRIMITIVES = Names(
     "AcquireSRWLockExclusive", "___futex_abstimed*", "__clone*_wait",
     # glib
     "g_cond_wait*", "g_mutex_lock*", "g_rec_mutex_lock*", "g_poll", "g_usleep", "g_main_context_poll*",
-    "g_main_context_iterate*", "g_main_context_iteration", "g_thread_join", "g_async_queue_pop*",
+    "g_main_context_iterate*", "g_main_context_iteration", "g_main_loop_run", "g_thread_join", "g_async_queue_pop*",
     # util/qemu-thread-posix.c, util/qemu-thread-win32.c
     "qemu_futex_wait", "qemu_mutex_lock", "qemu_mutex_lock_impl", "qemu_mutex_lock__raw", "qemu_mutex_lock_func*",
     "qemu_rec_mutex_lock", "qemu_rec_mutex_lock_impl", "qemu_cond_wait", "qemu_cond_wait_impl",
@@ -336,14 +336,6 @@ RUNNING_CPU = Names(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Syscall:
-    """A system call that blocks, and what it means in which function."""
-
-    functions: Names
-    says: str
-
-
 SYSCALLS = Names(
     "read", "readv", "pread", "pread64", "preadv*", "write", "writev", "pwrite", "pwrite64", "pwritev*", "recv",
     "recvfrom", "recvmsg", "recvmmsg", "send", "sendto", "sendmsg", "connect", "accept", "accept4", "fsync",
@@ -357,6 +349,13 @@ SYSCALLS = Names(
     "copy_file_range",
     "process_vm_readv", "quotactl", "getdents*", "___sys_*", "__sys_*",
 )  # fmt: skip
+
+
+# Of those, calls on files: what does not answer is storage.
+STORAGE_CALLS = frozenset(
+    """lseek lseek64 pread pread64 preadv pwrite pwrite64 pwritev fsync fdatasync fallocate fallocate64 io_submit open
+    open64 openat fstat ftruncate ftruncate64 io_getevents msync sync_file_range stat close""".split()
+)
 
 
 @dataclass(frozen=True)
@@ -406,10 +405,10 @@ PEERS: Tuple[Peer, ...] = (
          "the receiver of the migration stream", "The migration stream is not read by its receiver",
          "look at the receiver: the connection or pipe is full"),
     # block drivers' libraries
-    Peer("gluster", Names("glfs_*", "qemu_gluster_*"), "the Gluster server", "A Gluster server does not answer",
+    Peer("gluster", Names("glfs_*", "qemu_gluster_*"), "libgfapi (Gluster)", "A call into libgfapi (Gluster) does not return",
          "look at the Gluster volume and its log"),
     Peer("rbd", Names("rbd_*", "rados_*", "qemu_rbd_*", "librbd::*", "librados::*"), "the Ceph cluster",
-         "The Ceph cluster does not answer", "look at the Ceph cluster (ceph -s)"),
+         "A call into librbd or librados (Ceph) does not return", "look at the Ceph cluster (ceph -s)"),
     Peer("iscsi", Names("iscsi_*"), "the iSCSI target", "An iSCSI target does not answer", "look at the iSCSI target"),
     Peer("ssh", Names("ssh_*", "libssh2_*", "sftp_*"), "the SSH server", "An SSH server does not answer",
          "look at the SSH server"),

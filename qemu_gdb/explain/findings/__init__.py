@@ -49,7 +49,7 @@ def _with_rules(findings: List[Finding], broken: List[Finding]) -> List[Finding]
 def _with_guess(findings: List[Finding], guess: List[Finding]) -> List[Finding]:
     """A crash that no signal proves comes behind what is sure, unless a bad pointer speaks for it."""
     if guess[0].confidence == "likely":
-        return guess + findings
+        return guess + [f for f in findings if not (f.kind == "state.running" and f.rule in ("executing", "cut-top"))]
     return findings[:1] + guess[:2] + findings[1:]
 
 

@@ -36,7 +36,7 @@ def _leading(stack: Stack) -> Tuple[Dict[str, int], int]:
                 following = stack.names[position + 1] if position + 1 < len(stack) else ""
                 if fatal_row(following) is None and following not in common.PLUMBING:
                     break
-        elif name in common.PLUMBING:
+        elif name in common.PLUMBING or (position < 2 and name in ("read", "waitpid", "wait4")):
             continue
         else:
             break
@@ -62,6 +62,7 @@ def aborted(context: Context, subject: Subject) -> Optional[Cause]:
             "fortify",
         )
     ) or name in ("SIGABRT", "EXC_CRASH")
+    really = really or "spice" in found
     if (
         not really
         and name in ("SIGTRAP", "SIGILL", "EXC_BREAKPOINT")
@@ -274,7 +275,7 @@ def _hw_error(context: Context, subject: Subject, position: int, start: int, mes
 def _said(stack: Stack, position: int, message: Optional[Message], kind: str) -> str:
     if message is not None and message.kind == kind:
         text = oneline(message.text)
-        return re.sub(r"^.*?(?:hardware error|fatal error|qemu): ?(?:fatal: ?)?", "", text) if ":" in text else text
+        return re.sub(r"^(?:.*?(?:hardware|fatal) error: ?|qemu[\w-]*: ?(?:fatal: ?)?)", "", text)
     given = stack.arg_string(position, "fmt", "format", "message", "msg")
     return oneline(given.replace("\\n", " ")) if given else ""
 

@@ -53,7 +53,8 @@ def possible_crash(context: Context) -> Optional[Cause]:
                 "interrupted a running process.",
                 *cause.sentences[1:],
             ]
-        cause.confidence = "likely" if pointer and "bad-pointer" in rule else "possible"
+        sure = cause.row == "as-told-in-words" or (pointer and "bad-pointer" in rule)
+        cause.confidence = "likely" if sure else "possible"
     return cause
 
 
@@ -238,7 +239,7 @@ def told(context: Context, cause: Cause) -> Finding:
     ):
         sentences.append("QEMU is shutting down: something was torn down before what still uses it.")
     confidence = cause.confidence
-    if subject.told.thread.truncated_top and cause.row not in ("assertion", "sanitizer"):
+    if subject.told.thread.truncated_top and cause.row not in ("assertion", "sanitizer") and confidence == "certain":
         confidence = "likely"
     result = common.finding(
         cause.kind,
@@ -250,7 +251,7 @@ def told(context: Context, cause: Cause) -> Finding:
         steps=cause.steps,
         rule=f"crash.{cause.row}",
     )
-    if not result.next_steps:
+    if not result.next_steps and cause.recursion is None:
         result.next_steps = _default_steps(context, cause)
     return result
 
@@ -276,7 +277,7 @@ def _guest(context: Context, cause: Cause) -> str:
     access = stories.guest_access(cause.subject.stack, context.facts)
     if access is None or (cause.blame is not None and access.first < cause.blame):
         return ""
-    return "As seen, the guest's own access leads here: the guest can trigger it."
+    return "What is seen: an access of the guest leads to the failing code, so the guest can trigger it."
 
 
 def _default_steps(context: Context, cause: Cause) -> List[str]:

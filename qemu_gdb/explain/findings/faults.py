@@ -104,7 +104,7 @@ def as_told(context: Context, subject: Subject) -> Optional[Cause]:
         subject,
         "crash.invalid-access",
         f"{word}{f' in {function}' if function else ''}{f', {spot}' if spot else ''}",
-        "as-told",
+        "as-told-in-words" if line else "as-told",
         "likely",
         culprit,
         function=function_at(subject, culprit) or None,
@@ -123,7 +123,8 @@ def as_told(context: Context, subject: Subject) -> Optional[Cause]:
     )
     if cause.headline == before and not line:
         cause.kind = "crash.signal"
-    cause.steps.append('the debugger\'s line with the signal ("received signal ..."), or: p $_siginfo')
+    if not any("_siginfo" in step for step in cause.steps):
+        cause.steps.append("the debugger's line with the signal, or: p $_siginfo")
     return cause
 
 
@@ -152,8 +153,10 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
     function = function_at(subject, blame)
     spot = place(stack.frames[blame]) if blame is not None else ""
     inside = f" in {function}" if function else ""
+    if blame is None and stack.names[:1] and stack.names[0]:
+        inside = f" in {stack.names[0]}"
     if blame is not None and not stack.names[top] and blame > top:
-        inside, spot = f" in a function without a name, called by {function}", ""
+        inside, spot = f" in unnamed code under {function}", ""
     cause = Cause(
         subject,
         kind,
@@ -213,7 +216,7 @@ def _bad_pointer(
     function = function_at(subject, blame) or "the function"
     spot = place(stack.frames[blame]) if blame is not None else ""
     if blame is not None and blame > top and frame is not None and not frame.function:
-        function, spot = f"a function without a name, called by {function}", ""
+        function, spot = f"unnamed code under {function}", ""
     tail = f", {spot}" if spot else ""
     if address is not None and address < 0x10000:
         cause.kind = "crash.null-dereference"

@@ -1080,7 +1080,7 @@ def _text_steps(stack: Stack, waiting: Waiting) -> List[str]:
 
 def _syscall(context: Context, last: Subject, victims: List[Subject], call: str, position: int) -> Optional[Finding]:
     stack = last.stack
-    peer = _peer(stack, 0, min(position + 26, len(stack)))
+    peer, peer_at = _peer(stack, 0, min(position + 26, len(stack)))
     held = any(h.lock == "BQL" for h in last.held)
     role = last.told.role
     if role == "user-mode" or (
@@ -1098,7 +1098,13 @@ def _syscall(context: Context, last: Subject, victims: List[Subject], call: str,
     sentences = [
         story,
         f"{'It' if story else who(last)} is in {call}(){fd}, called by {at(stack, position)}"
-        + (f": it waits for {peer.says}." if peer is not None else "."),
+        + (
+            f", for {at(stack, peer_at)}: it waits for {peer.says}."
+            if peer is not None and peer_at > position
+            else f": it waits for {peer.says}."
+            if peer is not None
+            else "."
+        ),
     ]
     proof = [evidence(last, 0, f"in {call}()"), evidence(last, position, f"called by {caller}")]
     steps = [capital(peer.advice)] if peer is not None else []
@@ -1142,30 +1148,7 @@ def _syscall(context: Context, last: Subject, victims: List[Subject], call: str,
     title = f"{command or who(last)} is blocked in {call}(){locked}"
     if len(title) > 90:
         title = f"{capital(short(last))} is blocked in {call}(){locked}"
-    storage = call in (
-        "lseek",
-        "lseek64",
-        "pread",
-        "pread64",
-        "preadv",
-        "pwrite",
-        "pwrite64",
-        "pwritev",
-        "fsync",
-        "fdatasync",
-        "fallocate",
-        "io_submit",
-        "open",
-        "open64",
-        "fstat",
-        "ftruncate",
-        "io_getevents",
-        "msync",
-        "sync_file_range",
-        "stat",
-        "openat",
-        "close",
-    )
+    storage = call in holders.STORAGE_CALLS
     steps.append(
         "is it still there in a second sample? Then the kernel does not return: "
         + (
@@ -1192,17 +1175,27 @@ def _syscall(context: Context, last: Subject, victims: List[Subject], call: str,
     )
 
 
-def _peer(stack: Stack, start: int, stop: int) -> Optional[holders.Peer]:
-    """The most telling outside party among the frames: the outermost row that matches near the wait."""
-    best: Optional[Tuple[int, holders.Peer]] = None
+def _peer_named(context: Context, peer: holders.Peer) -> str:
+    """The outside party with its name and address, where facts have them; "" without."""
+    if peer.name.startswith("chardev"):
+        open_ones = [c for c in context.facts.chardevs if c.connected is False and c.type in ("socket", "")]
+        if len(open_ones) == 1:
+            chardev = open_ones[0]
+            return f"a client of chardev {chardev.id}" + (f" ({chardev.peer})" if chardev.peer else "")
+    return ""
+
+
+def _peer(stack: Stack, start: int, stop: int) -> Tuple[Optional[holders.Peer], int]:
+    """The most telling outside party among the frames, and the position of the frame that shows it (None, 0 without)."""
+    best: Optional[Tuple[int, int]] = None
     for position in range(start, stop):
         name = stack.names[position]
         if not name or name in holders.PRIMITIVES or name in holders.SYSCALLS:
             continue
         for rank, row in enumerate(holders.PEERS):
-            if name in row.functions and (best is None or rank < best[0]):
-                best = (rank, row)
-    return best[1] if best is not None else None
+            if name in row.functions and (best is None or rank <= best[0]):
+                best = (rank, position)
+    return (holders.PEERS[best[0]], best[1]) if best is not None else (None, 0)
 
 
 # --- threads that execute while others wait
@@ -1493,7 +1486,7 @@ def _other_wait(context: Context, last: Subject, victims: List[Subject], waiting
     stack = last.stack
     role = last.told.role
     end = min(waiting.at + 8, len(stack))
-    peer = _peer(stack, waiting.at, end)
+    peer, peer_at = _peer(stack, waiting.at, end)
     held = any(h.lock == "BQL" for h in last.held)
     if (
         role
@@ -1542,7 +1535,9 @@ def _other_wait(context: Context, last: Subject, victims: List[Subject], waiting
         return _join(context, last, victims, waiting, sentences, proof)
     if peer is not None and waiting.kind in ("poll", "condvar", "nested-poll", "semaphore", "futex", "event"):
         in_start = stack.find("qemu_init") is not None
-        sentences.append(f"It waits in {where} for {peer.says}.")
+        whom = _peer_named(context, peer)
+        through = f", called by {at(stack, peer_at)}," if peer_at > waiting.at else ""
+        sentences.append(f"It waits in {where}{through} for {whom or peer.says}.")
         sentences += [_holding(last), _victims_text(victims)]
         title = f"QEMU is still starting: it waits for {peer.says}" if in_start else peer.title
         return finding(
@@ -1686,8 +1681,9 @@ def _join(
         sentences.append(f"That is {the(target)}: {target.told.summary or 'see its stack'}.")
     if held and bql and target is None:
         one = bql[0]
+        known = next((h.basis for h in last.held if h.lock == "BQL" and h.confidence == "certain"), "")
         sentences.append(
-            f"{who(one)} waits for the BQL, which {the(last)} holds during the join: if that is the thread to end, "
+            f"{who(one)} waits for the BQL, which {the(last)} holds during the join{f' ({known})' if known.startswith('__') else ''}: if that is the thread to end, "
             f"neither can go on."
         )
         return finding(

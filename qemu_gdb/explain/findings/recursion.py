@@ -58,7 +58,7 @@ def overflow(context: Context, subject: Subject) -> Optional[Cause]:
     if signal is not None and signal.name not in ("SIGSEGV", "SIGBUS", "EXC_BAD_ACCESS") and not deep:
         return None
     names = [n for n in recursion.names if n and n not in common.PLUMBING]
-    shown = " → ".join(reversed(names[:5])) if names else "a function"
+    shown = " → ".join(reversed(names[:8])) if names else "a function"
     title = f"Endless recursion of {names[0] if names else 'a function'} used the whole stack"
     blame = next((i for i, n in enumerate(stack.names) if n in names), None)
     cause = Cause(

@@ -96,7 +96,7 @@ def _asserted(context: Context, cause: Cause) -> List[Finding]:
         position = stack.find(entry, blame)
         if position is not None:
             proof.append(evidence(subject, position, f"came from {entry}"))
-    confidence = "likely" if inferred else cause.confidence
+    confidence = "likely" if inferred and cause.confidence != "possible" else cause.confidence
     return [
         finding(
             row.kind,

@@ -69,7 +69,7 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
         cause.sentences.append(f"{tool} stopped it:{extra or ' ' + meaning} in {function or 'a function'}.")
     freed = [s for s in context.subjects if s.told.thread.history and "free" in s.told.thread.heading.lower()]
     made = [s for s in context.subjects if s.told.thread.history and ("alloc" in s.told.thread.heading.lower())]
-    other = [s for s in context.subjects if s.told.thread.history and "Previous " in s.told.thread.heading]
+    other = [s for s in context.subjects if s.told.thread.heading.startswith("Previous ")]
     for earlier, verb in (
         (freed, "freed it"),
         (other, "is the other side"),

@@ -314,6 +314,8 @@ def _quiet(context: Context) -> Optional[Finding]:
 
 
 def _rests(subject: Subject) -> bool:
+    if subject.told.thread.truncated_top:
+        return False
     return (
         subject.told.state in ("idle", "running-guest")
         or (subject.waiting is not None and subject.waiting.resting)
@@ -358,24 +360,15 @@ def _executing(context: Context, executing: List[Subject], truncated: bool, step
     proof = [evidence(subject, position, f"{stack.names[position]}")] if position is not None else []
     if missing:
         first = stack.frames[0].level
-        what = (
-            access.text
-            if access is not None and access.text
-            else (
-                stories.monitor_command(stack).text  # type: ignore[union-attr]
-                if stories.monitor_command(stack)
-                else ""
-            )
-        )
-        title = (
-            f"The text begins at frame #{first}; visible is only {what}"
-            if what
-            else (f"The text begins at frame #{first}: the innermost frames are missing")
-        )
+        command = stories.monitor_command(stack)
+        seen = access.text.split(",")[0] if access is not None else command.text if command is not None else ""
+        title = f"The text begins at frame #{first}: the innermost frames are missing"
+        if seen:
+            title = f"The text begins at frame #{first}; only {seen} is visible"
         return finding(
             "state.running",
             title,
-            "certain" if what else "possible",
+            "certain",
             sentences,
             subjects=[subject],
             proof=proof,
