@@ -34,7 +34,8 @@ _INVISIBLE = {
     0x2192: "->",
 }
 _ODD = Pattern("[" + "".join(map(re.escape, map(chr, _INVISIBLE))) + "]")
-_SOFT_BREAK = Pattern(r"=[ \t]*\n(?:>[> ]*)?")
+_SOFT_BREAK = Pattern(r"=[ \t]*\n(?:> ?)*")
+_SOFT_END = Pattern(r"^(?:> ?)*(.*)=$", re.MULTILINE)
 _HEX_PAIRS = Pattern(r"(?:=[0-9A-F]{2})+")
 _ENTITY = Pattern(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]{2,8});")
 _BREAK_TAG = Pattern(r"<(?:br|p|/p|/div|/li|/tr)\s*/?>", re.IGNORECASE)
@@ -43,9 +44,9 @@ _TAG = Pattern(
     r"(?:\s[^<>\n]{0,300})?/?>",
     re.IGNORECASE,
 )
-_QUOTE = Pattern(r"[ \t]{0,3}(?:[A-Z]{0,3}>(?![,);=])[ \t]?)+")
+_QUOTE = Pattern(r"[ \t]{0,16}(?:(?:[A-Z]{2,3}(?=> )|)>(?![,);=:])[ \t]?)+")
 _LONE_QUOTE = Pattern(r"[ \t>]*>[ \t>]*$")
-_MARKED = Pattern(r"^[ \t]{0,3}(?:[A-Z]{0,3}>|[|¦│])", re.MULTILINE)
+_MARKED = Pattern(r"^[ \t]{0,16}(?:[A-Z]{0,3}>|[|¦│])", re.MULTILINE)
 _BAR = Pattern(r"[ \t]*[|¦│][ \t]?")
 _STUFFED = Pattern(r"(?<=\w)\.\.(?=(?:c|h|S|m|cc|cpp|rs|inc|so)\b)")
 _FENCE = Pattern(r"\s*(?:`{3,}|~{3,})")
@@ -56,6 +57,7 @@ _INNER_FRAME = Pattern(
 _INNER_HEAD = Pattern(
     r"(?<=\s)(?=Thread \d+ (?:\(Thread |\(LWP |\"[^\"]*\" (?:received|hit))|\(gdb\) |\[Switching to )"
 )
+_ADDRESS_END = Pattern(r"\s*#\d+\s+0x[0-9a-fA-F]+(?: in)?\s*$")
 _HEAD = Pattern(r"\s*(?:#\d|Thread \d|\(gdb\)|\[|--|Backtrace|=|frame #|\*)")
 
 
@@ -70,7 +72,7 @@ def clean(text: str) -> Tuple[List[str], List[str]]:
     if ("\x00" in text or not text.isascii()) and _ODD.search(text):
         text = text.translate(_INVISIBLE)
         undone.append("characters")
-    if "=3D" in text and _is_quoted_printable(text):
+    if "=3D" in text and _is_quoted_printable(text) or "=\n" in text and _is_soft_broken(text):
         text = _undo_quoted_printable(text)
         undone.append("quoted-printable")
     if "&" in text and _ENTITY.search(text):
@@ -111,6 +113,19 @@ def _is_quoted_printable(text: str) -> bool:
     return encoded * 2 >= sample.count("=")
 
 
+def _is_soft_broken(text: str) -> bool:
+    """Whether lines that end in ``=`` were all broken there for their length, in a text that has no other ``=``."""
+    sample = text[:200_000]
+    lengths = [len(match.group(1)) + 1 for match in _SOFT_END.finditer(sample)]
+    return (
+        len(lengths) >= 2
+        and min(lengths) >= 70
+        and max(lengths) <= 77
+        and len(lengths) * 2 >= sample.count("=")
+        and max(map(len, sample.split("\n"))) <= 90
+    )
+
+
 def _undo_quoted_printable(text: str) -> str:
     text = _SOFT_BREAK.sub("", text)
 
@@ -142,7 +157,7 @@ def _undo_quotes(lines: List[str], undone: List[str]) -> List[str]:
         alone = lone * 3 >= full and lone * 4 >= quoted * 3
         kept: List[str] = []
         for line in lines:
-            if ">" in line[:12]:
+            if ">" in line[:28]:
                 if alone and _LONE_QUOTE.match(line):
                     continue
                 line = _QUOTE.sub("", line, count=1)
@@ -220,12 +235,13 @@ def _undo_hard_wrap(lines: List[str], undone: List[str]) -> List[str]:
 
     There every broken line has exactly the width; a mailer that breaks at blanks leaves lines of all lengths.
     """
-    width = continued = exact = 0
+    width = continued = exact = addresses = 0
     previous = ""
     lengths: List[int] = []
     for line in lines:
         if previous and line and not line[0].isspace() and not _HEAD.match(line) and _in_frame(previous, lengths):
             lengths.append(len(previous))
+            addresses += _ADDRESS_END.match(previous) is not None
             if len(lengths) >= 2000:
                 break
         previous = line
@@ -234,7 +250,8 @@ def _undo_hard_wrap(lines: List[str], undone: List[str]) -> List[str]:
     width = max(lengths)
     continued = len(lengths)
     exact = sum(1 for length in lengths if length == width)
-    if width < 40 or exact < 3 or exact * 10 < continued * 9:
+    # lines of one length, since all end behind an address, are not cut by a terminal
+    if width < 40 or exact < 3 or exact * 10 < continued * 9 or addresses * 2 > continued:
         return lines
     undone.append("wrapping")
     result: List[str] = []

@@ -74,7 +74,7 @@ def state(text: str, balanced: bool) -> State:
         if ".so" in path or _SOURCE.search(path):
             return State.SOFT
         return State.PATH
-    if _ADDRESS_ONLY.match(text):
+    if _ADDRESS_ONLY.match(text) or ("(" not in text and text.count("<") > text.count(">")):
         return State.OPEN
     return State.SOFT
 
@@ -91,7 +91,7 @@ def accepts(current: State, text: str, line: str) -> bool:
         return not text.endswith("...") and re.match(r"(?:at|from)\s*\S+(?:$|:\d|\s*$)", line) is not None
     if line.startswith("("):
         return bool(
-            not line.startswith(("(gdb", "(lldb", "(More", "(qemu", "(END")) and not text.endswith(("...", ")"))
+            not line.startswith(("(gdb", "(lldb", "(More", "(qemu)", "(END")) and not text.endswith(("...", ")"))
         )
     if text.endswith(")"):
         return False

@@ -268,7 +268,7 @@ def parse_frame(level: int, text: str) -> Optional[Frame]:
             return frame
     end, opening = _name_end(body)
     name = body[:end].strip()
-    frame.function = None if name in ("", "??", "???") else name.lstrip("*")  # old glibc: *__GI_raise
+    frame.function = None if name in ("", "??", "???", "n/a") else name.lstrip("*")  # old glibc: *__GI_raise
     tail = body[end:]
     if opening >= 0:
         close = close_of(body, opening)

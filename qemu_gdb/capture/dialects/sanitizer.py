@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional
 from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
 
-# "0x5593da6704ea in f ../a.c:244:3", "0xfffc3a1678bb  (/lib64/libc.so.6+0x78bb)", "0x55 in f (module+0x12) (BuildId: ..)"
+# "0x5593da6704ea in f ../a.c:244:3", "0xfffc3a1678bb  (/lib64/libc.so.6+0x78bb)", "0x55 in f (module+0x1) (BuildId: a)"
 _BUILD_ID = Pattern(r"\s*\(BuildId: [^)]{0,80}\)?\s*$")
 _MODULE = Pattern(r"\s*\((?P<module>[^()\s][^()]{0,400})\+0x[0-9a-fA-F]+\)\s*$")
 _PC = Pattern(r"0x(?P<pc>[0-9a-fA-F]{1,16})\s+(?:in\s+)?")
