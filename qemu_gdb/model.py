@@ -31,7 +31,8 @@ class Frame:
     pc: Optional[int] = None
     args: Dict[str, str] = field(default_factory=dict)  # values as the debugger prints them
     library: Optional[str] = None  # shared object or module that the pc lies in
-    kind: str = "normal"  # normal, inline, signal (a signal handler's trampoline), jit (code that TCG generated)
+    # normal, inline, tailcall (inferred: it is not on the stack), signal (a handler's trampoline), jit (TCG's code)
+    kind: str = "normal"
     locals: Dict[str, str] = field(default_factory=dict)
 
     @property
@@ -324,6 +325,31 @@ class RcuReader:
 
 
 @dataclass
+class Fault:
+    """An access that the processor or the kernel refused."""
+
+    lwp: Optional[int] = None
+    level: int = 0  # of the frame that made it
+    address: Optional[int] = None
+    instruction: str = ""
+    access: str = ""  # read, write
+    register: str = ""  # that holds the pointer
+    base: Optional[int] = None  # the pointer
+    offset: Optional[int] = None  # that the instruction adds to it
+    pointer: str = ""  # the pointer as a C expression: "vdev->vq"
+    member: str = ""  # what was accessed: "VirtQueue.vring.desc"
+    memory_kind: str = ""  # guest-ram, stack, mapping, unmapped
+    memory: str = ""  # what lies at the address
+    ram_block: str = ""
+    ram_owner: str = ""  # "memory-backend-file ram0"
+    ram_offset: Optional[int] = None  # in the block
+    ram_size: Optional[int] = None
+    ram_file: str = ""
+    ram_file_size: Optional[int] = None  # now
+    system_call: Optional[int] = None  # of SIGSYS
+
+
+@dataclass
 class Facts:
     """Everything that state/ read."""
 
@@ -345,6 +371,8 @@ class Facts:
     monitor_commands: List[MonitorCommand] = field(default_factory=list)
     migration: List[Migration] = field(default_factory=list)
     rcu_readers: List[RcuReader] = field(default_factory=list)
+    fault: Optional[Fault] = None
+    last_words: List[str] = field(default_factory=list)  # what libc or GLib said when it aborted
     main_context: int = 0
     objects: Dict[str, str] = field(default_factory=dict)  # "0x55..." -> "virtio-scsi s0": pointers met in frames
     extra: Dict[str, Any] = field(default_factory=dict)  # plain values for which no type exists yet

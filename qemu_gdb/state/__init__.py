@@ -11,8 +11,10 @@ from . import (
     chardev,
     coroutine_chain,
     coroutines,
+    fault,
     iothreads,
     jobs,
+    last_words,
     locks,
     memory_regions,
     migration,
@@ -45,6 +47,7 @@ def read_all(
     process = Process(limits)
     reading = _Reading(process, snapshot)
     for topic in (
+        reading.end,
         reading.locks_and_waits,
         reading.machine,
         reading.block_layer,
@@ -72,6 +75,20 @@ class _Reading:
         self.devices: Dict[int, Set[str]] = {}
         self.bql = 0
         self.names_of_locks: Dict[int, str] = {}
+
+    def end(self) -> None:
+        """What ended the process, where something did."""
+        snapshot = self.snapshot
+        if snapshot.signal is None:
+            return
+        with self.process.guard("the faulting access"):
+            self.facts.fault = fault.read(self.process, self.qom, snapshot.threads, snapshot.signal)
+        if snapshot.signal.name == "SIGABRT":
+            self.facts.last_words = last_words.read(self.process)
+            with self.process.guard("the fatal error"):
+                error = last_words.error_object(self.process, self.arguments, snapshot.threads)
+                if error is not None:
+                    snapshot.messages.append(error)
 
     def locks_and_waits(self) -> None:
         process, facts = self.process, self.facts

@@ -156,6 +156,10 @@ class Process:
                 self._cache.minimal[name] = False
         return 0
 
+    def library_variable(self, name: str) -> int:
+        """Address of a variable that a library exports; 0: none."""
+        return self._minimal(name)
+
     def type(self, name: str, *anchors: str) -> Optional[gdb.Type]:
         """A type by its C name, looked up in the source file of the first ``anchors`` symbol that exists.
 
