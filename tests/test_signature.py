@@ -89,6 +89,35 @@ def test_recursion_looks_the_same_at_any_depth(depth):
     assert fold(cycle * depth + ["vhost_net_start"]) == (*cycle, "vhost_net_start")
 
 
+@pytest.mark.parametrize(
+    "end", [[], ["g_malloc"], ["qdict_get"], ["bdrv_open_inherit"], ["bdrv_open_child_bs", "bdrv_open_inherit"]]
+)
+def test_stack_overflow_has_one_signature_wherever_in_the_cycle_it_ends(end):
+    cycle = ["bdrv_open", "bdrv_open_child_bs", "bdrv_open_inherit"]
+    made = signature(stack(*end, *cycle * 20, "qmp_blockdev_add"))
+    assert made.text == "recursion: bdrv_open < bdrv_open_child_bs < bdrv_open_inherit"
+
+
+def test_hang_is_not_signed_by_threads_that_only_wait_for_the_bql():
+    main = told(stack("ppoll", "aio_poll", "bdrv_drained_begin", "blk_drain", "vm_stop", number=1), "main-loop", "x")
+    rcu = told(stack("bql_lock_impl", "call_rcu_thread", "qemu_thread_start", number=2), "rcu", "waiting-bql")
+    finding = Finding("hang.drain-waits-for-io", "", "likely", "", threads=[1, 2])
+    made = explanation_signature(Explanation(Snapshot(), findings=[finding], threads=[main, rcu]))
+    assert made.text == "hang: main-loop | bdrv_drained_begin < blk_drain < vm_stop"
+
+
+def test_command_and_its_marshaller_count_once():
+    inlined = stack("bdrv_drain_all", "do_vm_stop", "qmp_marshal_stop", "do_qmp_dispatch_bh")
+    whole = stack("bdrv_drain_all", "do_vm_stop", "vm_stop", "qmp_stop", "qmp_marshal_stop", "do_qmp_dispatch_bh")
+    assert signature(inlined).digest == signature(whole).digest
+
+
+def test_frames_that_gdb_infers_do_not_change_a_signature():
+    inferred = stack("bdrv_open", "bds_tree_init", "qmp_blockdev_add")
+    inferred.frames[1].kind = "tailcall"
+    assert signature(inferred).digest == signature(stack("bdrv_open", "qmp_blockdev_add")).digest
+
+
 def test_long_stacks_are_folded_in_bounded_time():
     assert len(fold(f"function_{n}" for n in range(100_000))) <= 4096
 

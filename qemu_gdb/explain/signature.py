@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from ..knowledge.folding import fold, is_layer
+from ..knowledge.folding import fold, is_layer, recursion
 from ..knowledge.hashing import stable_hash
 from ..knowledge.problems import problems
 from ..model import Explanation, Finding, Thread, ThreadExplanation
@@ -21,6 +21,7 @@ _ROLE_NAMES = {
     "vcpu-other": "vcpu",
     "unknown": "",
 }
+_NOT_ON_THE_STACK = frozenset({"inline", "tailcall", "signal"})  # or there only with debug information
 _NORMAL = frozenset({"idle", "running-guest"})
 
 
@@ -37,12 +38,17 @@ def signature(subject: Union[Thread, ThreadExplanation]) -> Signature:
 
     Its innermost telling functions up to the layer that called them (an event loop, a guest access, a command), with
     the role in front where it is known. Inlined copies, compiler suffixes, libraries, lock and abort primitives don't
-    count; a function that was renamed counts as its newest name; recursion counts once.
+    count; a function that was renamed counts as its newest name. Of endless recursion the cycle alone counts.
     """
     thread = subject.thread if isinstance(subject, ThreadExplanation) else subject
     role = subject.role if isinstance(subject, ThreadExplanation) else ""
-    tokens = tokens_of(thread)
-    return _made(_ROLE_NAMES.get(role, role), tokens)
+    role = _ROLE_NAMES.get(role, role)
+    cycle = recursion(_functions(thread))
+    if cycle:
+        # Where in the cycle the stack ended is chance; so is how much of its outer end was read.
+        text = (f"{role} | " if role else "") + "recursion: " + " < ".join(cycle)
+        return Signature(text, stable_hash(text), tokens_of(thread))
+    return _made(role, tokens_of(thread))
 
 
 def explanation_signature(told: Explanation) -> Signature:
@@ -57,6 +63,8 @@ def explanation_signature(told: Explanation) -> Signature:
         part = signature(thread)
         if part.text not in [p.text for p in parts]:
             parts.append(part)
+    telling = [part for part in parts if any(not is_layer(token) for token in part.tokens)]
+    parts = telling or parts  # of several threads, those that only rest or wait for a lock tell nothing
     if not parts:
         return _made("", ())
     if len(parts) == 1 and finding is None:
@@ -65,7 +73,8 @@ def explanation_signature(told: Explanation) -> Signature:
     if kind == "hang":
         parts.sort(key=lambda part: part.text)
     text = " || ".join(part.text for part in parts)
-    text = f"{kind}: {text}" if kind in ("crash", "hang") else text
+    if finding is not None and kind in ("crash", "hang"):
+        text = f"{kind if telling else finding.kind}: {text}"
     return Signature(text, stable_hash(text), tuple(token for part in parts for token in part.tokens))
 
 
@@ -78,7 +87,9 @@ def _chosen(told: Explanation, finding: Optional[Finding]) -> List[ThreadExplana
         if named:
             return named
     if fatal:
-        return fatal[:1]
+        # A process-wide set*id() call runs in every thread's signal handler; who made it is another thread.
+        callers = [t for t in threads if "nptl_setxid" in (frame.name.lstrip("_") for frame in t.thread.frames[:4])]
+        return callers[:1] if _in_setxid(fatal[0].thread) and callers else fatal[:1]
     if finding is not None and finding.threads:
         named = [t for t in threads if t.thread.number == finding.threads[0]]
         if named:
@@ -87,9 +98,17 @@ def _chosen(told: Explanation, finding: Optional[Finding]) -> List[ThreadExplana
     return sorted(busy, key=lambda t: -sum(not is_layer(token) for token in tokens_of(t.thread)))[:1]
 
 
+def _in_setxid(thread: Thread) -> bool:
+    return any("setxid_sighandler" in frame.name for frame in thread.frames[:3])
+
+
 def tokens_of(thread: Thread) -> Tuple[str, ...]:
     """A thread's stack folded, innermost first; frames of inlined functions left out."""
-    return fold(frame.function for frame in thread.frames if frame.kind not in ("inline", "signal"))
+    return fold(_functions(thread))
+
+
+def _functions(thread: Thread) -> List[Optional[str]]:
+    return [frame.function for frame in thread.frames if frame.kind not in _NOT_ON_THE_STACK]
 
 
 def _made(role: str, tokens: Sequence[str]) -> Signature:
@@ -105,7 +124,7 @@ def _made(role: str, tokens: Sequence[str]) -> Signature:
         if telling == _LONGEST:
             break
     if not kept:
-        kept = list(tokens[:2])
+        kept = list(tokens[:1])
     text = (f"{role} | " if role else "") + (" < ".join(kept) if kept else "no known function")
     return Signature(text, stable_hash(text), tuple(tokens))
 

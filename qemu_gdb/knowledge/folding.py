@@ -19,10 +19,6 @@ class Layer(NamedTuple):
 
 # One function under the names that it had over time: old name to newest.
 ALIASES: Dict[str, str] = {
-    "qemu_mutex_lock_iothread": "bql_lock",  # 9.0, system/cpus.c
-    "qemu_mutex_lock_iothread_impl": "bql_lock",
-    "bql_lock_impl": "bql_lock",
-    "qemu_mutex_unlock_iothread": "bql_unlock",
     "qemu_kvm_cpu_thread_fn": "kvm_vcpu_thread_fn",  # 5.2, accel/kvm/kvm-accel-ops.c
     "kvm_cpu_thread_fn": "kvm_vcpu_thread_fn",
     "ap_main_loop": "kvm_vcpu_thread_fn",
@@ -72,6 +68,8 @@ SPELLINGS: Tuple[Tuple[re.Pattern[str], str], ...] = (
     # job_exit_locked: 7.2, job.c; bdrv_co_pwritev_part: 4.2, block/io.c; X_entry: block/block-gen.c
     (re.compile(r"(?:__?locked)?(?:_entry)?(?:_impl)?(?:_part)?$"), ""),
     (re.compile(r"^(bdrv|blk|nbd|raw|qcow2)_co_(?!wait|yield)"), r"\1_"),  # 8.0 made wrappers of many
+    (re.compile(r"^do_(?=[a-z]+_)"), ""),  # inlined into X, or called from its end
+    (re.compile(r"^qmp_marshal_"), "qmp_"),
 )
 
 # Frames that say nothing about the problem: libraries, the way to abort, lock and coroutine primitives, casts.
@@ -91,7 +89,8 @@ SKIPPED = Names(
     "sigsetjmp", "siglongjmp", "longjmp", "setjmp", "_longjmp", "_setjmp", "internal_fallocate*", "operator new*",
     "operator delete*", "gsignal", "_lwp_kill", "killpg", "tkill", "thr_kill", "arena_get*", "sysmalloc*",
     "unlink_chunk*", "munmap", "munmap_chunk", "mmap", "mmap64", "madvise", "tcache_*", "tcsetattr", "open", "open64",
-    "openat", "close", "accept", "accept4", "connect", "flock", "fcntl", "fcntl64", "opendir", "readdir*",
+    "openat", "close", "accept", "accept4", "connect", "flock", "fcntl", "fcntl64", "opendir", "readdir*", "nptl_*",
+    "setxid_*", "setgid", "setuid", "setgroups",
     # GLib
     "g_*", "_g_*", "glib_worker_main", "glib_autoptr_*", "gdk_*", "gtk_main*",
     # sanitizers and valgrind
@@ -100,7 +99,8 @@ SKIPPED = Names(
     "error_exit", "error_handle*", "error_setv", "error_set*", "error_propagate*", "error_report*", "error_abort",
     "object_*dynamic_cast*", "object_get_class", "type_table_lookup", "type_get_*", "type_is_ancestor", "qemu_abort*",
     # primitives
-    "qemu_mutex_*", "qemu_rec_mutex_*", "qemu_cond_*", "qemu_sem_*", "qemu_event_wait*", "qemu_futex_*",
+    "bql_lock*", "bql_unlock*", "qemu_mutex_*", "qemu_rec_mutex_*", "qemu_cond_*", "qemu_sem_*", "qemu_event_wait*",
+    "qemu_futex_*",
     "qemu_spin_*", "qemu_lockable_*", "qemu_memalign", "qemu_try_memalign", "qemu_vfree", "qemu_thread_join",
     "qatomic_*", "trace_*", "_nocheck__trace_*", "rcu_read_*", "notifier_list_notify",
     "notifier_with_return_list_notify", "aio_wait_kick*", "safe_*", "do_safe_*", "sigwait*",
@@ -192,6 +192,7 @@ ENDS = Names("raise", "abort", "assert_fail*", "__assert*", "g_assertion_message
 
 _MAX_FRAMES = 4096
 _MAX_PERIOD = 12
+_ENDLESS = 8
 
 
 def is_layer(token: str) -> bool:
@@ -230,6 +231,27 @@ def fold(functions: Iterable[Optional[str]]) -> Tuple[str, ...]:
     A run of frames of one layer is one token, and so is a function that stands directly above itself (an inlined copy,
     a generated wrapper). A sequence that repeats is kept once: a stack overflow looks the same at any depth.
     """
+    return tuple(_fold_recursion(_tokens(functions)))
+
+
+def recursion(functions: Iterable[Optional[str]]) -> Tuple[str, ...]:
+    """The tokens that repeat over and over on a stack, innermost first, from the alphabetically first one on.
+
+    Empty where nothing repeats at least eight times: mere re-entry is no endless recursion.
+    """
+    tokens = _tokens(functions)
+    for period in range(1, _MAX_PERIOD + 1):
+        run = 0
+        for position in range(period, len(tokens)):
+            run = run + 1 if tokens[position] == tokens[position - period] else 0
+            if run >= (_ENDLESS - 1) * period:
+                cycle = tokens[position - period + 1 : position + 1]
+                first = cycle.index(min(cycle))
+                return tuple(cycle[first:] + cycle[:first])
+    return ()
+
+
+def _tokens(functions: Iterable[Optional[str]]) -> List[str]:
     tokens: List[str] = []
     ending = False
     for count, function in enumerate(functions):
@@ -243,7 +265,7 @@ def fold(functions: Iterable[Optional[str]]) -> Tuple[str, ...]:
             ending = ending or name in ENDS
         if token and (not tokens or tokens[-1] != token):
             tokens.append(token)
-    return tuple(_fold_recursion(tokens))
+    return tokens
 
 
 def _fold_recursion(tokens: List[str]) -> List[str]:
