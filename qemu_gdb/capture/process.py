@@ -326,6 +326,8 @@ class _Walker:
             kind = "inline"
         elif frame_type == gdb.SIGTRAMP_FRAME:
             kind = "signal"
+        elif frame_type == gdb.TAILCALL_FRAME:  # not on the stack: gdb infers it from debug information
+            kind = "tailcall"
         function = frame.name()
         sal = frame.find_sal()
         symtab = sal.symtab

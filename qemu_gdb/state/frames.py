@@ -24,11 +24,14 @@ def walk(start: Optional[gdb.Frame], limit: int) -> Iterator[gdb.Frame]:
             return
 
 
+_KINDS = {gdb.INLINE_FRAME: "inline", gdb.SIGTRAMP_FRAME: "signal", gdb.TAILCALL_FRAME: "tailcall"}
+
+
 def to_model(frames: List[gdb.Frame]) -> List[Frame]:
     """The model's frames with arguments, renumbered from 0."""
     result = []
     for level, frame in enumerate(frames):
-        kind = {gdb.INLINE_FRAME: "inline", gdb.SIGTRAMP_FRAME: "signal"}.get(frame.type(), "normal")
+        kind = _KINDS.get(frame.type(), "normal")
         entry = Frame(level=level, function=frame.name(), pc=frame.pc(), kind=kind)
         sal = frame.find_sal()
         if sal is not None and sal.symtab is not None:
