@@ -1,4 +1,4 @@
-"""The ``qemu-gdb`` program: explains pasted backtraces and recorded snapshots outside gdb."""
+"""The ``qemu-gdb`` program: explains pasted backtraces, recorded snapshots, live processes and cores outside gdb."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, List, Optional, Sequence, TextIO
 
 from . import __version__, options
-from .options import UsageError
+from .options import Parsed, UsageError
 
 if TYPE_CHECKING:
     from .model import Explanation, Snapshot
@@ -16,14 +16,21 @@ EXPLAINED, NOTHING_FOUND, BAD_USAGE = 0, 1, 2
 MAX_BYTES = 1 << 30  # of a text
 
 EXPLAIN_OPTIONS = (options.ALL, options.VERBOSE, options.FORMAT)
+ATTACH_OPTIONS = (*EXPLAIN_OPTIONS, options.SAMPLES, options.INTERVAL, options.SAVE)
+CORE_OPTIONS = (*EXPLAIN_OPTIONS, options.SAVE)
 HELP = f"""\
 usage: qemu-gdb explain [options] FILE|- [THREAD...]
+       qemu-gdb attach [options] PID [THREAD...]
+       qemu-gdb core [options] CORE [PROGRAM]
 
-Explains the QEMU backtraces in FILE (- reads standard input): what each thread is for and doing, why it
+explain: explains the QEMU backtraces in FILE (- reads standard input): what each thread is for and doing, why it
 crashed or hangs, what to do. FILE is text in any spelling that debuggers, crash reporters and mail give it, or a
 snapshot that qemu-explain --save wrote. With THREAD numbers: all about these threads.
+attach: explains a live process. gdb reads the symbols first, so that the guest stands still for as short as can be;
+the process goes on before the explanation is made. With samples: also says which threads moved between them.
+core: explains a core file; finds its program by the core's own notes.
 
-{options.usage(EXPLAIN_OPTIONS)}
+{options.usage(ATTACH_OPTIONS)}
   -h, --help            this text
       --version         the version of qemu-gdb
 
@@ -76,7 +83,7 @@ def _printable(text: str) -> str:
 
 def _run(words: List[str]) -> int:
     if not words:
-        raise UsageError("expected a command: explain")
+        raise UsageError("expected a command: explain, attach or core")
     command, rest = words[0], words[1:]
     if command in ("-h", "--help", "help") or "--help" in rest or "-h" in rest:
         sys.stdout.write(HELP)
@@ -86,6 +93,10 @@ def _run(words: List[str]) -> int:
         return EXPLAINED
     if command == "explain":
         return _explain(rest)
+    if command == "attach":
+        return _attach(rest)
+    if command == "core":
+        return _core(rest)
     raise UsageError(f"there is no command {command!r}")
 
 
@@ -95,19 +106,90 @@ def _explain(words: List[str]) -> int:
         raise UsageError("expected a FILE, or - for standard input")
     numbers = options.thread_numbers(parsed.words[1:])
     snapshots = load(parsed.words[0])
+    return _tell(parsed, numbers, snapshots, parsed.words[0])
+
+
+def _attach(words: List[str]) -> int:
+    from . import driver
+
+    parsed = options.parse(words, ATTACH_OPTIONS)
+    if not parsed.words or not parsed.words[0].isdecimal():
+        raise UsageError(f"expected a process id, found {parsed.words[0]!r}" if parsed.words else
+                         "expected a process id")
+    samples = options.number(parsed, options.SAMPLES, 1, 1, 1000)
+    interval = options.number(parsed, options.INTERVAL, 1, 0, 3600)
+    try:
+        snapshots = driver.attach(int(parsed.words[0]), int(samples), interval)
+    except driver.Failed as error:
+        raise Unreadable(str(error)) from error
+    _save(parsed, snapshots)
+    after = ""
+    if len(snapshots) > 1 and parsed.format != "json":
+        from .explain import samples as compared
+
+        after = compared.text(snapshots, interval)
+    told = _tell(parsed, options.thread_numbers(parsed.words[1:]), snapshots[-1:], f"process {parsed.words[0]}", after)
+    stood = [s.source.stopped_ms for s in snapshots if s.source.stopped_ms is not None]
+    if parsed.format == "text" and stood:
+        each = ", ".join(f"{ms:.0f} ms" for ms in stood[:10]) + (", ..." if len(stood) > 10 else "")
+        _write(sys.stdout, f"The guest stood still for {each}.\n")
+    return told
+
+
+def _core(words: List[str]) -> int:
+    from . import driver
+
+    parsed = options.parse(words, CORE_OPTIONS)
+    if not 1 <= len(parsed.words) <= 2:
+        raise UsageError("expected a core file, and perhaps its program")
+    try:
+        snapshots = driver.core(parsed.words[0], parsed.words[1] if len(parsed.words) > 1 else None)
+    except driver.Failed as error:
+        raise Unreadable(str(error)) from error
+    _save(parsed, snapshots)
+    return _tell(parsed, [], snapshots, parsed.words[0])
+
+
+def _save(parsed: Parsed, snapshots: Sequence[Snapshot]) -> None:
+    path = parsed.get(options.SAVE)
+    if path is not None:
+        try:
+            save(snapshots, path)
+        except OSError as error:
+            raise Unreadable(f"cannot write {path}: {error.strerror}") from error
+
+
+def save(snapshots: Sequence[Snapshot], path: str) -> None:
+    """Write snapshots as JSON that ``load`` reads.
+
+    :raises OSError: the file can't be written
+    """
+    import json
+
+    from .model import SCHEMA, to_plain
+
+    plain = {"schema": SCHEMA, "snapshots": [{"source": {}, "threads": [], **to_plain(s)} for s in snapshots]}
+    with open(path, "w", encoding="ascii") as stream:
+        json.dump(plain, stream)
+        stream.write("\n")
+
+
+def _tell(parsed: Parsed, numbers: List[int], snapshots: Sequence[Snapshot], name: str, after: str = "") -> int:
+    """Explain and write; returns the exit status. ``after``: lines that follow a page."""
     from .explain import explain
 
     explanations = [explain(snapshot) for snapshot in snapshots]
-    if numbers and parsed.format != "json":
+    if numbers:
         known = {t.thread.number for e in explanations for t in e.threads}
         missing = [n for n in numbers if n not in known]
         if missing:
-            raise UsageError(f"there is no thread {missing[0]} in {parsed.words[0]}")
+            raise UsageError(f"there is no thread {missing[0]} in {name}")
     from .render import output
 
     form = output.form_for(sys.stdout, verbose=parsed.has(options.VERBOSE), all_threads=parsed.has(options.ALL),
                            numbers=numbers)
-    _write(sys.stdout, output.render(explanations, parsed.format, form, colour=output.wants_colour(sys.stdout)))
+    page = output.render(explanations, parsed.format, form, colour=output.wants_colour(sys.stdout))
+    _write(sys.stdout, page + after)
     return status(explanations)
 
 

@@ -33,6 +33,8 @@ FORMAT = Option(("-f", "--format"), "FORMAT", "text (default), json or markdown"
 FILE = Option(("--file",), "FILE", "explain the backtraces pasted into FILE instead of this process")
 REPORT = Option(("--report",), "FILE", "write a report for QEMU's issue tracker to FILE.md or FILE.html")
 SAVE = Option(("--save",), "FILE", "write the snapshot to FILE as JSON; qemu-gdb explain FILE reads it")
+SAMPLES = Option(("--samples",), "N", "capture the process N times and say which threads moved")
+INTERVAL = Option(("--interval",), "SECONDS", "time between samples, 1 second without it")
 
 
 @dataclass
@@ -116,6 +118,23 @@ def thread_numbers(words: Sequence[str], limit: int = 10_000_000) -> List[int]:
             raise UsageError(f"{word!r} is no range of thread numbers")
         numbers += range(low, high + 1)
     return numbers
+
+
+def number(parsed: Parsed, option: Option, default: float, low: float, high: float) -> float:
+    """An option's value as a number.
+
+    :raises UsageError: it is none, or out of range
+    """
+    value = parsed.get(option)
+    if value is None:
+        return default
+    try:
+        found = float(value)
+    except ValueError:
+        found = float("nan")
+    if not low <= found <= high:
+        raise UsageError(f"{option.names[-1]} must be a number from {low:g} to {high:g}, found {value!r}")
+    return found
 
 
 def usage(options: Sequence[Option], indent: str = "  ") -> str:

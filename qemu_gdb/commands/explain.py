@@ -29,14 +29,9 @@ def run(parsed: Parsed) -> None:
 
 
 def _save(snapshots: List[Snapshot], path: str) -> None:
-    import json
+    from .. import cli
 
-    from ..model import SCHEMA, to_plain
-
-    plain = {"schema": SCHEMA, "snapshots": [{"source": {}, "threads": [], **to_plain(s)} for s in snapshots]}
     try:
-        with open(path, "w", encoding="ascii") as stream:
-            json.dump(plain, stream)
-            stream.write("\n")
+        cli.save(snapshots, path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error

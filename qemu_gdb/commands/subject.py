@@ -40,7 +40,7 @@ def of_process(search_everything: bool = False) -> Snapshot:
 
     ``search_everything``: look for coroutines in all writable memory, not only in the heaps.
     """
-    from ..capture import process
+    from ..capture import last_words, process
     from ..knowledge.arguments import WANTED_ARGUMENTS
 
     with process.selection_kept():
@@ -49,6 +49,7 @@ def of_process(search_everything: bool = False) -> Snapshot:
         except process.NoProcess as error:
             raise UsageError(str(error)) from error
         _read_state(captured, search_everything)
+    last_words.add_messages(captured.snapshot)
     return captured.snapshot
 
 

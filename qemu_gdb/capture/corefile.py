@@ -1,0 +1,170 @@
+"""Reads from a core file which program it is of, without gdb: its path and build id, for opening the two together."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from dataclasses import dataclass, field
+from typing import Iterator, List, Optional, Tuple
+
+_NT_FILE, _NT_AUXV, _NT_PRPSINFO, _NT_GNU_BUILD_ID = 0x46494C45, 6, 3, 3
+_AT_ENTRY, _AT_EXECFN, _AT_PHDR = 9, 31, 3
+_MAX_NOTE, _MAX_FILES, _MAX_HEADERS = 64 << 20, 100_000, 70_000
+
+
+class NotACore(ValueError):
+    """The file is no core that can be read; the message is one line."""
+
+
+@dataclass
+class Core:
+    """What a core says of its program."""
+
+    programs: List[str] = field(default_factory=list)  # paths, the best first
+    build_id: Optional[str] = None
+
+
+@dataclass
+class _Segment:
+    offset: int
+    address: int
+    size: int
+
+
+def read(path: str) -> Core:
+    """What the core at ``path`` says of its program. Every count in the file is distrusted.
+
+    :raises NotACore: it is none
+    """
+    try:
+        with open(path, "rb") as stream:
+            start = stream.read(64)
+            if start[:4] != b"\x7fELF":
+                raise NotACore(f"{path} is no core file")
+            if start[4:6] != b"\x02\x01":
+                raise NotACore(f"{path} is a core of 32 bits or another byte order, which is not supported")
+            if start[16:18] != b"\x04\x00":
+                raise NotACore(f"{path} is an ELF file but no core; expected: qemu-gdb core CORE [PROGRAM]")
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _read(data)
+    except (OSError, ValueError, struct.error) as error:
+        if isinstance(error, NotACore):
+            raise
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise NotACore(f"cannot read {path}: {reason}") from error
+
+
+def _headers(data: mmap.mmap) -> Iterator[Tuple[int, int, int, int]]:
+    """Type, offset, address and size in the file of each segment."""
+    (table,) = struct.unpack_from("<Q", data, 32)
+    size, count = struct.unpack_from("<HH", data, 54)
+    if count == 0xFFFF:  # PN_XNUM: the number stands in the first section header
+        (sections,) = struct.unpack_from("<Q", data, 40)
+        (count,) = struct.unpack_from("<I", data, sections + 44)
+    for i in range(min(count, _MAX_HEADERS)):
+        kind, _flags, offset, address, _physical, in_file, _memory = struct.unpack_from("<IIQQQQQ", data,
+                                                                                        table + i * size)
+        yield kind, offset, address, in_file
+
+
+def _notes(data: mmap.mmap, offset: int, size: int) -> Iterator[Tuple[int, bytes, bytes]]:
+    end = min(offset + min(size, _MAX_NOTE), len(data))
+    while offset + 12 <= end:
+        name_size, size, kind = struct.unpack_from("<III", data, offset)
+        body = offset + 12 + (name_size + 3) // 4 * 4
+        if body + size > end:
+            return
+        yield kind, data[offset + 12:offset + 12 + name_size].rstrip(b"\0"), data[body:body + size]
+        offset = body + (size + 3) // 4 * 4
+
+
+def _read(data: mmap.mmap) -> Core:
+    segments: List[_Segment] = []
+    files: List[Tuple[int, int, int, str]] = []
+    auxiliary = {}
+    for kind, offset, address, size in _headers(data):
+        if kind == 1:  # PT_LOAD
+            segments.append(_Segment(offset, address, size))
+        elif kind == 4:  # PT_NOTE
+            for note, _name, body in _notes(data, offset, size):
+                if note == _NT_FILE:
+                    files = _files(body)
+                elif note == _NT_AUXV:
+                    for i in range(0, min(len(body), 4096) - 15, 16):
+                        key, value = struct.unpack_from("<QQ", body, i)
+                        auxiliary[key] = value
+    core = Core()
+    entry = auxiliary.get(_AT_ENTRY, 0)
+    own = next((f for f in files if f[0] <= entry < f[1]), None)
+    if own is not None:
+        core.programs.append(own[3].replace(" (deleted)", ""))
+        first = min((f[0] for f in files if f[3] == own[3] and f[2] == 0), default=own[0])
+        core.build_id = _mapped_build_id(data, segments, first)
+    elif auxiliary.get(_AT_PHDR):
+        core.build_id = _mapped_build_id(data, segments, auxiliary[_AT_PHDR] & ~0xFFF)
+    name = _string(data, segments, auxiliary.get(_AT_EXECFN, 0))
+    if name and name not in core.programs:
+        core.programs.append(name)
+    return core
+
+
+def _files(body: bytes) -> List[Tuple[int, int, int, str]]:
+    """Start, end, offset in pages, and path of each mapped file."""
+    count, _page = struct.unpack_from("<QQ", body, 0)
+    count = min(count, _MAX_FILES, len(body) // 24)
+    names = body[16 + 24 * count:].split(b"\0")
+    found = []
+    for i in range(min(count, len(names))):
+        start, end, offset = struct.unpack_from("<QQQ", body, 16 + 24 * i)
+        found.append((start, end, offset, os.fsdecode(names[i])))
+    return found
+
+
+def _memory(data: mmap.mmap, segments: List[_Segment], address: int, size: int) -> bytes:
+    for segment in segments:
+        if segment.address <= address < segment.address + segment.size:
+            start = segment.offset + address - segment.address
+            return data[start:start + min(size, segment.address + segment.size - address)]
+    return b""
+
+
+def _string(data: mmap.mmap, segments: List[_Segment], address: int) -> str:
+    return os.fsdecode(_memory(data, segments, address, 4096).split(b"\0")[0]) if address else ""
+
+
+def _mapped_build_id(data: mmap.mmap, segments: List[_Segment], address: int) -> Optional[str]:
+    """The build id in a program's first page, which Linux dumps for this purpose."""
+    page = _memory(data, segments, address, 4096)
+    return _build_id_of(page) if page[:4] == b"\x7fELF" else None
+
+
+def _build_id_of(image: bytes) -> Optional[str]:
+    try:
+        (table,) = struct.unpack_from("<Q", image, 32)
+        size, count = struct.unpack_from("<HH", image, 54)
+        for i in range(min(count, 64)):
+            kind, _flags, offset, _address, _physical, length, _memory_size = struct.unpack_from("<IIQQQQQ", image,
+                                                                                                table + i * size)
+            if kind != 4:
+                continue
+            end = min(offset + length, len(image))
+            while offset + 12 <= end:
+                name_size, body_size, note = struct.unpack_from("<III", image, offset)
+                body = offset + 12 + (name_size + 3) // 4 * 4
+                if note == _NT_GNU_BUILD_ID and image[offset + 12:offset + 15] == b"GNU" and body_size <= 64:
+                    return image[body:body + body_size].hex() or None
+                offset = body + (body_size + 3) // 4 * 4
+    except struct.error:
+        pass
+    return None
+
+
+def build_id(path: str) -> Optional[str]:
+    """The build id of a program file, None where it has none."""
+    try:
+        with open(path, "rb") as stream:
+            image = stream.read(65536)
+    except OSError:
+        return None
+    return _build_id_of(image) if image[:6] == b"\x7fELF\x02\x01" else None

@@ -1,0 +1,69 @@
+"""Captures processes and cores for the ``qemu-gdb`` program, which runs gdb for it: with the least pause."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any, Dict, List
+
+import gdb
+
+from ..knowledge.arguments import WANTED_ARGUMENTS
+from ..model import SCHEMA, Notice, Snapshot, to_plain
+from . import subject
+
+
+def main() -> None:
+    """Do what the JSON object in the environment's QEMU_GDB_BATCH says; write snapshots, or an error, to its file."""
+    task: Dict[str, Any] = json.loads(os.environ["QEMU_GDB_BATCH"])
+    answer: Dict[str, Any] = {"schema": SCHEMA}
+    try:
+        snapshots = _attach(task) if "pid" in task else [subject.of_process()]
+        answer["snapshots"] = [{"source": {}, "threads": [], **to_plain(s)} for s in snapshots]
+    except (gdb.error, subject.UsageError) as error:
+        answer["error"] = " ".join(str(error).split())
+    with open(task["answer"], "w", encoding="ascii") as stream:
+        json.dump(answer, stream)
+
+
+def _attach(task: Dict[str, Any]) -> List[Snapshot]:
+    pid, samples, interval = int(task["pid"]), int(task["samples"]), float(task["interval"])
+    _warm_up()
+    snapshots: List[Snapshot] = []
+    for sample in range(samples):
+        if sample:
+            time.sleep(interval)
+        snapshots.append(_once(pid))
+        print(f"sample {sample + 1} of {samples}", file=sys.stderr, flush=True)
+    return snapshots
+
+
+def _warm_up() -> None:
+    """Read what can be read before the process is stopped: this program's code, QEMU's symbols and types."""
+    from .. import state
+    from ..capture import process  # noqa: F401
+
+    nobody = Snapshot()
+    try:
+        state.read_all(nobody, None, limits=state.Limits(search_bytes=0))
+    except (gdb.error, RuntimeError, ValueError, AttributeError, TypeError):
+        pass  # there is no process yet: all that counts is which symbols gdb has looked at
+    for name in WANTED_ARGUMENTS:
+        if len(name) > 3:
+            gdb.lookup_global_symbol(name)
+
+
+def _once(pid: int) -> Snapshot:
+    before = time.monotonic()
+    gdb.execute(f"attach {pid}", to_string=True)
+    try:
+        snapshot = subject.of_process()
+    finally:
+        gdb.execute("detach", to_string=True)
+        stopped = (time.monotonic() - before) * 1000
+    snapshot.source.stopped_ms = round(stopped, 1)
+    if not snapshot.threads:
+        snapshot.notices.append(Notice("notice.truncated", "the process had no thread that could be read"))
+    return snapshot

@@ -1,0 +1,118 @@
+"""Runs gdb for the ``qemu-gdb`` program: attaches to a process with the least pause, opens a core with its program."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from .model import Snapshot, from_plain
+
+_GDBINIT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "gdbinit.py")
+
+
+class Failed(Exception):
+    """gdb could not do it; the message is one line for the user."""
+
+
+def attach(pid: int, samples: int = 1, interval: float = 1.0) -> List[Snapshot]:
+    """Capture a live process ``samples`` times, ``interval`` seconds apart. gdb reads the symbols first; the process
+    stands still only while its threads and state are read.
+
+    :raises Failed: no such process, not allowed, no gdb
+    """
+    program = f"/proc/{pid}/exe"
+    try:
+        real = os.readlink(program)
+    except FileNotFoundError:
+        raise Failed(f"there is no process {pid}") from None
+    except PermissionError:
+        raise Failed(f"not allowed to look at process {pid}; root may") from None
+    except OSError as error:
+        raise Failed(f"process {pid}: {error.strerror}") from None
+    if os.path.exists(real):
+        program = real  # so that gdb finds the separate debug information beside it
+    return _run([program], {"pid": pid, "samples": samples, "interval": interval})
+
+
+def core(path: str, program: Optional[str] = None) -> List[Snapshot]:
+    """Capture a core file; without ``program``, the one that the core names.
+
+    :raises Failed: no core, or its program can't be found
+    """
+    from .capture import corefile
+
+    try:
+        found = corefile.read(path)
+    except corefile.NotACore as error:
+        raise Failed(str(error)) from None
+    program, note = _program(found, program)
+    snapshots = _run([program, path], {})
+    if note:
+        from .model import Notice
+
+        for snapshot in snapshots:
+            snapshot.notices.append(Notice("notice.wrong-program", note))
+    return snapshots
+
+
+def _program(found: Any, given: Optional[str]) -> Tuple[str, str]:
+    """The core's program, and a warning where its build differs."""
+    from .capture import corefile
+
+    tried = [given] if given else found.programs
+    for path in tried:
+        if path and os.path.isfile(path):
+            build = corefile.build_id(path)
+            if found.build_id and build and build != found.build_id:
+                if given:
+                    return path, f"{path} is not the program of this core: its build id is {build[:12]}," \
+                                 f" the core's {found.build_id[:12]}"
+                continue
+            return path, ""
+    if found.build_id:
+        stored = f"/usr/lib/debug/.build-id/{found.build_id[:2]}/{found.build_id[2:]}"
+        for path in (stored, stored + ".debug"):
+            if os.path.isfile(path):
+                return path, ""
+    names = ", ".join(p for p in tried if p) or "no name"
+    wanted = f" with build id {found.build_id}" if found.build_id else ""
+    raise Failed(f"cannot find the program of the core ({names}){wanted}; give it: qemu-gdb core FILE PROGRAM")
+
+
+def _run(target: Sequence[str], task: Dict[str, Any]) -> List[Snapshot]:
+    gdb = os.environ.get("QEMU_GDB_GDB") or shutil.which("gdb")
+    if not gdb:
+        raise Failed("gdb is not installed")
+    with tempfile.TemporaryDirectory(prefix="qemu-gdb-") as folder:
+        answer = os.path.join(folder, "answer.json")
+        command = [gdb, "-nx", "-q", "-batch", "-iex", "set debuginfod enabled off", "-iex", "set auto-load no",
+                   "-iex", "set print thread-events off", "-iex", "set print inferior-events off",
+                   "-iex", "set confirm off", "-iex", "set auto-load libthread-db on",
+                   *target, "-ex", f"source {_GDBINIT}", "-ex",
+                   "python from qemu_gdb.commands import batch; batch.main()"]
+        environment = {**os.environ, "QEMU_GDB_BATCH": json.dumps({**task, "answer": answer})}
+        # gdb stands in our process group: Ctrl-C reaches it, it detaches and ends.
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              env=environment) as process:
+            try:
+                _, errors = process.communicate()
+            except KeyboardInterrupt:
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.send_signal(signal.SIGTERM)
+                raise
+        try:
+            with open(answer, encoding="ascii") as stream:
+                plain = json.load(stream)
+        except (OSError, ValueError):
+            lines = [line for line in errors.decode("utf-8", "replace").splitlines() if line.strip()]
+            raise Failed(f"gdb failed: {lines[-1].strip() if lines else f'exit status {process.returncode}'}") from None
+    if "error" in plain:
+        raise Failed(str(plain["error"]))
+    return [from_plain(Snapshot, item) for item in plain["snapshots"]]
