@@ -655,3 +655,47 @@ def test_a_thread_of_a_dump_that_runs_a_coroutine_stays_a_thread():
         """
     ).threads
     assert not thread.coroutine
+
+
+def test_arguments_that_gdb_prints_over_several_lines():
+    (thread,) = one("#0  f (x=0x1, s={\n    a = 1,\n    b = 2\n  }, y=3) at a.c:1\n#1  main () at b.c:2\n").threads
+    assert names(thread) == ["f", "main"]
+    assert thread.frames[0].args["y"] == "3" and thread.frames[0].line == 1
+
+
+def test_apport_report_gives_each_stack_once():
+    snapshot = one(
+        """
+        Signal: 6
+        ProcCmdline: qemu-system-x86_64 -enable-kvm -m 2048
+        Package: qemu-system-x86 1:6.2+dfsg-2ubuntu6.6
+        Stacktrace:
+         #0  __GI_raise (sig=6) at raise.c:50
+         #1  0x0000555555aa in usb_packet_complete (dev=0x0, p=0x1) at ../hw/usb/core.c:488
+        StacktraceTop:
+         usb_packet_complete (dev=0x0, p=0x1) at ../hw/usb/core.c:488
+         usb_ep_get () at ../hw/usb/core.c:3
+        ThreadStacktrace:
+         .
+         Thread 2 (Thread 0x7f0 (LWP 56)):
+         #0  0x00007f00aabbccdd in ioctl () from /lib64/libc.so.6
+         .
+         Thread 1 (Thread 0x7f1 (LWP 57)):
+         #0  __GI_raise (sig=6) at raise.c:50
+         #1  0x0000555555aa in usb_packet_complete (dev=0x0, p=0x1) at ../hw/usb/core.c:488
+        """
+    )
+    assert [(t.number, t.crashed) for t in snapshot.threads] == [(2, False), (1, True)]
+    assert (snapshot.version, snapshot.package, snapshot.accelerator) == ("6.2", "6.2+dfsg-2ubuntu6.6", "kvm")
+
+
+def test_visual_studio_and_bare_windbg_lines():
+    (thread,) = one(
+        """
+        > qemu-system-x86_64.exe!qemu_mutex_lock_impl(QemuMutex * mutex, const char * file, int line) Line 29	C
+          qemu-system-x86_64.exe!aio_poll(AioContext * ctx, bool blocking) Line 600	C
+          KERNEL32!BaseThreadInitThunk+0x14
+        """
+    ).threads
+    assert names(thread) == ["qemu_mutex_lock_impl", "aio_poll", "BaseThreadInitThunk"]
+    assert thread.frames[0].line == 29

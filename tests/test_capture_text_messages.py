@@ -284,3 +284,23 @@ def test_two_dumps_of_one_process_stay_apart():
 def test_one_frame_shown_again_is_no_thread():
     snapshot = one(STACK + "(gdb) frame 1\n#1  0x02 in main () at ../b.c:2\n2\t  f();\n(gdb) p x\n$1 = 3\n")
     assert len(snapshot.threads) == 1 and len(snapshot.threads[0].frames) == 2
+
+
+def test_words_above_a_stack_name_its_thread():
+    waiter, holder = one(
+        """
+        Thread 5 is blocked on the BQL:
+        #0  __lll_lock_wait () from /lib64/libc.so.6
+        #1  qemu_mutex_lock_iothread_impl () at ../softmmu/cpus.c:504
+        and thread 1 holds it:
+        #0  ppoll () from /lib64/libc.so.6
+        #1  main () at ../softmmu/main.c:48
+        """
+    ).threads
+    assert (waiter.number, holder.number) == (5, 1)
+    assert waiter.heading == "Thread 5 is blocked on the BQL:"
+
+
+def test_two_idle_threads_without_addresses_are_not_one():
+    stack = "#0  ioctl ()\n#1  kvm_vcpu_ioctl ()\n#2  kvm_cpu_exec ()\n"
+    assert len(one(f"vCPU 0:\n{stack}\nvCPU 1:\n{stack}").threads) == 2

@@ -216,7 +216,7 @@ def _same_stack(one: Thread, other: Thread) -> bool:
     if not one.frames or not other.frames:
         return False
     shorter, longer = sorted((one.frames, other.frames), key=len)
-    addresses = [f.pc for f in shorter[:200] if f.pc]
+    addresses = [f.pc for f in shorter[:200] if f.pc is not None and f.pc > 0xFFF]
     if len(addresses) >= 2 and shorter[0].level == longer[0].level and set(addresses) <= {f.pc for f in longer}:
         return True
     by_level = {frame.level: frame for frame in longer}
@@ -226,7 +226,7 @@ def _same_stack(one: Thread, other: Thread) -> bool:
         if there is None:
             return False
         mine, theirs = canonical_name(frame.function), canonical_name(there.function)
-        if frame.pc is not None and there.pc is not None:
+        if frame.pc is not None and there.pc is not None and frame.pc > 0xFFF:
             if frame.pc != there.pc:
                 return False
         elif mine and theirs and mine != theirs:
@@ -236,6 +236,15 @@ def _same_stack(one: Thread, other: Thread) -> bool:
         inner, outer = shorter[0], by_level[shorter[0].level]
         return _key(inner) == _key(outer) or (canonical_name(inner.function) == canonical_name(outer.function) != "")
     return agree > 0
+
+
+def _share_values(one: Thread, other: Thread) -> bool:
+    """Whether an address or an argument shows the two to be the same: idle threads all have the same functions."""
+    return any(
+        (mine.pc is not None and mine.pc == theirs.pc) or (mine.args and mine.args == theirs.args)
+        for mine, theirs in zip(one.frames[:60], other.frames)
+        if mine.level == theirs.level
+    )
 
 
 def _wealth(thread: Thread) -> Tuple[int, int]:
@@ -290,7 +299,11 @@ def _split(segment: Segment) -> List[Segment]:
             twin = lwps[thread.lwp]
         else:
             for other in last_anonymous[-4:]:
-                if _compatible(threads[other], thread) and _same_stack(threads[other], thread):
+                if (
+                    _compatible(threads[other], thread)
+                    and _same_stack(threads[other], thread)
+                    and _share_values(threads[other], thread)
+                ):
                     twin = other
                     break
             if twin is None and thread.number is None and thread.lwp is None and len(groups[-1]) <= 200:
@@ -365,7 +378,12 @@ def _repeats(longer: Thread, thread: Thread) -> bool:
     if len(thread.frames) == 1 and thread.frames[0].level > 0:
         mine = thread.frames[0]
         return any(f.level == mine.level and _key(f) == _key(mine) for f in longer.frames[: mine.level + 1])
-    return len(thread.frames) > 2 and len(thread.frames) == len(longer.frames) and _same_stack(longer, thread)
+    return (
+        len(thread.frames) > 2
+        and len(thread.frames) == len(longer.frames)
+        and _same_stack(longer, thread)
+        and _share_values(longer, thread)
+    )
 
 
 def _fatal(thread: Thread) -> bool:

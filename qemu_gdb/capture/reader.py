@@ -33,6 +33,7 @@ _GDB_THREAD = Pattern(
     r"Thread (?P<number>\d{1,9})(?P<middle>(?: \"[^\"]*\")?\s*\((?:Thread|LWP|process|0x|idle|Exiting|\d).*)$",
     re.DOTALL,
 )
+_BARE_THREAD = Pattern(r"Thread (?:0x[0-9a-fA-F]+ )?\((?:LWP |lwp )?(?P<lwp>\d{1,10})\)[^:]*:?\s*$")
 _STOPPED = Pattern(
     r"Thread (?P<number>\d{1,9})(?: \"(?P<name>[^\"]*)\")? (?P<what>received signal|hit |stopped|exited|crashed|caught)"
 )
@@ -49,6 +50,8 @@ _STACK_OF = Pattern(
     r"(?:Stack trace of|Backtrace of|Stack of) thread (?P<lwp>\d{1,10})\b(?P<rest>[^#]*)", re.IGNORECASE
 )
 _TID = Pattern(r"TID (?P<lwp>\d{1,10})(?:\s+\"?(?P<name>[^\":]+)\"?)?:\s*$")
+_PROSE_THREAD = Pattern(r"\bthread #?(?P<number>\d{1,5})\b", re.IGNORECASE)
+_BRACKETED = Pattern(r"\[(?P<level>\d{1,5})\]:?\s+(?P<rest>0x[0-9a-fA-F]{4,16}\s.*)$")
 _ABRT = Pattern(r"Thread no\. (?P<number>\d{1,9}) \((?P<count>\d+) frames?\)")
 _INFO_ROW = Pattern(r"(?P<current>\*)?\s*(?P<number>\d{1,9})\s+(?P<target>(?:Thread|LWP|process|Id)\b.*)$")
 _INFO_TARGET = Pattern(
@@ -246,7 +249,12 @@ class Reader:
                 and (_PROMPT.match(stripped) or stripped.startswith(("[New ", "[Switching", "[Current", "[Thread ")))
             )
             or (first == "B" and stripped.startswith("Backtrace stopped"))
-            or (pending.state is not frames.State.PATH and line[0].isspace() and _LOCAL.match(line))
+            or (
+                pending.state is not frames.State.PATH
+                and line[0].isspace()
+                and pending.parts[0].count("{") <= pending.parts[0].count("}")
+                and _LOCAL.match(line)
+            )
             or stripped.startswith(("No locals.", "No symbol table", "==", "Stack trace of"))
         ):
             self._flush()
@@ -548,6 +556,17 @@ class Reader:
             match = _STOPPED.match(stripped)
             if match is not None:
                 return self._stopped(match, line, stripped)
+            match = _BARE_THREAD.match(stripped)
+            if match is not None:
+                quoted = _QUOTED.search(stripped)
+                self.head = _Head(
+                    lwp=int(match.group("lwp")),
+                    name=quoted.group(1) if quoted else None,
+                    text=stripped[:500],
+                    dump=True,
+                )
+                self.thread = None
+                return True
             match = _ABRT.match(stripped)
             if match is not None:
                 self.head = _Head(number=int(match.group("number")), text=stripped, dump=True)
@@ -682,6 +701,9 @@ class Reader:
             return True
         if _DETACHED.match(stripped):
             self._boundary(begins=False)
+            return True
+        match = _BRACKETED.match(stripped)
+        if match is not None and self._numbered(match, line):
             return True
         if stripped.startswith("[#"):
             frame = plain.pwndbg(stripped)
@@ -1078,6 +1100,14 @@ class Reader:
         if match is not None and self.mode in ("kernel", "dmesg"):
             self.mode = "kernel"
             self.segment.kernel += 1
+        if stripped[-1] == ":" and self.head is None and len(stripped) < 200 and self._above_a_stack():
+            match = _PROSE_THREAD.search(stripped)
+            chosen = self.selected
+            if match is not None:
+                self.head = _Head(number=int(match.group("number")), text=stripped)
+            elif chosen.number is None and chosen.lwp is None:
+                self.head = _Head(text=stripped, crashed=chosen.crashed, current=chosen.current)
+            self.thread = None
         if stripped.startswith("StacktraceTop:"):
             self.mode = "top"
         elif _CUT.match(stripped):
@@ -1113,6 +1143,14 @@ class Reader:
                         self.head = None
                     break
         self.segment.note(line)
+
+    def _above_a_stack(self) -> bool:
+        for ahead in range(self.at, min(self.at + 3, len(self.lines))):
+            below = self.lines[ahead].strip()
+            if below and not below.startswith(("(gdb) bt", "```")):
+                match = _NUMBERED.match(below)
+                return match is not None and frames.looks_like_frame(match.group("rest"))
+        return False
 
     def _cut_here(self) -> None:
         """An ellipsis: frames are missing above or below."""
