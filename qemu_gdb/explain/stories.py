@@ -80,7 +80,9 @@ _PLUMBING = re.compile(
 )
 
 
-_CAST = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]+$")  # VIRTIO_DEVICE(): QOM's checked casts, inline functions since 5.2
+_CAST = re.compile(
+    r"(?!GLIBC?_)[A-Z][A-Z0-9]*_[A-Z0-9_]+$"
+)  # VIRTIO_DEVICE(): QOM's checked casts, inline functions since 5.2
 
 
 def _is_plumbing(name: str) -> bool:

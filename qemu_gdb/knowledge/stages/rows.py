@@ -14,6 +14,10 @@ Wanted = Union[str, Collection[str], Names]
 _NUMBER = re.compile(r"^\s*(?:\([^()]*\)\s*)?(-?0[xX][0-9a-fA-F]+|-?\d+)\b")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _SYMBOL = re.compile(r"<([^<>+]+)(?:\+\d+)?>")
+# what is folded into a stage and says nothing of it
+_LIBRARY = re.compile(
+    r"g_[a-z]|_|(?:malloc|calloc|realloc|free|abort|raise|syscall|memcpy|memset|strcmp)$|pthread_|futex"
+)
 _ENUMERATOR = re.compile(r"^\s*([A-Za-z_]\w*(?:\s*\|\s*[A-Za-z_]\w*)*)\s*$")
 
 
@@ -79,7 +83,9 @@ class View:
 
     @property
     def innermost(self) -> str:
-        return next((n for n in self.names if n), "")
+        return next((n for n in self.names if n and not _LIBRARY.match(n)), "") or next(
+            (n for n in self.names if n), ""
+        )
 
     @property
     def outermost(self) -> str:
