@@ -200,3 +200,20 @@ def test_no_real_report_is_certain_to_be_another_problem():
             if fix.confidence == "certain" and not own:
                 wrong.append((label["id"], fix.commit, fix.link))
     assert wrong == []
+
+
+def test_two_fixes_of_one_assertion_on_one_path_are_not_told_apart():
+    crash = thread(
+        "raise", "abort", "__assert_fail", "sd_wpbits", "sd_normal_command", "sd_do_command", "sdbus_do_command",
+        "sdhci_send_command", "sdhci_write", "memory_region_write_accessor",
+    )  # fmt: skip
+    message = Message("assertion", "", function="sd_wpbits", expression="wpnum < sd->wpgrps_size")
+    found = find_known(Snapshot(threads=[crash], messages=[message]))
+    assert {f.commit[:12] for f in found[:2]} == {"59b63d78be1f", "4ac0b72bae85"}
+    assert all(f.confidence == "likely" for f in found[:2])
+
+
+def test_other_threads_of_a_crash_bring_no_problems_of_their_own():
+    hang = thread("ppoll", "aio_poll", "bdrv_drain_all_begin", "bdrv_drain_all", "do_vm_stop", "qmp_stop", "main")
+    crash = thread("raise", "abort", "a_function_of_tomorrow", "aio_bh_poll", "main_loop_wait", "main")
+    assert find_known(Snapshot(threads=[hang, crash])) == []

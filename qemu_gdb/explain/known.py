@@ -28,6 +28,7 @@ class _Match:
         self.problem = problem
         self.assertion = assertion  # the function that holds it
         self.exact = exact  # the expression is the same; else the report does not tell it
+        self.shared = False  # its path, too, with another problem
         self.shared_by = 0  # problems that have the same assertion
         self.likeness: Optional[Likeness] = None
         self.others: List[Likeness] = []  # of further threads
@@ -51,7 +52,7 @@ class _Match:
         functions = len(self.likeness.functions) if self.likeness else 0
         if self.assertion and self.exact:
             enough = 0.6 if self.shared_by < _GENERIC else 0.8
-            if self.path >= enough and functions >= 3:
+            if self.path >= enough and functions >= 4 and not self.shared:
                 return "certain"
             return "likely" if self.shared_by < _GENERIC else "possible"
         strong = (
@@ -76,6 +77,7 @@ def find_known(subject: Subject, version: Optional[str] = None, limit: int = 3) 
     _by_stack(stacks, matches)
     told: Dict[str, KnownFix] = {}
     ours = _release(version)
+    _settle(matches)
     ranked = sorted((_rank(match, ours), number) for number, match in matches.items() if match.score >= _LEAST)
     for _, number in ranked:
         match = matches[number]
@@ -91,24 +93,30 @@ def find_known(subject: Subject, version: Optional[str] = None, limit: int = 3) 
 
 
 def _seen(subject: Subject) -> Tuple[List[Tuple[str, ...]], List[str], List[Message]]:
-    """The folded stacks that may tell the problem (the likeliest first), functions that aborted, and the assertions."""
+    """The folded stacks that may tell the problem, the functions that aborted, and the assertions.
+
+    Of a crash the stack that crashed, and what a sanitizer recorded; else all stacks, the likeliest first.
+    """
     messages: List[Message] = []
     if isinstance(subject, Explanation):
         threads = sorted(
             (t for t in subject.threads if not t.thread.history),
             key=lambda t: (t.state not in ("crashed", "aborting"), t.state in ("idle", "running-guest")),
         )
-        candidates = [t.thread for t in threads] + [t.thread for t in subject.threads if t.thread.history]
+        fatal = [t for t in threads if t.state in ("crashed", "aborting")]
+        candidates = [t.thread for t in fatal or threads] + [t.thread for t in subject.threads if t.thread.history]
         messages = subject.snapshot.messages
     elif isinstance(subject, Snapshot):
-        candidates = sorted(subject.threads, key=lambda t: (t.history, not t.crashed, not t.current))
+        ended = [t for t in subject.threads if (t.crashed or _ends(t)) and not t.history]
+        present = ended or sorted((t for t in subject.threads if not t.history), key=lambda t: not t.current)
+        candidates = present + [t for t in subject.threads if t.history]
         messages = subject.messages
     else:
         candidates = [subject.thread if isinstance(subject, ThreadExplanation) else subject]
     stacks: List[Tuple[str, ...]] = []
     enders: List[str] = []
     for thread in candidates:
-        if any(frame.name in ENDS for frame in thread.frames[:8]):
+        if _ends(thread):
             outside = fold(frame.function for frame in thread.frames[:24])
             enders.extend(outside[:1])
         tokens = fold(frame.function for frame in thread.frames)
@@ -117,6 +125,11 @@ def _seen(subject: Subject) -> Tuple[List[Tuple[str, ...]], List[str], List[Mess
             if len(stacks) == _MOST_STACKS:
                 break
     return stacks, enders, [m for m in messages if m.expression or m.kind in ("assertion", "glib")]
+
+
+def _ends(thread: Thread) -> bool:
+    """Whether a thread ends the process, by its innermost frames."""
+    return any(frame.name in ENDS for frame in thread.frames[:8])
 
 
 def _by_assertion(
@@ -175,6 +188,17 @@ def _by_stack(stacks: Sequence[Tuple[str, ...]], matches: Dict[int, _Match]) -> 
                 match.likeness = likeness
             else:
                 match.others.append(likeness)
+
+
+def _settle(matches: Dict[int, _Match]) -> None:
+    """Take "certain" from problems that share their assertion and path with another: the stack can't tell which."""
+    certain = [match for match in matches.values() if match.confidence == "certain"]
+    for match in certain:
+        commits = set(problems().problem(match.problem).commits)
+        for other in certain:
+            theirs = problems().problem(other.problem).commits
+            if other is not match and other.path >= match.path - 0.15 and not commits.intersection(theirs):
+                match.shared = True
 
 
 def _path(likeness: Likeness) -> float:
