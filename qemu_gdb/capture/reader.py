@@ -434,6 +434,7 @@ class Reader:
             indent = len(match.group("indent").expandtabs())
             if self.local is None or indent <= self.local_indent:
                 if len(frame.locals) >= MAX_LOCALS:
+                    self.cut += 1
                     return True
                 self.local = match.group("name")
                 self.local_indent = indent

@@ -103,7 +103,7 @@ def parse(text: str) -> List[Snapshot]:
         if collecting:
             gc.enable()
     if reader.cut:
-        snapshots[0].notices.append(Notice("notice.truncated", f"{reader.cut} long values in the text were shortened"))
+        snapshots[0].notices.append(Notice("notice.shortened", f"{reader.cut} locals of the text were shortened or left out"))
     return snapshots
 
 
