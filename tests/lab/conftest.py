@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from explained import Case, Explained, cases, explain, lab  # noqa: E402
+from explained import Case, Explained, cases, explain, explain_ahead, lab, stop  # noqa: E402
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def explained(case: Case) -> Explained:
     result = explain(case)
     if isinstance(result, lab.NotBuilt):
         pytest.skip(str(result))
-    if isinstance(result, lab.Failed):
-        pytest.fail(f"the lab could not make the state: {result}", pytrace=False)
+    if isinstance(result, Exception):
+        pytest.fail(f"{type(result).__name__}: {result}", pytrace=False)
     return result
 
 
@@ -42,6 +42,17 @@ def pytest_collection_modifyitems(items: List[Any]) -> None:
         return str(item.callspec.params["case"]) if "case" in getattr(item, "fixturenames", ()) else ""
 
     items.sort(key=case_of)
+
+
+def pytest_collection_finish(session: Any) -> None:
+    if not session.config.option.collectonly:
+        items = [item for item in session.items if "case" in getattr(item, "fixturenames", ())]
+        usable = [item.callspec.params["case"] for item in items]
+        explain_ahead(case for case in usable if case.accel != "kvm" or lab.has_kvm())
+
+
+def pytest_sessionfinish() -> None:
+    stop()
 
 
 def pytest_configure(config: Any) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
+import concurrent.futures
 import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Iterable, List, Tuple
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -19,6 +19,13 @@ from fixtures import lab  # noqa: E402
 VERSIONS = os.environ.get("QEMU_GDB_LAB_VERSIONS", "7.2 10.0").split()
 GDB = os.environ.get("QEMU_GDB_TEST_GDB", "gdb")
 COMMAND = "qemu-explain --format json"
+
+_pool = concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count())
+_answers: Dict[Case, Any] = {}
+
+
+class NoJson(Exception):
+    """gdb did not print the explanation; ``args[0]`` holds what it printed."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +95,32 @@ def _json(output: str) -> Dict[str, Any]:
     start = output.find('{"schema"')
     if start < 0:
         start = output.find("{\n")
-    assert start >= 0, f"no JSON in gdb's output:\n{output[-3000:]}"
+    if start < 0:
+        raise NoJson(f"no JSON in gdb's output:\n{output[-3000:]}")
     answer, _ = json.JSONDecoder().raw_decode(output[start:])
     return answer
 
 
-@functools.lru_cache(maxsize=None)  # noqa: UP033
+def explain_ahead(wanted: Iterable[Case]) -> None:
+    """Starts explaining ``wanted`` in this order, as many at a time as there are processors."""
+    for case in dict.fromkeys(wanted):
+        if case not in _answers:
+            _answers[case] = _pool.submit(_explain, case)
+
+
 def explain(case: Case) -> Any:
+    """The :class:`Explained` of ``case``, or the exception that says why there is none."""
+    explain_ahead([case])
+    return _answers[case].result()
+
+
+def stop() -> None:
+    """Gives up the cases that nobody has asked for yet."""
+    for answer in _answers.values():
+        answer.cancel()
+
+
+def _explain(case: Case) -> Any:
     state = lab.STATES[case.state]
     source = f"source {ROOT / 'qemu_gdb' / 'gdbinit.py'}"
     commands = (source, COMMAND, "echo \\n==== backtrace ====\\n", "thread apply all bt 60")
@@ -119,7 +145,7 @@ def explain(case: Case) -> Any:
                 check=False,
             )
             output, truth, pid = result.stdout.decode(errors="replace"), made.truth, made.truth["pid"]
-    except (lab.Failed, lab.NotBuilt) as problem:
+        answer, _, backtrace = output.partition("==== backtrace ====")
+        return Explained(_json(answer), truth, pid, backtrace)
+    except (lab.Failed, lab.NotBuilt, NoJson, subprocess.TimeoutExpired) as problem:
         return problem
-    answer, _, backtrace = output.partition("==== backtrace ====")
-    return Explained(_json(answer), truth, pid, backtrace)

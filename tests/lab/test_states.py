@@ -143,6 +143,12 @@ def test_crash_is_in_the_thread_that_crashed(case, explained: Explained):
     assert role_matches(thread["role"], explained.truth["role"]), thread["role"]
 
 
+@pytest.mark.truth("known")
+def test_known_problem_is_found(case, explained: Explained):
+    links = [fix["link"] for fix in explained.first["known_fixes"]]
+    assert set(explained.truth["known"]) & set(links), links
+
+
 def test_source_is_said(case, explained: Explained):
     source = explained.answer["source"]
     assert source["kind"] == ("live" if case.how == "live" else "core")
