@@ -417,9 +417,11 @@ def test_capture_is_told_to_read_the_arguments_that_stories_use():
 
 def test_stage_rows_name_functions_that_some_qemu_has():
     """Names that are not QEMU's own (libc, GLib, hypervisors) live in a few rows; elsewhere a typo would show here."""
-    foreign = {"abort", "thread entry", "GLib main loop", "coroutine", "coroutine switch", "mutex", "condition", "event",
-               "thread join", "thread start", "system call", "memory copy", "signal", "shutdown", "display", "accelerator loop",
-               "translated code", "guest access", "sanitizer", "BQL", "Linux AIO", "test program"}  # fmt: skip
+    foreign = set(
+        "abort,thread entry,GLib main loop,coroutine,coroutine switch,mutex,condition,event,thread join,thread start,"
+        "system call,memory copy,signal,shutdown,display,accelerator loop,translated code,guest access,sanitizer,BQL,"
+        "Linux AIO,test program".split(",")
+    )
     unknown = [
         (row.name, name)
         for row in TABLE.rows
@@ -449,3 +451,13 @@ def test_every_thread_of_real_reports_has_a_summary_and_whole_stages():
                 stages = subject.told.stages
                 assert stages and all(stage.text for stage in stages), path
                 assert (stages[0].last, stages[-1].first) == (frames[-1].level, frames[0].level), path
+
+
+def test_a_recursion_of_a_hundred_thousand_frames_is_told_in_few_stages():
+    loop = ["bdrv_refresh_filename", "bdrv_backing_attach", "some_unknown_function"] * 40_000
+    subject = told(thread("raise", *loop, "qmp_blockdev_add", "qmp_marshal_blockdev_add", "qmp_dispatch", *MAIN))
+    stages = subject.told.stages
+    assert any(stage.name == "recursion" and "bdrv_backing_attach" in stage.text for stage in stages)
+    assert len(stages) < 2000
+    assert "blockdev-add" in subject.told.summary
+    assert (stages[0].last, stages[-1].first) == (len(subject.stack.frames) - 1, 0)

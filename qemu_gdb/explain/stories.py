@@ -43,7 +43,8 @@ __all__ = [
 ]
 
 SUMMARY_LIMIT = 118
-_FOREVER = 100_000  # more frames than that are no story
+_KEPT = 600  # inner and outer frames that stages are made of; what is between is a recursion
+_LINKS = 40  # inner and outer stages that a summary looks at
 
 # An inner stage that says nothing beside its caller's stage becomes part of it: outer name -> inner names.
 _WAITS = frozenset(("mutex", "condition", "event"))
@@ -103,6 +104,7 @@ class _Part:
     last: int
     subsystem: Optional[str] = None
     tail: int = 0  # frames beyond ``last`` that only enter the thread
+    recursion: bool = False  # the middle of a stack that is too deep to tell
 
 
 _Shape = Tuple[List[_Part], List[Tuple[str, Optional[str]]]]
@@ -114,7 +116,7 @@ class Story:
     def __init__(self, stack: Stack, facts: Optional[Facts] = None, messages: Sequence[Message] = (),
                  subsystems: Sequence[Optional[str]] = (),
                  shapes: Optional[Dict[Tuple[object, ...], _Shape]] = None) -> None:  # fmt: skip
-        names = stack.names[:_FOREVER]
+        names = stack.names
         self.stack = stack
         self.view = View(stack.frames, names, 0, len(names) - 1, facts, {"messages": list(messages)})
         self.vcpu: Optional[VCpu] = None  # what the thread is, by the facts
@@ -122,7 +124,7 @@ class Story:
         self._subsystems = list(subsystems) if len(subsystems) == len(stack.frames) else None
         shape = None if shapes is None else shapes.get(self._shape())
         if shape is None:
-            self.parts = self._merge(self._group(self._rows()))
+            self.parts = self._divide()
             self.named = [(self.part_name(part), self._owner(part)) for part in self.parts]
             if shapes is not None and len(shapes) < 4096:
                 shapes[self._shape()] = (self.parts, self.named)
@@ -144,10 +146,11 @@ class Story:
         frame = self.stack.frames[position]
         return function_subsystem(frame.name or None, frame.file)
 
-    def _rows(self) -> List[Tuple[Optional[Row], Optional[str], bool]]:
-        """Row, subsystem and whether the frame is foreign (libc, GLib, no name) of every position."""
+    def _rows(self, start: int, stop: int) -> List[Tuple[Optional[Row], Optional[str], bool]]:
+        """Row, subsystem and whether the frame is foreign (libc, GLib, no name) of positions."""
         found: List[Tuple[Optional[Row], Optional[str], bool]] = []
-        for position, name in enumerate(self.view.all_names):
+        for position in range(start, stop):
+            name = self.view.all_names[position]
             row = TABLE.row(name)
             if row is None and _CAST.match(name):
                 row = TABLE.row("object_dynamic_cast_assert")
@@ -164,10 +167,18 @@ class Story:
                 found.append((None, owner, not name or owner is None and _is_plumbing(name)))
         return found
 
-    def _group(self, rows: Sequence[Tuple[Optional[Row], Optional[str], bool]]) -> List[_Part]:
+    def _divide(self) -> List[_Part]:
+        count = len(self.view.all_names)
+        if count <= 2 * _KEPT:
+            return self._merge(self._group(self._rows(0, count)))
+        inner = self._merge(self._group(self._rows(0, _KEPT)))
+        outer = self._merge(self._group(self._rows(count - _KEPT, count), count - _KEPT))
+        return [*inner, _Part(None, _KEPT, count - _KEPT - 1, recursion=True), *outer]
+
+    def _group(self, rows: Sequence[Tuple[Optional[Row], Optional[str], bool]], start: int = 0) -> List[_Part]:
         parts: List[_Part] = []
         waiting: Optional[int] = None  # first position of a foreign run that has no outer stage yet
-        for position, (row, owner, foreign) in enumerate(rows):
+        for position, (row, owner, foreign) in enumerate(rows, start):
             if foreign:
                 if waiting is None:
                     waiting = position
@@ -181,9 +192,9 @@ class Story:
             waiting = None
         if waiting is not None:  # nothing outer: the entry of the thread
             if parts:
-                parts[-1].tail = len(rows) - 1 - parts[-1].last
+                parts[-1].tail = start + len(rows) - 1 - parts[-1].last
             elif rows:
-                parts.append(_Part(None, waiting, len(rows) - 1))
+                parts.append(_Part(None, waiting, start + len(rows) - 1))
         return parts
 
     @staticmethod
@@ -211,6 +222,8 @@ class Story:
     def part_name(self, part: _Part) -> str:
         if part.row is not None:
             return part.row.name
+        if part.recursion:
+            return "recursion"
         index = self.parts.index(part)
         outer = self.parts[index + 1] if index + 1 < len(self.parts) else None
         if outer is not None and outer.row is not None and outer.row.name == "guest access":
@@ -244,6 +257,8 @@ class Story:
 
     def part_text(self, part: _Part, short: bool = False) -> str:
         """The stage in words; ``short`` for a chain, "" where a chain leaves it out."""
+        if part.recursion:
+            return self._recursion(part)
         if part.row is None:
             return self._chain_of_names(part, 2 if short else 4)
         view = self.part_view(part)
@@ -251,6 +266,13 @@ class Story:
         if short and part.row.short is not None:
             says = part.row.short
         return phrase(says, view)
+
+    def _recursion(self, part: _Part) -> str:
+        names = list(dict.fromkeys(n for n in self.view.all_names[part.first : part.last + 1] if n))
+        who = " → ".join(reversed(names[:3])) + (" …" if len(names) > 3 else "")
+        return (
+            f"{part.last - part.first + 1} frames more of {who}" if who else f"{part.last - part.first + 1} frames more"
+        )
 
     def _chain_of_names(self, part: _Part, limit: int) -> str:
         names = [n for n in reversed(self.part_view(part).names) if n and TABLE.row(n) is None]
@@ -280,7 +302,7 @@ class Story:
         )
         for index, part in enumerate(self.parts):
             name = part.row.name if part.row is not None else ""
-            if name in skip or (command is not None and index > command):
+            if name in skip or (command is not None and index > command) or _LINKS <= index < len(self.parts) - _LINKS:
                 continue  # what brings a command to its function is no news
             if name in _INNERMOST and any(p.row is not None and p.row.name == name for p in self.parts[:index]):
                 continue
