@@ -103,7 +103,9 @@ def parse(text: str) -> List[Snapshot]:
         if collecting:
             gc.enable()
     if reader.cut:
-        snapshots[0].notices.append(Notice("notice.shortened", f"{reader.cut} locals of the text were shortened or left out"))
+        snapshots[0].notices.append(
+            Notice("notice.shortened", f"{reader.cut} locals of the text were shortened or left out")
+        )
     return snapshots
 
 
