@@ -13,6 +13,8 @@ from typing import List, Optional, Tuple
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GDBINIT = ROOT / "qemu_gdb" / "gdbinit.py"
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ.setdefault("PYTHONPYCACHEPREFIX", str(pathlib.Path(tempfile.gettempdir()) / "qemu-gdb-bench-bytecode"))
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 CACHE = pathlib.Path(os.environ.get("QEMU_GDB_CACHE", pathlib.Path.home() / ".cache" / "qemu-gdb"))
 IOTHREADS, VCPUS = 300, 200
@@ -142,17 +144,52 @@ def large_text(folder: pathlib.Path) -> None:
     show("    time grows with the size, 1.0 is linear", f"{growth:.2f}", "<= 1.3", growth <= 1.3)
 
 
+def stood_still(command: List[str], pid: int) -> float:
+    """Seconds for which a process stood still under ptrace while ``command`` ran, seen from outside."""
+    runs = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL)
+    stopped = 0.0
+    last = time.perf_counter()
+    while runs.poll() is None:
+        time.sleep(0.001)
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            state = stream.read().rpartition(")")[2].split()[0]
+        now = time.perf_counter()
+        stopped += now - last if state in "tT" else 0
+        last = now
+    return stopped
+
+
+def pause() -> None:
+    """How long a live guest stands still for an attach."""
+    guest = subprocess.Popen(
+        ["qemu-system-x86_64", "-accel", "tcg,tb-size=16", "-m", "48", "-smp", "2", "-display", "none", "-nodefaults"],
+        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(3)
+        ours = [sys.executable, "-m", "qemu_gdb", "attach", str(guest.pid)]
+        theirs = ["gdb", "-nx", "-batch", "-p", str(guest.pid), "-ex", "thread apply all bt"]
+        times = [(stood_still(ours, guest.pid), stood_still(theirs, guest.pid)) for _ in range(ROUNDS)]
+        a, b = min(t[0] for t in times), min(t[1] for t in times)
+        show("guest pause of qemu-gdb attach to that of gdb -p and bt", f"{a / b:.2f}", "<= 0.5", a / b <= 0.5)
+        print(f"    {a:.3f} s to {b:.3f} s, best of {ROUNDS}")
+    finally:
+        guest.kill()
+        guest.wait()
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="qemu-gdb-bench-") as name:
         folder = pathlib.Path(name)
         loading()
         small_text(folder)
         large_text(folder)
+        pause()
         target = many_threads(folder)
         if target is None:
             print("no core with 600 threads: QEMU did not start")
             return
-            compare(target, "qemu-explain --all", "thread apply all bt", 0.6)
+        compare(target, "qemu-explain --all", "thread apply all bt", 0.6)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -13,6 +14,8 @@ import gdb
 from ..knowledge.arguments import WANTED_ARGUMENTS
 from ..model import SCHEMA, Notice, Snapshot, to_plain
 from . import subject
+
+MAX_LIBRARIES = 300  # whose symbols are read before an attach
 
 
 def main() -> None:
@@ -31,6 +34,7 @@ def main() -> None:
 def _attach(task: Dict[str, Any]) -> List[Snapshot]:
     pid, samples, interval = int(task["pid"]), int(task["samples"]), float(task["interval"])
     _warm_up()
+    _preload(pid)
     snapshots: List[Snapshot] = []
     for sample in range(samples):
         if sample:
@@ -53,6 +57,33 @@ def _warm_up() -> None:
     for name in WANTED_ARGUMENTS:
         if len(name) > 3:
             gdb.lookup_global_symbol(name)
+
+
+def _preload(pid: int) -> None:
+    """Read the symbols of the process's libraries into inferiors of their own: gdb shares what it has read of a file,
+    and the attach, which would read them all while the process stands still, takes a third of the time.
+    """
+    libraries: List[str] = []
+    try:
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="surrogateescape") as stream:
+            for line in stream:
+                path = line.split(maxsplit=5)[-1].rstrip("\n")
+                if path.startswith("/") and ".so" in path and path not in libraries and not set(path) & set(" '\"\\"):
+                    libraries.append(path)
+    except OSError:
+        return
+    missing = "qemu_gdb_no_such_symbol"
+    for path in libraries[:MAX_LIBRARIES]:
+        try:
+            gdb.execute(f"add-inferior -no-connection -exec {path}", to_string=True)
+        except gdb.error:  # deleted or replaced since
+            continue
+    for number in [i.num for i in gdb.inferiors() if i.num != 1]:
+        gdb.execute(f"inferior {number}", to_string=True)
+        gdb.lookup_global_symbol(missing)
+        with contextlib.suppress(gdb.error):
+            gdb.parse_and_eval(missing)
+    gdb.execute("inferior 1", to_string=True)
 
 
 def _once(pid: int) -> Snapshot:

@@ -1,0 +1,83 @@
+"""qemu-gdb attach and core: a short stop, an unharmed guest, the core's own program found."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import machine
+import pytest
+from test_cli import cli, keys_missing
+
+from qemu_gdb.capture import corefile
+
+
+def state_of(pid):
+    return (machine.pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split())[0]
+
+
+def test_attach_explains_and_lets_the_guest_go(idle_qemu):
+    done = cli("attach", "--format", "json", idle_qemu.pid)
+    told = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert keys_missing(told) == []
+    assert told["source"]["kind"] == "live" and told["source"]["pid"] == idle_qemu.pid
+    assert 0 < told["source"]["stopped_ms"] < 20_000
+    assert {"main-loop", "rcu", "vcpu-mttcg"} <= {t["role"] for t in told["threads"]}
+    assert state_of(idle_qemu.pid) != "t"
+    assert machine.qmp(idle_qemu, "query-status")["return"]["status"] == "running"
+
+
+def test_attach_says_how_long_the_guest_stood_still(idle_qemu):
+    page = cli("attach", idle_qemu.pid).stdout.decode()
+    assert page.splitlines()[-1].startswith("The guest stood still for ")
+    assert "main loop" in page
+
+
+def test_samples_tell_resting_threads_from_busy_ones(idle_qemu):
+    page = cli("attach", "--samples", "2", "--interval", "0.2", idle_qemu.pid).stdout.decode()
+    assert "2 samples, 0.2 s apart" in page
+    assert "stood in the same place each time" in page
+
+
+@pytest.mark.parametrize("arguments, expected", [
+    (["attach"], "expected a process id"),
+    (["attach", "qemu"], "expected a process id, found 'qemu'"),
+    (["attach", "999999999"], "there is no process 999999999"),
+    (["attach", "--samples", "0", "1"], "--samples must be a number from 1"),
+    (["core"], "expected a core file"),
+    (["core", "/nonexistent"], "cannot read /nonexistent"),
+    (["core", "/dev/null"], "is no core file"),
+    (["core", shutil.which("true") or "/bin/true"], "is an ELF file but no core"),
+])  # fmt: skip
+def test_what_can_not_be_opened_is_one_line(arguments, expected):
+    done = cli(*arguments)
+    assert done.returncode == 2
+    assert expected in done.stderr.decode() and len(done.stderr.decode().splitlines()) == 1
+
+
+def test_core_finds_its_program(idle_qemu, idle_core):
+    told = json.loads(cli("core", "--format", "json", idle_core).stdout)
+    assert told["source"]["kind"] == "core" and told["source"]["pid"] == idle_qemu.pid
+    assert "main-loop" in {t["role"] for t in told["threads"]}
+
+
+def test_core_of_a_replaced_program_is_not_opened_with_another(idle_core, tmp_path):
+    found = corefile.read(str(idle_core))
+    assert found.build_id == corefile.build_id(os.path.realpath(shutil.which(machine.QEMU)))
+    page = cli("core", idle_core, shutil.which("true")).stdout.decode()
+    assert "is not the program of this core" in page
+
+
+def test_a_damaged_core_is_one_line_or_explained(idle_core, tmp_path):
+    with open(idle_core, "rb") as stream:
+        head = bytearray(stream.read(1 << 20))
+    for size, patch in ((70, None), (1 << 12, None), (1 << 20, (54, b"\xff\xff")), (1 << 20, (32, b"\xff" * 8))):
+        damaged = bytearray(head[:size])
+        if patch:
+            damaged[patch[0]:patch[0] + len(patch[1])] = patch[1]
+        (tmp_path / "core").write_bytes(damaged)
+        done = cli("core", tmp_path / "core")
+        assert b"Traceback" not in done.stderr
+        assert done.returncode in (0, 1, 2) and (done.stdout or len(done.stderr.splitlines()) == 1)
