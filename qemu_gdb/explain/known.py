@@ -175,7 +175,7 @@ def _by_stack(stacks: Sequence[Tuple[str, ...]], matches: Dict[int, _Match]) -> 
         for number in near:
             known = index.stack(number)
             likeness = stack_similarity(tokens, known.tokens)
-            if not _holds(likeness, tokens, known.tokens) and not (known.problem in matches and likeness.functions):
+            if not _holds(likeness) and not (known.problem in matches and likeness.functions):
                 continue
             if known.problem not in best or _path(likeness) > _path(best[known.problem]):
                 best[known.problem] = likeness
@@ -208,12 +208,13 @@ def _path(likeness: Likeness) -> float:
     return same * (0.4 + 0.6 * enough) * max(0.4, 1.0 - 0.1 * likeness.first)
 
 
-def _holds(likeness: Likeness, ours: Sequence[str], known: Sequence[str]) -> bool:
+def _holds(likeness: Likeness) -> bool:
     """Whether a likeness is enough to stand alone: telling functions near the top, not only a common tail."""
     if likeness.first > 4:
         return False
-    telling = min(sum(not is_layer(t) for t in ours), sum(not is_layer(t) for t in known))
-    return len(likeness.functions) >= min(2, telling) and likeness.weight >= 6.0
+    if len(likeness.functions) == 1:  # then all the rest must be the same, too
+        return likeness.first == 0 and likeness.share >= 0.9 and likeness.weight >= 4.5
+    return likeness.weight >= 6.0
 
 
 def _told(match: _Match, problem: Problem, version: Optional[str]) -> KnownFix:

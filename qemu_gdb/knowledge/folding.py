@@ -99,7 +99,7 @@ SKIPPED = Names(
     "error_exit", "error_handle*", "error_setv", "error_set*", "error_propagate*", "error_report*", "error_abort",
     "object_*dynamic_cast*", "object_get_class", "type_table_lookup", "type_get_*", "type_is_ancestor", "qemu_abort*",
     # primitives
-    "bql_lock*", "bql_unlock*", "qemu_mutex_*", "qemu_rec_mutex_*", "qemu_cond_*", "qemu_sem_*", "qemu_event_wait*",
+    "aio_context_acquire", "aio_context_release", "bql_lock*", "bql_unlock*", "qemu_mutex_*", "qemu_rec_mutex_*", "qemu_cond_*", "qemu_sem_*", "qemu_event_wait*",
     "qemu_futex_*",
     "qemu_spin_*", "qemu_lockable_*", "qemu_memalign", "qemu_try_memalign", "qemu_vfree", "qemu_thread_join",
     "qatomic_*", "trace_*", "_nocheck__trace_*", "rcu_read_*", "notifier_list_notify",
@@ -174,10 +174,12 @@ LAYERS: Tuple[Layer, ...] = (
     Layer("property", Names(
         "object_property_set*", "object_property_get*", "property_set_*", "property_get_*", "qdev_realize*",
         "device_set_realized", "object_new*", "object_initialize*", "object_init_*", "qdev_new", "qdev_init",
-        "qdev_init_nofail",
+        "qdev_init_nofail", "object_class_foreach*", "object_apply_*", "object_set_*prop*", "bus_set_realized",
+        "qdev_try_new", "qdev_create",
+    )),
+    Layer("teardown", Names(
         "object_finalize", "object_unref", "object_deinit", "object_property_del*", "object_unparent",
-        "object_finalize_child_property", "object_class_foreach*", "object_apply_*", "object_set_*prop*",
-        "bus_set_realized", "qdev_try_new", "qdev_create",
+        "object_finalize_child_property",
     )),
     Layer("startup", Names(
         "qemu_init", "qmp_x_exit_preconfig", "qemu_create_cli_devices", "qemu_opts_foreach", "device_init_func",
