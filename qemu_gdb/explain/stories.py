@@ -294,8 +294,11 @@ class Story:
             ))  # fmt: skip
         return found
 
-    def links(self, skip: FrozenSet[str] = frozenset()) -> List[Tuple[int, bool, str]]:
-        """Weight, whether it triggers, and phrase of what a summary may name, the innermost first."""
+    def links(self, skip: FrozenSet[str] = frozenset(), full: bool = False) -> List[Tuple[int, bool, str]]:
+        """Weight, whether it triggers, and phrase of what a summary may name, the innermost first.
+
+        :param full: name the device beside the register of a guest access
+        """
         found: List[Tuple[int, bool, str]] = []
         command = max(
             (i for i, p in enumerate(self.parts) if p.row is not None and p.row.name == "monitor command"), default=None
@@ -307,6 +310,9 @@ class Story:
             if name in _INNERMOST and any(p.row is not None and p.row.name == name for p in self.parts[:index]):
                 continue
             text = self.part_text(part, short=True)
+            access = guest.access(self.view) if full and name == "guest access" else None
+            if access is not None and text == access.short:
+                text = access.brief
             if not text or any(text == known for _, _, known in found):
                 continue
             if part.row is not None:
@@ -396,8 +402,8 @@ def migration_phase(stack: Stack) -> Optional[str]:
 def trigger_chain(subject: Subject, facts: Optional[Facts] = None) -> str:
     """Why the thread is where it is, outside in, as one phrase; "" where the stack does not show it."""
     story = Story(subject.stack, facts, (), subject.told.frame_subsystems)
-    links = story.links(frozenset(("abort",)))
-    return " → ".join(reversed(_select(links, 220, keep_first=False)))
+    links = story.links(frozenset(("abort",)), full=True)
+    return " → ".join(reversed(_select(links, 240, keep_first=False)))
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -562,7 +568,7 @@ def summarize(context: Context, subject: Subject, story: Story) -> str:
         return _crash(context, subject, story)
     if state in ("idle", "stopped"):
         return _rest(context, subject, story)
-    if state == "running-guest":
+    if state == "running-guest" and not any(p.row is not None and p.row.name == "guest access" for p in story.parts):
         if told.role == "vcpu-kvm":
             return "runs guest code (KVM_RUN)"
         if told.role == "user-mode":

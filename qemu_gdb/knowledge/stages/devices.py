@@ -150,7 +150,11 @@ def _notifiers(view: View) -> str:
         return f"{'removes' if off else 'sets up'} guest notifiers and KVM irq routes{queue}{vector_text}"
     number = view.number(None, "n")
     queue = f" of queue {number}" if number is not None and 0 <= number < 2048 else ""
-    return f"assigns or removes the host notifier{queue}"
+    assign = view.raw(None, "assign") or ""
+    verb = "assigns" if assign.startswith(("true", "1")) else "removes" if assign.startswith(("false", "0")) else ""
+    if not verb:
+        verb = "removes" if any("cleanup" in n for n in view.names) else "assigns or removes"
+    return f"{verb} the host notifier{queue}"
 
 
 _STATUS_BITS = (

@@ -193,6 +193,8 @@ def _phrase(view: View) -> str:
     if found is None:
         if not any(n in _MACHINERY for n in view.names):
             return f"calls {view.outermost}"
+        if "qemu_coroutine_yield" in view.inner and view.has("monitor_qmp_dispatcher_co"):
+            return "the QMP dispatcher waits for the next command"
         return "the monitor handles input"
     return f"runs {found.text}"
 
