@@ -66,11 +66,25 @@ def _assign(subject: Subject) -> None:
             _tell(subject, found, "who-decided-to-poll")
         return
     question = next((q for q in QUESTIONS if told.state in q.states), None)
+    if told.thread.truncated_top and not _visible(subject):
+        told.culprit_rule = "innermost-frames-missing"
+        return
     if question is None or told.role in ("external-library", "glib-worker") or _ordinary(subject):
         return
     position = find(subject.stack, question)
     if position is not None:
         _tell(subject, position, question.name)
+
+
+_ABORT_FRAMES = 6  # as many frames may stand between the function that gives up and the kernel, in any libc
+
+
+def _visible(subject: Subject) -> bool:
+    """Whether a stack without its innermost frames still shows who is to blame: only abort's machinery is missing."""
+    state = subject.told.state
+    if state == "aborting":
+        return subject.stack.level(0) <= _ABORT_FRAMES
+    return state not in ("crashed", "executing")
 
 
 def _tell(subject: Subject, position: int, rule: str) -> None:

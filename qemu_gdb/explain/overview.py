@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import List, Optional
 
-from ..knowledge.roles import ENTRIES, STARTERS, program_kind, role_of_name
+from ..knowledge import functions
+from ..knowledge.match import Names
+from ..knowledge.roles import ENTRIES, LIBRARIES, STARTERS, program_kind, role_of_name
 from ..model import Notice
 from .context import Context, Subject
 from .owners import code_of, library_name
@@ -24,7 +26,6 @@ _OTHER_ACCELERATORS = (
 def fill(context: Context) -> None:
     """Fill the explanation's fields about the whole process, and the notices."""
     explanation = context.explanation
-    explanation.is_qemu = is_qemu(context)
     explanation.program = context.snapshot.program or _program(context)
     explanation.notices = list(context.snapshot.notices)
     if not explanation.is_qemu:
@@ -51,6 +52,8 @@ def _notice(context: Context, kind: str, text: str) -> None:
 def is_qemu(context: Context) -> bool:
     """Weigh what speaks for QEMU (its functions, programs, thread names) against what speaks for another program."""
     snapshot = context.snapshot
+    if context.subjects and all(_only_kernel(s) for s in context.subjects):
+        return False
     if snapshot.program and program_kind(snapshot.program) in ("system", "user", "tool"):
         return bool(snapshot.threads or snapshot.messages)
     known = unknown = 0
@@ -58,7 +61,8 @@ def is_qemu(context: Context) -> bool:
     seen = set()
     foreign_program = bool(snapshot.program) and program_kind(snapshot.program or "") is None
     for subject in context.subjects:
-        for frame in subject.stack.frames:
+        in_kernel = subject.stack.find_outermost(_KERNEL_ENTRIES)
+        for frame in subject.stack.frames[0 if in_kernel is None else in_kernel + 1 :]:
             name = frame.name
             key = (name, frame.library)
             if not name or key in seen:
@@ -68,9 +72,11 @@ def is_qemu(context: Context) -> bool:
             if code.owner == "jit" or (name in ENTRIES and name not in _SHARED_NAMES):
                 entries += 1
             elif code.owner == "qemu":
-                if name not in _SHARED_NAMES:
+                if name not in _SHARED_NAMES and _file_fits(name, frame.file):
                     known += 1
-            elif code.owner == "unknown" and name not in STARTERS and not library_name(name):
+            elif (
+                code.owner == "unknown" and name not in STARTERS and not library_name(name) and not _of_a_library(name)
+            ):
                 unknown += 1
     if any(_qemu_library(subject) for subject in context.subjects):
         return True
@@ -88,11 +94,46 @@ def is_qemu(context: Context) -> bool:
     return any(m.kind in ("qemu-error", "hw-error", "error-abort", "cpu-abort") for m in snapshot.messages)
 
 
+def _only_kernel(subject: Subject) -> bool:
+    """Whether a stack is the kernel's alone; perf shows QEMU's frames outside the kernel's on one stack."""
+    entry = subject.stack.find_outermost(_KERNEL_ENTRIES)
+    return entry is not None and not any(code_of(f).owner == "qemu" for f in subject.stack.frames[entry + 1 :])
+
+
+def _file_fits(name: str, file: Optional[str]) -> bool:
+    """Whether a frame's file can be the one that defines QEMU's function of that name; a header can be anybody's."""
+    if not file or "qemu" in file.lower() or file.endswith((".h", ".inc")):
+        return True
+    base = file.replace("\\", "/").rsplit("/", 1)[-1]
+    places = functions.lookup(name)
+    return not places or any(place.file.rsplit("/", 1)[-1] == base for place in places)
+
+
+# Where the kernel is entered: what stands further in is the kernel's, whatever its name
+_KERNEL_ENTRIES = Names(
+    "entry_SYSCALL_*",
+    "do_syscall_64",
+    "__x64_sys_*",
+    "ret_from_fork*",
+    "el0_svc*",
+    "el0t_64_sync*",
+    "system_call_fastpath",
+    "sys_ioctl",
+    "asm_exc_*",
+    "kthread",
+    "invoke_syscall*",
+    "system_call_common",
+)
+
 # Names that other programs have too
 _SHARED_NAMES = frozenset(
     """main event_thread wait_thread worker_thread dump_thread migration_thread start open close read write usage error
     cpu_loop show_parts new_thread_start event_loop main_loop log debug init reset""".split()
 )
+
+
+def _of_a_library(name: str) -> bool:
+    return any(name in row.frames for row in LIBRARIES)
 
 
 def _qemu_library(subject: Subject) -> bool:

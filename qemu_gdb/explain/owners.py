@@ -32,7 +32,8 @@ _LIBRARY_FILE = (
     r"(?:^|/)(?:glib|gio|gobject|mesa|SDL|spice|gnutls|libglvnd)[^/]*/|(?:^|/)(?:gmain|gthread\w*|gtimer)\.c$"
 )
 _LIBRARY_NAME = (
-    r"g_[a-z]|_g_|gtk_|gdk_|SDL_|_mesa_|glfs_|gnutls_|_gnutls_|gcry_|_gcry|rados_|rbd_|libusb_|spice_|red_|pa_|ibv_|snd_"
+    r"g_[a-z]|_g_|gl[A-Z]|egl[A-Z]|gtk_|gdk_|SDL_|_mesa_|glfs_|gnutls_|_gnutls_|gcry_|_gcry|rados_|rbd_|libusb_"
+    r"|spice_|red_|pa_|ibv_|snd_"
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..knowledge.aborts import EXIT_FUNCTIONS
 from ..knowledge.match import Names
+from ..knowledge.rests import POLLERS
 from ..knowledge.roles import (
     ENTRIES,
     GIVE_AWAYS,
@@ -239,6 +240,10 @@ def _single_threaded(stack: Stack, process: Process) -> bool:
 # By what is left
 
 
+# GLib functions that any thread may be in: a stack that is cut off there does not say whose it is
+_ANYBODYS = Names("g_main_*", "g_usleep", "g_cond_*", "g_mutex_*", "g_poll", "g_async_queue_*")
+
+
 def _by_library(stack: Stack) -> Optional[Tuple[str, str]]:
     """A thread that a library made: no QEMU code below the start, and a frame of that library."""
     outer: List[int] = []
@@ -257,7 +262,7 @@ def _by_library(stack: Stack) -> Optional[Tuple[str, str]]:
         frame = stack.frames[position]
         name = frame.name
         for row in LIBRARIES:
-            if row.name == "glib" and nameless:
+            if row.name == "glib" and (nameless or stack.names[outer[0]] in _ANYBODYS):
                 continue
             if (name and name in row.frames) or (frame.library and any(part in frame.library for part in row.files)):
                 if row.name != "glib":
@@ -270,10 +275,10 @@ def _by_give_away(context: Context, subject: Subject, process: Process) -> Optio
     """Frames that only one kind of thread has."""
     stack = subject.stack
     for row in GIVE_AWAYS:
-        position = stack.find(row.frames)
-        if position is None:
-            continue
         role = row.role
+        position = stack.find_outermost(row.frames) if role == "main-loop" else stack.find(row.frames)
+        if position is None or (role == "main-loop" and _in_nested_poll(stack, position)):
+            continue
         if role == "vcpu-mttcg":
             if process.kind == "user":
                 return "user-mode", f"gives-away:{row.name} of a user program"
@@ -292,6 +297,11 @@ def _by_give_away(context: Context, subject: Subject, process: Process) -> Optio
     return None
 
 
+def _in_nested_poll(stack: Stack, position: int) -> bool:
+    """Whether a nested poll stands further out: in it any thread may run the main loop's handlers."""
+    return stack.find(POLLERS, position + 1) is not None
+
+
 def _is_qemu(stack: Stack, position: int) -> bool:
     return code_of(stack.frames[position]).owner == "qemu"
 
@@ -299,7 +309,7 @@ def _is_qemu(stack: Stack, position: int) -> bool:
 def _cut_handler(stack: Stack, subject: Subject, process: Process) -> Optional[Tuple[str, str]]:
     """A handler of some event loop whose thread is cut off."""
     position = stack.find_outermost(HANDLER_DISPATCH)
-    if position is None or _unnamed_start(stack):
+    if position is None or _unnamed_start(stack) or _in_nested_poll(stack, position):
         return None
     if process.kind in ("tool", "test"):
         return ("tool-main" if process.kind == "tool" else "test"), f"handler-in-a-{process.kind}"

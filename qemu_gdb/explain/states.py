@@ -17,7 +17,7 @@ from ..knowledge.aborts import (
     SIGNAL_NUMBERS,
     FatalPath,
 )
-from ..knowledge.rests import LOOP_OWNERS, READERS, VCPUS, rest_rows
+from ..knowledge.rests import LOOP_OWNERS, READERS, VCPUS, WAITS_WITH_BQL, rest_rows
 from ..knowledge.roles import STARTERS
 from ..knowledge.waits import MOMENTARY_CALLERS, TAKES_LOCK, kind_of_wait
 from ..model import Signal
@@ -193,6 +193,8 @@ def _mark_fatal(context: Context) -> None:
         signal = subject.told.thread.signal
         if subject.told.state != "aborting" and (subject.told.thread.crashed or signal is not None):
             name = signal_name(signal) if signal else (signal_name(snapshot.signal) if snapshot.signal else "")
+            if not _can_have_taken(subject, name):
+                continue
             if name in ABORTS:
                 _set(subject, "aborting", f"signal:{name}")
             elif name in FAULTS and not (name == "SIGTRAP" and not subject.told.thread.crashed):
@@ -215,7 +217,7 @@ def _mark_fatal(context: Context) -> None:
         return
     if name in FAULTS or name in ABORTS:
         victim = _signalled(context, live)
-        if victim is not None:
+        if victim is not None and _can_have_taken(victim, name):
             _set(victim, "aborting" if name in ABORTS else "crashed", f"signal:{name}")
         return
     _jumped(context, live)
@@ -224,6 +226,21 @@ def _mark_fatal(context: Context) -> None:
 
 def _names_trap_fatal(live: List[Subject]) -> bool:
     return any(fatal_path(s.stack) is not None for s in live)
+
+
+def _can_have_taken(subject: Subject, name: str) -> bool:
+    """Whether a thread can have raised a signal where it stands: one that waits in the kernel was only sent it.
+
+    A blocked system call can end in SIGSYS (seccomp), KVM_RUN in SIGBUS (poisoned guest memory).
+    """
+    state = subject.told.state
+    if name == "SIGSYS" and state == "blocked-syscall":
+        return True
+    if name == "SIGBUS" and state == "running-guest":
+        return True
+    return state in ("executing", "unknown", "exiting", "crashed", "aborting") or (
+        state == "running-guest" and subject.told.role != "vcpu-kvm"
+    )
 
 
 def _set(subject: Subject, state: str, rule: str) -> None:
@@ -449,6 +466,8 @@ def lock_wanted(context: Context, subject: Subject, top: Blocked) -> Optional[St
                 return "waiting-aiocontext-lock", "lock-read-from-memory"
     if is_bql(top.mutex):
         return "waiting-bql", f"mutex-symbol:{top.mutex}"
+    if top.relock and _caller(stack, top) in WAITS_WITH_BQL:
+        return "waiting-bql", f"wakes-up-in:{_caller(stack, top)}"
     position = top.last
     for row in TAKES_LOCK:
         if row.state == "waiting-bql":
@@ -554,8 +573,8 @@ def _wait_call(context: Context, subject: Subject, top: Blocked) -> State:
     caller = _caller(stack, top)
     if caller in MOMENTARY_CALLERS:
         return "executing", f"momentary-call-by:{caller}"
-    if caller == "kvm_vcpu_ioctl" and subject.told.role == "vcpu-kvm":
-        return "executing", "kvm_vcpu_ioctl"
+    if "kvm_vcpu_ioctl" in (caller, stack.names[top.last]):
+        return "executing", "kvm_vcpu_ioctl"  # reads or writes registers: returns at once
     rest = _reads_from_peer(subject, top) or _rests(subject, top)
     return rest or ("blocked-syscall", f"call:{stack.names[top.last]}")
 

@@ -171,7 +171,7 @@ HELPERS: Tuple[Helper, ...] = (
             "qemu_anon_ram_*",
             "qemu_ram_mmap",
         ),
-        "wait work owner",
+        "crash wait work owner",
     ),
     # chardev/char-fe.c: devices and monitors call it
     Helper("chardev-frontend", Names("qemu_chr_fe_*", "qemu_chr_write*", "qemu_chr_be_*"), "crash owner"),
@@ -474,6 +474,8 @@ CONTENTION = Names(
     "do_ld_mmio_beN",
     "do_st_mmio_leN",
     "io_readx",
+    "int_ld_mmio*",
+    "int_st_mmio*",
     "io_writex",
     "helper_*",
     "address_space_ld*",

@@ -143,6 +143,20 @@ RESTS: Tuple[Rest, ...] = (
     ),
 )
 
+# Functions that wait on a condition with the BQL as its mutex: woken up, they want the BQL back (system/cpus.c)
+WAITS_WITH_BQL = Names(
+    *next(row for row in RESTS if row.name == "vcpu-halted").at.patterns,
+    "pause_all_vcpus",
+    "qemu_init_vcpu",
+    "qemu_cond_wait_bql",
+    "qemu_cond_timedwait_bql",
+    "qemu_cond_wait_iothread",
+    "qemu_cond_timedwait_iothread",
+    "do_run_on_cpu",
+    "run_on_cpu",
+    "cpu_throttle_thread",
+)
+
 # Threads that read what a peer sends: waiting for it is their normal place
 READERS: Dict[str, Names] = {
     "migration-return-path": Names("source_return_path_thread"),

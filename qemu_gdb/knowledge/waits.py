@@ -157,6 +157,8 @@ def kind_of_wait(name: str) -> str:
         bare = name.lstrip("_")
         if bare.startswith("GI_"):
             bare = bare[3:].lstrip("_")
+        if bare.startswith(("libc_", "nptl_")):
+            bare = bare[5:]
         kind = _EXACT.get(bare)
         if kind is None and name.startswith(_PREFIXES):
             kind = next(k for p, k in _PREFIX if name.startswith(p))
