@@ -403,7 +403,7 @@ def trigger_chain(subject: Subject, facts: Optional[Facts] = None) -> str:
     """Why the thread is where it is, outside in, as one phrase; "" where the stack does not show it."""
     story = Story(subject.stack, facts, (), subject.told.frame_subsystems)
     links = story.links(frozenset(("abort",)), full=True)
-    return " → ".join(reversed(_select(links, 240, keep_first=False)))
+    return " → ".join(reversed(_select(links, 330, keep_first=False)))
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -454,7 +454,7 @@ ROWS = (
         ),
         _transport,
         subsystem="virtio",
-        weight=4,
+        weight=5,
     ),
     Row(
         "VM state change",
