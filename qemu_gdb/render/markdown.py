@@ -63,7 +63,7 @@ def _finding(finding: Finding, form: Form) -> List[str]:
             lines.append(escape(line.strip()) + "  ")
     lines.append("")
     lines += [f"- Next: {escape(step)}" for step in finding.next_steps]
-    lines += [f"- Known: {escape(page.known(fix))}" for fix in finding.known_fixes]
+    lines += [f"- Known: {escape(page.known(fix, link=True))}" for fix in finding.known_fixes]
     if form.verbose:
         for item in finding.evidence:
             where = ", ".join(p for p in (f"thread {item.thread}" if item.thread is not None else "",

@@ -95,7 +95,7 @@ def _finding(finding: Finding, form: Form) -> List[str]:
         lines += _paragraph(line, form, "  ")
     for i, step in enumerate(finding.next_steps):
         lines += wrap(safe(step), form.columns, indent="  Next: " if i == 0 else "        ", hanging="        ")
-    for fix in finding.known_fixes:
+    for fix in finding.known_fixes if form.verbose else worth_telling(finding.known_fixes):
         lines += wrap(f"Known: {safe(known(fix))}", form.columns, indent="  ", hanging="    ")
     if form.verbose:
         for item in finding.evidence:
@@ -112,8 +112,14 @@ def _where(thread: Optional[int], frame: Optional[int]) -> str:
     return f" in {told}" if told else ""
 
 
-def known(fix: KnownFix) -> str:
-    """One known problem in words: what matched, the fix, whether this QEMU has it."""
+def worth_telling(fixes: Sequence[KnownFix]) -> List[KnownFix]:
+    """The known problems for a first page: two, and merely possible ones only where there is nothing better."""
+    better = [f for f in fixes if f.confidence != "possible"]
+    return list(better or fixes)[:2]
+
+
+def known(fix: KnownFix, link: bool = False) -> str:
+    """One known problem in words: what matched, the fix, whether this QEMU has it. A commit's link can be left out."""
     told = fix.matched or "a known problem"
     if fix.commit:
         told += f"; fixed by {fix.commit[:12]}"
@@ -123,7 +129,7 @@ def known(fix: KnownFix) -> str:
         told += f"; fixed in {fix.release}"
     if fix.has_fix is not None:
         told += ", which this QEMU " + ("has" if fix.has_fix else "does not have")
-    if fix.link:
+    if fix.link and (link or not fix.commit):
         told += f" {fix.link}"
     return f"{told} ({fix.confidence})"
 
