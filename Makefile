@@ -14,10 +14,12 @@ explain:
 
 # The whole suite on this machine's QEMU and gdb, with the linters. PYTEST= passes options: make test PYTEST="-k threads".
 test: $(VENV)/ready
-	@sh fixtures/tools.sh $(TOOLS) gcore:gdb /usr/lib/python3/dist-packages/pygments:python3-pygments
-	@$(RUN) -m ruff check -q .
-	@$(RUN) -m mypy --no-error-summary
-	@$(RUN) -m pytest $(PYTEST)
+	@sh fixtures/tools.sh $(TOOLS) gcore:gdb gcc:gcc /usr/lib/python3/dist-packages/pygments:python3-pygments
+	@failed=; \
+	$(RUN) -m ruff check -q . || failed=1; \
+	$(RUN) -m mypy --no-error-summary || failed=1; \
+	$(RUN) -m pytest $(PYTEST) || failed=1; \
+	[ -z "$$failed" ]
 
 $(VENV)/ready: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh fixtures/tools.sh /nonexistent:python3-venv
