@@ -324,4 +324,44 @@ ROWS = (
         weight=6,
         order=2,
     ),
+    # dump/dump.c
+    Row(
+        "memory dump",
+        Names("dump_*", "create_vmcore", "create_kdump_vmcore", "write_memory", "get_next_page", "win_dump_*"),
+        "writes a dump of guest memory",
+        subsystem="Dump",
+        weight=7,
+        trigger=True,
+    ),
+    # qemu-nbd.c
+    Row("qemu-nbd device", Names("nbd_client_thread"), "serves the kernel's /dev/nbd device", weight=6, trigger=True),
+    # trace/simple.c
+    Row(
+        "trace",
+        Names("writeout_thread", "flush_trace_file", "st_flush_trace_buffer", "wait_for_trace_records_available"),
+        "writes the trace file",
+        subsystem="Tracing",
+        weight=5,
+    ),
+    # target/i386/sev.c, target/i386/kvm/tdx.c
+    Row("confidential guest", Names("sev_*", "tdx_*"), "confidential guest (SEV, TDX)", weight=6, order=-1),
+    # replay/
+    Row("record/replay", Names("replay_*"), "record/replay of execution", weight=5, order=-1),
+    # hw/remote/
+    Row(
+        "remote device",
+        Names("mpqemu_*", "vfu_*", "vfu_object_*", "remote_*"),
+        "serves a device for another process",
+        weight=6,
+        trigger=True,
+        order=-1,
+    ),
+    Row(
+        "host interface",
+        Names("seccomp_*", "os_*", "qemu_set_*", "qemu_open*", "qemu_close"),
+        lambda v: f"host interface: {v.outermost}",
+        short="",
+        weight=2,
+        order=-3,
+    ),
 )

@@ -78,6 +78,9 @@ ADDRESS_SPACE = Names(
 PORT_FUNCTIONS = Names(
     *(f"{p}_{d}{w}" for p in ("cpu", "helper") for d in ("in", "out") for w in "bwl"),
     "kvm_handle_io",
+    "cpu_ioreq_pio",
+    "do_inp",
+    "do_outp",
     "hax_handle_io",
     "hvf_handle_io",
     "whpx_handle_portio",
@@ -94,6 +97,19 @@ PORT_FUNCTIONS = Names(
 EXIT = Names(
     "kvm_handle_io",
     "kvm_cpu_exec",
+    # hw/xen/xen-hvm-common.c, hw/i386/xen/xen-hvm.c: the hypervisor hands guest accesses to the main loop
+    "cpu_handle_ioreq",
+    "handle_ioreq",
+    "cpu_ioreq_pio",
+    "cpu_ioreq_move",
+    "cpu_ioreq_config",
+    "do_inp",
+    "do_outp",
+    "rw_phys_req_item",
+    "read_phys_req_item",
+    "write_phys_req_item",
+    "handle_buffered_iopage",
+    "handle_buffered_io",
     "hvf_vcpu_exec",
     "hvf_handle_io",
     "hax_handle_io",
@@ -257,7 +273,7 @@ def _member(name: str, sets: Tuple[Names, ...]) -> bool:
 
 
 def _direction(view: View) -> Optional[bool]:
-    direction = view.number("kvm_handle_io", "direction")
+    direction = view.number(("kvm_handle_io", "hvf_handle_io"), "direction")
     if direction is not None:
         return direction == 1  # KVM_EXIT_IO_OUT
     for name in view.names:
@@ -288,7 +304,7 @@ def _direction(view: View) -> Optional[bool]:
 
 
 def _width(view: View) -> Optional[int]:
-    size = view.number(("kvm_handle_io",), "size")
+    size = view.number(("kvm_handle_io", "hvf_handle_io", "hax_handle_io"), "size")
     if size in (1, 2, 4):
         return size
     operation = view.raw(("memory_region_dispatch_read", "memory_region_dispatch_write"), "op")
@@ -399,7 +415,7 @@ def _access(view: View) -> Optional[GuestAccess]:
     )
     if physical is None:
         physical = run.number(("flatview_write_continue", "flatview_read_continue"), "addr")
-    port = run.number(("kvm_handle_io",), "port")
+    port = run.number(("kvm_handle_io", "hvf_handle_io", "hax_handle_io"), "port")
     if port is None and any(name in PORT_FUNCTIONS for name in run.names):
         port = run.number(
             (
@@ -645,7 +661,7 @@ ROWS = (
         Names(
             *(p for s in (DISPATCH, ADDRESS_SPACE, TCG_IO, _TCG_IN_OUT) for p in s.patterns),
             "kvm_handle_io",
-            *(p for p in EXIT.patterns if "handle" in p or "callback" in p or "WHv" in p),
+            *(p for p in EXIT.patterns if "exec" not in p and "loop" not in p and "vcpu_run" not in p),
         ),
         _deliver,
         short=_deliver_short,

@@ -106,7 +106,14 @@ def command(view: View) -> Optional[MonitorCall]:
     if "monitor" not in view.memo:
         view.memo["monitor"] = _command(view.whole())
     found = view.memo["monitor"]
-    return found if isinstance(found, MonitorCall) else None
+    if not isinstance(found, MonitorCall):
+        return None
+    if not found.arguments:
+        for known in view.facts.monitor_commands:
+            same = known.command.replace("_", "-") == found.command.replace("_", "-")
+            if same and known.arguments and len(known.arguments) <= 60:
+                return MonitorCall(found.protocol, found.command, found.position, known.arguments)
+    return found
 
 
 def _command(view: View) -> Optional[MonitorCall]:
