@@ -228,7 +228,7 @@ class Story:
         outer = self.parts[index + 1] if index + 1 < len(self.parts) else None
         if outer is not None and outer.row is not None and outer.row.name == "guest access":
             files = [f.file or "" for f in self.stack.frames[part.first : part.last + 1]]
-            if not any(files) or any("hw/" in file for file in files):
+            if any("hw/" in file for file in files) or (not any(files) and guest.is_device(self.view, part.last)):
                 return "device model"
         owner = part.subsystem or self._owner(part)
         if owner is not None and any(

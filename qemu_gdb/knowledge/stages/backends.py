@@ -69,6 +69,16 @@ def _vnc(view: View) -> str:
     return f"VNC server: {view.outermost}"
 
 
+def _card(view: View) -> str:
+    """Model of the network card by its functions' prefix."""
+    for name in view.names:
+        if name.startswith("virtio_net"):
+            return "virtio-net"
+        if name and not name.startswith(("xmit", "start_xmit", "process_tx", "net_")):
+            return name.split("_")[0]
+    return "network card"
+
+
 ROWS = (
     # chardev/char*.c
     Row(
@@ -249,7 +259,7 @@ ROWS = (
             "process_tx_desc",
         ),
         lambda v: (
-            f"{next(('virtio-net' if n.startswith('virtio_net') else n.split('_')[0] for n in v.names if n), 'NIC')}: "
+            f"{_card(v)}: "
             + (
                 "sends a packet"
                 if any("xmit" in n or "tx" in n or "send" in n for n in v.names)
@@ -285,7 +295,9 @@ ROWS = (
             "qpw_*",
         ),
         lambda v: (
-            "plays or records audio" if any("run" in n or "timer" in n for n in v.names) else f"audio: {v.outermost}"
+            "plays or records audio"
+            if any(n.startswith("audio_run") or n in ("audio_timer", "AUD_write", "AUD_read") for n in v.names)
+            else f"audio: {v.outermost}"
         ),
         subsystem="Audio (general)",
         weight=5,

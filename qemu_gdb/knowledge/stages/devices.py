@@ -175,6 +175,8 @@ def _status(view: View) -> str:
         offset = view.number(("virtio_ioport_write", "virtio_pci_common_write", "virtio_mmio_write"), "addr", "offset")
         value = written if offset in (18, 20, 0x70) else None
     if value is None:
+        if any(n.endswith("_reset") for n in view.names):
+            return f"resets {device}"
         return f"sets the device status of {device}"
     value &= 0xFF
     if value == 0:
@@ -284,6 +286,8 @@ def _qdev(view: View) -> str:
         return f"resets{which}"
     if any("print" in n for n in names):
         return "prints the device tree"
+    if any(n in ("qdev_new", "qdev_create", "qdev_try_new") for n in names):
+        return "creates a device"
     if any("device_add" in n or "device_init_func" in n or "cli_devices" in n for n in names):
         driver = view.string(("qdev_device_add", "qdev_device_add_from_qdict"), "driver")
         return f"creates device {driver}" if driver else "creates a device"
@@ -521,6 +525,8 @@ ROWS = (
             if any("read" in n and "user" in n for n in v.names)
             else "writes to the vhost-user backend"
             if any(n == "vhost_user_write" for n in v.names)
+            else "switches the vhost backend's dirty logging"
+            if any("log_global" in n for n in v.names)
             else "stops the vhost backend"
             if any("stop" in n for n in v.names)
             else "starts the vhost backend"

@@ -398,7 +398,7 @@ def _access(view: View) -> Optional[GuestAccess]:
     handler = handlers[0] if handlers else ""
     if not any(name in DISPATCH for name in run.names) and handler not in HANDLERS:
         handler = ""
-    if handler and first > 0 and not _is_device(view, first - 1):
+    if handler and first > 0 and not is_device(view, first - 1):
         handler = ""
     space = run.symbol(ADDRESS_SPACE, "as") or ""
     physical = run.number(
@@ -539,7 +539,7 @@ def _virtual(run: View, physical: Optional[int]) -> Optional[int]:
     return found if found != physical else None
 
 
-def _is_device(view: View, position: int) -> bool:
+def is_device(view: View, position: int) -> bool:
     """Whether a frame's function is a device model's, as far as its file tells."""
     frame = view.frames[position]
     if frame.file:

@@ -161,6 +161,8 @@ def _multifd(view: View) -> str:
         return "waits until all multifd channels have sent their pages"
     if any("terminate" in n or "shutdown" in n or "cleanup" in n for n in view.names):
         return "shuts the multifd channels down"
+    if any("connect" in n for n in view.names):
+        return "connects a multifd channel"
     return "sends pages on a multifd channel"
 
 
@@ -363,7 +365,7 @@ ROWS = (
             else "connects a channel"
             if any("connect" in n for n in v.names)
             else "reads from a channel"
-            if any("read" in n for n in v.names)
+            if any("read" in n.replace("thread", "") for n in v.names)
             else "writes to a channel"
             if any("write" in n for n in v.names)
             else f"I/O channel: {v.outermost}"

@@ -30,6 +30,7 @@ _QMP: Dict[str, str] = {
     "qmp_stop": "stop",
     "qmp_human_monitor_command": "human-monitor-command",
     "qmp_x_exit_preconfig": "x-exit-preconfig",
+    "qmp_add_client": "add_client",
     "qmp_device_add": "device_add",
     "qmp_device_del": "device_del",
     "qmp_object_add": "object-add",
@@ -150,6 +151,8 @@ def _command(view: View) -> Optional[MonitorCall]:
             word = _qmp_word(name[len("qmp_marshal_") :].replace("input_", "", 1))
             inner = view.part(qmp.position, qmp.position) if qmp is not None else None
             qmp = MonitorCall("QMP", word, position, _subject(inner) if inner is not None else "")
+        elif name.startswith(("qmp_output_", "qmp_input_")):
+            continue
         elif name.startswith("qmp_") and name not in _NOT_COMMANDS and qmp is None and name not in _MACHINERY:
             qmp = MonitorCall("QMP", _qmp_word(name[4:]), position, _subject(view.part(position, position)))
     if hmp is not None and qmp is not None and qmp.position < hmp.position:

@@ -259,7 +259,7 @@ def _shutdown(view: View) -> str:
         return "resets the machine"
     if any("wakeup" in n or "suspend" in n for n in view.names):
         return "suspends or wakes the machine"
-    if any("cleanup" in n for n in view.names):
+    if any("cleanup" in n or n.startswith("iothread_") for n in view.names):
         return "QEMU shuts down: cleans up"
     return "shuts the machine down"
 
@@ -298,6 +298,8 @@ ROWS = (
             *_STARTUP,
             "*_init_func",
             "qemu_opts_foreach",
+            "qemu_run_machine_init_done_notifiers",
+            "qemu_machine_creation_done",
             "machine_*_init*",
             "pc_init*",
             "pc_q35_init*",
@@ -336,7 +338,6 @@ ROWS = (
             "_dl_fini",
             "_fini",
             "qemu_kill_report",
-            "qemu_run_machine_init_done_notifiers",
             "qemu_thread_atexit_*",
             "monitor_cleanup",
             "iothread_stop*",

@@ -202,7 +202,7 @@ def _translate(view: View) -> str:
         "virt_pc",
     )
     where = f" at {pc:#x}" if pc is not None and pc > 0 else ""
-    if "tb_gen_code" in view.names or any("tcg" in n or "gen" in n or "translate" in n for n in view.names):
+    if "tb_gen_code" in view.names or any("tcg" in n or "gen" in n or "translat" in n for n in view.names):
         return f"translates the guest's code{where}"
     return f"looks up translated code{where}"
 
