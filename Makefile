@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 TOOLS := gdb:gdb qemu-system-x86_64:qemu-system-x86 /usr/share/seabios:seabios
 
-.PHONY: explain test test-gdbs bench clean
+.PHONY: explain test test-gdbs bench indexes clean
 
 # Explain a QEMU: one that is started for it and ended, or PID=, CORE= (with EXE=, the program), TEXT=.
 explain:
@@ -35,6 +35,16 @@ test-gdbs:
 bench: $(VENV)/ready
 	@sh fixtures/tools.sh $(TOOLS)
 	@$(RUN) -m bench
+
+# The generated indexes of qemu_gdb/knowledge/data, from the sources of four QEMU releases. OLD= and FACTS= give the lists
+# of older functions and of known problems (without them the present ones are kept), QEMU_GIT= a clone of QEMU to add.
+OLD ?= $(wildcard ../shared/data/functions_old.tsv.xz)
+FACTS ?= $(wildcard ../shared/data/known_problems.jsonl)
+indexes:
+	@sh fixtures/tools.sh ctags:universal-ctags
+	@set -e; for v in 5.2 7.2 10.0 10.2; do sources="$$sources $$(sh fixtures/lab/source.sh $$v)"; done; \
+		$(PYTHON) -m qemu_gdb.knowledge.build.functions $$sources $(if $(OLD),--old $(OLD))
+	@$(if $(FACTS)$(QEMU_GIT),$(PYTHON) -m qemu_gdb.knowledge.build.problems $(FACTS) $(if $(QEMU_GIT),--git $(QEMU_GIT)))
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -10,7 +10,7 @@ from qemu_gdb.capture import text
 from qemu_gdb.explain.known import find_known, has_fix
 from qemu_gdb.knowledge.build import problems as builder
 from qemu_gdb.knowledge.indexfile import DATA, IndexFile
-from qemu_gdb.knowledge.problems import Problems, expression_key
+from qemu_gdb.knowledge.problems import Problems, expression_key, problems, user_index
 from qemu_gdb.model import Frame, Message, Snapshot, Thread
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
@@ -135,7 +135,7 @@ Resolves: https://gitlab.com/qemu-project/qemu/-/issues/99999
 """
 
 
-def test_index_grows_by_the_commits_of_a_git_clone(tmp_path):
+def test_index_grows_by_the_commits_of_a_git_clone(tmp_path, monkeypatch):
     def git(*arguments):
         identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
         done = subprocess.run(
@@ -154,6 +154,22 @@ def test_index_grows_by_the_commits_of_a_git_clone(tmp_path):
     assert key == expression_key("client->refcount > 7")
     assert (index.problem(number).commits, index.problem(number).releases) == ((commit,), ("9.0.0",))
     assert index.stacks_of(number)[0].tokens == ("nbd_client_put", "nbd_send_sparse_read", "nbd_trip", "@coroutine")
+
+
+    # It is added to what the package has, and used once it lies in the user's data folder.
+    assert index.count == Problems(DATA / "problems.idx").count + 1
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    (tmp_path / "share" / "qemu-gdb").mkdir(parents=True)
+    (tmp_path / "problems.idx").rename(user_index())
+    problems.cache_clear()
+    try:
+        best = find_known(Snapshot(threads=[thread("nbd_client_put", "nbd_co_send_sparse_read", "nbd_trip")]))[0]
+        assert (best.commit, best.release) == (commit, "9.0.0")
+        user_index().write_text("damaged")
+        problems.cache_clear()
+        assert find_known(Snapshot(threads=[ROUTES]))
+    finally:
+        problems.cache_clear()
 
 
 def test_builder_tells_what_is_wrong_with_its_input(tmp_path, capsys):

@@ -99,7 +99,8 @@ SKIPPED = Names(
     "error_exit", "error_handle*", "error_setv", "error_set*", "error_propagate*", "error_report*", "error_abort",
     "object_*dynamic_cast*", "object_get_class", "type_table_lookup", "type_get_*", "type_is_ancestor", "qemu_abort*",
     # primitives
-    "aio_context_acquire", "aio_context_release", "bql_lock*", "bql_unlock*", "qemu_mutex_*", "qemu_rec_mutex_*", "qemu_cond_*", "qemu_sem_*", "qemu_event_wait*",
+    "aio_context_acquire", "aio_context_release", "bql_lock*", "bql_unlock*", "qemu_mutex_*", "qemu_rec_mutex_*",
+    "qemu_cond_*", "qemu_sem_*", "qemu_event_wait*",
     "qemu_futex_*",
     "qemu_spin_*", "qemu_lockable_*", "qemu_memalign", "qemu_try_memalign", "qemu_vfree", "qemu_thread_join",
     "qatomic_*", "trace_*", "_nocheck__trace_*", "rcu_read_*", "notifier_list_notify",

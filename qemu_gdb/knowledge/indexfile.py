@@ -5,10 +5,24 @@ from __future__ import annotations
 import bisect
 import zlib
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 MAGIC = b"qemu-gdb-index-2\n"
 DATA = Path(__file__).parent / "data"
+
+
+def read_list(path: Path) -> Tuple[List[str], List[str]]:
+    """Header and lines of a list that the builder wrote.
+
+    :raises OSError: the file can't be read
+    :raises ValueError: it is not such a file
+    """
+    data = path.read_bytes()
+    if not data.startswith(MAGIC):
+        raise ValueError(f"{path}: not an index file of this version; generate it again (data/README.md)")
+    lines = zlib.decompress(data[len(MAGIC) :]).decode().split("\n")
+    count = int(lines[0])
+    return lines[1 : 1 + count], lines[1 + count : -1]
 
 
 class IndexFile:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import re
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple
@@ -70,6 +71,7 @@ class Problems:
     def __init__(self, path: Path) -> None:
         self._index = IndexFile(path)
         self.stacks = int(self._index.header[0])
+        self.count = int(self._index.header[1])
         self._stack: Dict[int, KnownStack] = {}
 
     def problem(self, number: int) -> Problem:
@@ -95,6 +97,16 @@ class Problems:
         value = self._index.get(f"o:{problem}")
         return [self.stack(int(number)) for number in value.split(" ")] if value else []
 
+    def assertions(self) -> Dict[int, List[Tuple[str, str]]]:
+        """(function, expression key) of every problem's assertions; reads the whole index."""
+        found: Dict[int, List[Tuple[str, str]]] = {}
+        for row in self._index.rows():
+            if row.startswith("a:"):
+                function, _, value = row[2:].partition(" ")
+                for key, problem in (item.split(":") for item in value.split(" ")):
+                    found.setdefault(int(problem), []).append((function, key))
+        return found
+
     def asserting(self, function: str) -> List[Tuple[str, int]]:
         """(expression key, problem) of every known assertion in a function."""
         value = self._index.get("a:" + function)
@@ -112,7 +124,19 @@ class Problems:
         return 1.0 + math.log((self.stacks + 1) / (len(self.stacks_with(token)) + 1))
 
 
+def user_index() -> Path:
+    """Where a user's own index lies, if there is one (`build.problems --git CLONE --data FOLDER` makes it)."""
+    home = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
+    return Path(home) / "qemu-gdb" / "problems.idx"
+
+
 @functools.lru_cache(maxsize=1)
 def problems() -> Problems:
-    """The index of this package."""
+    """The user's index where there is a good one, else that of this package."""
+    own = user_index()
+    if own.is_file():
+        try:
+            return Problems(own)
+        except (OSError, ValueError):
+            pass  # of an older version, or damaged: the package's will do
     return Problems(DATA / "problems.idx")

@@ -3,7 +3,8 @@
     python3 -m qemu_gdb.knowledge.build.functions SRC... [--old FILE] [--data DIR]
 
 Each SRC is an unpacked QEMU source tree; FILE a list (tab separated, may be xz-compressed) of function, file,
-MAINTAINERS section and newest release for pairs that those trees no longer have. Needs Universal Ctags.
+MAINTAINERS section and newest release for pairs that those trees no longer have; without it those of the present
+index are kept. Needs Universal Ctags.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
+from ..indexfile import IndexFile, read_list
 from . import indexfile
 from .maintainers import CATCH_ALL, Owners
 
@@ -275,6 +277,27 @@ def read_old(path: Path) -> List[Tuple[str, str, str, str]]:
     return [(r[0], r[1], "" if r[2] in CATCH_ALL else r[2], r[3]) for r in good]
 
 
+def read_index(data: Path) -> List[Tuple[str, str, str, str]]:
+    """The same of the index that lies in a folder already; empty where there is none.
+
+    :raises ValueError: it is damaged, or of another version
+    """
+    if not (data / "functions_old.idx").is_file():
+        return []
+    index = IndexFile(data / "functions_old.idx")
+    names, lines = read_list(data / "files.idx")
+    files = [line.partition("\t") for line in lines]
+    rows = []
+    for row in index.rows():
+        function, *places = row.split(" ")
+        for place in places:
+            number, _, mask = place.partition(".")
+            path, _, section = files[int(number, 36)]
+            release = index.header[(int(mask, 16) if mask else 1).bit_length() - 1]
+            rows.append((function, path, names[int(section)] if section else "", release))
+    return rows
+
+
 def release_key(release: str) -> Tuple[int, ...]:
     """A release such as "5.2" or "10.0.13" as numbers, to sort by."""
     return tuple(int(n) for n in re.findall(r"\d+", release))
@@ -317,12 +340,11 @@ def build(sources: Sequence[Path], old: Optional[Path], data: Path) -> None:
         releases.append(release)
         print(f"{release}: {len(pairs)} functions in {len(owned)} files")
     gone: Dict[Pair, str] = {}
-    if old is not None:
-        for function, file, section, release in read_old(old):
-            if (function, file) not in where:
-                gone[(function, file)] = release
-                if not sections.get(file):
-                    sections[file] = section or None
+    for function, file, section, release in read_old(old) if old is not None else read_index(data):
+        if (function, file) not in where:
+            gone[(function, file)] = release
+            if not sections.get(file):
+                sections[file] = section or None
     fill_sections(sections, [*where, *gone], {f for _, f in gone} - {f for _, f in where})
 
     files = sorted(sections)

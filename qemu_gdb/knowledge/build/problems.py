@@ -4,7 +4,12 @@
 
 A line of FACTS is an object with `kind` ("fix" or "issue"), `stacks` (lists of functions, innermost first),
 `assertions` (function, expression) and, of a fix, `commit`, `release` and `links`; of an issue, `link` and `fixed_by`.
-With --git, commits whose message holds a stack or an assertion are added, with the first release tag that has them.
+With --git, commits whose message holds a stack or an assertion are added, with the first release tag that has them;
+without FACTS they are added to what the package's index has. An index in ~/.local/share/qemu-gdb is used instead of
+the package's:
+
+    python3 -m qemu_gdb.knowledge.build.problems --git ~/qemu --data ~/.local/share/qemu-gdb
+
 Only hashes, numbers, names and links are kept.
 """
 
@@ -22,7 +27,8 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set,
 
 from ..folding import fold, is_layer
 from ..functions import is_qemu_function
-from ..problems import expression_key, is_telling
+from ..indexfile import DATA
+from ..problems import Problems, expression_key, is_telling
 from . import indexfile
 
 COMMIT_LINK = "https://gitlab.com/qemu-project/qemu/-/commit/"
@@ -84,6 +90,16 @@ def from_facts(path: Path, releases: Dict[str, str]) -> Iterator[Record]:
                 record.commits = list(fact.get("fixed_by") or [])
                 record.link = fact.get("link") or ""
             yield record
+
+
+def from_index(index: Problems, releases: Dict[str, str]) -> Iterator[Record]:
+    """Records of an index; fills ``releases``."""
+    assertions = index.assertions()
+    for number in range(index.count):
+        problem = index.problem(number)
+        releases.update((c, r) for c, r in zip(problem.commits, problem.releases) if r)
+        stacks = {stack.tokens for stack in index.stacks_of(number)}
+        yield Record(list(problem.commits), problem.link, [], stacks, set(assertions.get(number, ())))
 
 
 _FRAME = re.compile(r"^[\s>|*]*#\s*(\d+)[: ]\s*(?:0x[0-9a-f]+\s+(?:in\s+)?|<\w+>\s+)?([A-Za-z_]\w*)", re.M)
@@ -190,7 +206,8 @@ def build(records: Sequence[Record], releases: Dict[str, str], data: Path) -> No
     holders: Dict[str, List[str]] = defaultdict(list)
     asserting: Dict[str, List[str]] = defaultdict(list)
     stacks = 0
-    for number, record in enumerate(r for r in records if r.tells):
+    kept = [record for record in records if record.tells]
+    for number, record in enumerate(kept):
         commits = ",".join(record.commits)
         rows.append(
             (f"p:{number}", f"{commits}\t{','.join(releases.get(c, '') for c in record.commits)}\t{record.link}")
@@ -208,8 +225,8 @@ def build(records: Sequence[Record], releases: Dict[str, str], data: Path) -> No
             asserting[function].append(f"{key}:{number}")
     rows.extend((f"f:{token}", " ".join(numbers)) for token, numbers in holders.items())
     rows.extend((f"a:{function}", " ".join(items)) for function, items in asserting.items())
-    size = indexfile.write(data / "problems.idx", [str(stacks)], rows)
-    print(f"problems.idx: {sum(r.tells for r in records)} problems, {stacks} stacks, {size} bytes")
+    size = indexfile.write(data / "problems.idx", [str(stacks), str(len(kept))], rows)
+    print(f"problems.idx: {len(kept)} problems, {stacks} stacks, {size} bytes")
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -231,15 +248,23 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         if given.facts is not None:
             records.extend(from_facts(given.facts, releases))
+        else:
+            records.extend(from_index(Problems(DATA / "problems.idx"), releases))
         if given.git is not None:
-            records.extend(from_git(given.git, given.since, releases, set(releases)))
+            known = {commit for record in records for commit in record.commits}
+            records.extend(from_git(given.git, given.since, releases, known))
     except (OSError, ValueError) as error:
         print(f"{given.facts}: {error}", file=sys.stderr)
         return 2
     except subprocess.CalledProcessError as error:
         print(f"{given.git}: {error.stderr.strip() or error}", file=sys.stderr)
         return 2
-    build(merged(records), releases, given.data)
+    try:
+        given.data.mkdir(parents=True, exist_ok=True)
+        build(merged(records), releases, given.data)
+    except OSError as error:
+        print(f"{given.data}: {error.strerror}", file=sys.stderr)
+        return 2
     return 0
 
 
