@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qemu_gdb.explain import classify, stories, waits
 from qemu_gdb.explain.context import Context, Subject
@@ -461,3 +463,52 @@ def test_a_recursion_of_a_hundred_thousand_frames_is_told_in_few_stages():
     assert len(stages) < 2000
     assert "blockdev-add" in subject.told.summary
     assert (stages[0].last, stages[-1].first) == (len(subject.stack.frames) - 1, 0)
+
+
+NAMES = sorted({name.replace("*", "x") for row in TABLE.rows for name in row.functions.patterns} | {"??", "unknown_fn"})
+VALUES = [
+    "0",
+    "-1",
+    "<optimized out>",
+    "18446744073709551615",
+    '0x55 "stop"',
+    '0x55 ""',
+    "true",
+    "MO_32",
+    "{a = 1}",
+    "...",
+]
+ARGUMENTS = [
+    "addr",
+    "val",
+    "data",
+    "size",
+    "len",
+    "port",
+    "offset",
+    "bytes",
+    "bs",
+    "cmdline",
+    "state",
+    "timeout",
+    "request",
+]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(NAMES), st.dictionaries(st.sampled_from(ARGUMENTS), st.sampled_from(VALUES), max_size=3)
+        ),
+        min_size=1,
+        max_size=20,
+    ),
+    st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_stack_of_known_functions_has_whole_stages_and_one_line(frames, crashed):
+    subject = told(thread(*frames, crashed=crashed))
+    covered = sorted(level for s in subject.told.stages for level in range(s.first, s.last + 1))
+    assert covered == list(range(len(frames)))
+    assert all(stage.text for stage in subject.told.stages)
+    assert subject.told.summary and "\n" not in subject.told.summary and len(subject.told.summary) <= 160

@@ -624,6 +624,8 @@ def tell(context: Context) -> None:
             story.vcpu, story.iothread = vcpus.get(thread.lwp), iothreads.get(thread.lwp)
         subject.told.stages = story.stages()
         summary = summarize(context, subject, story)
+        if not summary and subject.told.stages:
+            summary = subject.told.stages[-1].text
         subject.told.summary = re.sub(r"\s+", " ", _clip(summary, SUMMARY_LIMIT + 40)).strip()
         if len(known) < 4096:
             known[key] = (subject.told.stages, subject.told.summary)
