@@ -530,6 +530,12 @@ def _find_owners(context: Context, subject: Subject, bql: Optional[Tuple[Subject
         waiting.owners = running_vcpus(context)
         waiting.owner_known = "likely" if waiting.owners else ""
         waiting.basis = "inside cpu_exec"
+    elif waiting.kind in ("rcu", "rcu-callbacks"):
+        readers = [context.by_lwp(r.lwp) for r in context.facts.rcu_readers if r.depth]
+        found = [s for s in readers if s is not None and s is not subject]
+        waiting.owners = [s for s in found if s.told.state not in ("running-guest", "executing")] or found[:1]
+        waiting.owner_known = "certain" if waiting.owners else ""
+        waiting.basis = "inside a read-side critical section"
     elif waiting.kind == "exclusive-end":
         waiting.owners = [
             s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import FrozenSet
 
+from .holders import ARGUMENTS
 from .ports import HANDLERS
 from .stages import TABLE
 
@@ -22,5 +23,5 @@ OTHERS: FrozenSet[str] = frozenset(
 )
 
 WANTED_ARGUMENTS: FrozenSet[str] = (
-    OTHERS | frozenset(HANDLERS) | frozenset(name for row in TABLE.rows for name in row.wanted())
+    OTHERS | ARGUMENTS | frozenset(HANDLERS) | frozenset(name for row in TABLE.rows for name in row.wanted())
 )

@@ -347,7 +347,8 @@ SYSCALLS = Names(
     "fstatfs*", "sync_file_range",
     "syscall", "io_uring_enter", "splice", "dup3", "posix_fadvise*", "shutdown", "syncfs", "mmap", "mmap64",
     "copy_file_range",
-    "process_vm_readv", "quotactl", "getdents*", "___sys_*", "__sys_*",
+    "process_vm_readv", "quotactl", "getdents*", "___sys_*", "__sys_*", "__*_syscall", "__libc_recv*", "__libc_send*",
+    "__libc_read*", "__libc_write*", "__libc_p*", "__libc_connect", "__libc_accept*", "__libc_open*", "__libc_fsync",
 )  # fmt: skip
 
 
@@ -405,7 +406,8 @@ PEERS: Tuple[Peer, ...] = (
          "the receiver of the migration stream", "The migration stream is not read by its receiver",
          "look at the receiver: the connection or pipe is full"),
     # block drivers' libraries
-    Peer("gluster", Names("glfs_*", "qemu_gluster_*"), "libgfapi (Gluster)", "A call into libgfapi (Gluster) does not return",
+    Peer("gluster", Names("glfs_*", "qemu_gluster_*"), "libgfapi (Gluster)",
+         "A call into libgfapi (Gluster) does not return",
          "look at the Gluster volume and its log"),
     Peer("rbd", Names("rbd_*", "rados_*", "qemu_rbd_*", "librbd::*", "librados::*"), "the Ceph cluster",
          "A call into librbd or librados (Ceph) does not return", "look at the Ceph cluster (ceph -s)"),
@@ -428,3 +430,14 @@ PEERS: Tuple[Peer, ...] = (
          "look at that server"),
     Peer("tpm", Names("tpm_*"), "the TPM emulator", "The TPM emulator does not answer", "look at swtpm"),
 )  # fmt: skip
+
+
+# The functions whose arguments the rules over waits and crashes read, for the capture in gdb.
+ARGUMENTS = frozenset(
+    """qemu_chr_write_buffer qemu_chr_write qemu_chr_fe_write qemu_chr_fe_write_all qemu_chr_wait_connected
+    tcp_chr_wait_connected tcp_chr_accept_server_sync qmp_chardev_open_socket_server bdrv_drained_begin
+    bdrv_do_drained_begin bdrv_subtree_drained_begin bdrv_parent_drained_end_single blk_drain do_run_on_cpu run_on_cpu
+    start_exclusive qemu_aio_coroutine_enter qemu_coroutine_enter object_dynamic_cast_assert
+    object_class_dynamic_cast_assert error_exit error_setv error_handle_fatal cpu_abort mttcg_cpu_thread_fn
+    rr_cpu_thread_fn kvm_vcpu_thread_fn dummy_cpu_thread_fn g_malloc g_malloc0 g_realloc""".split()
+)

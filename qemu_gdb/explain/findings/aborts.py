@@ -10,7 +10,7 @@ from ...model import Evidence, Message
 from ..context import Context, Subject
 from ..stack import Stack, number, symbol
 from . import common
-from .cause import Cause, blame_of, check_of, fatal_row, function_at, is_fatal, past_helpers
+from .cause import Cause, blame_of, check_of, fatal_row, fatal_signal, function_at, is_fatal, past_helpers
 from .common import at, capital, cut, evidence, oneline, place
 
 
@@ -87,8 +87,29 @@ def aborted(context: Context, subject: Subject) -> Optional[Cause]:
     if message is not None:
         return _by_message(context, subject, start, message)
     if name in ("SIGABRT", "EXC_CRASH"):
-        return _plain_abort(context, subject, start, None)
+        outside = _sent_from_outside(context, subject, found)
+        return outside if outside is not None else _plain_abort(context, subject, start, None)
     return None
+
+
+def _sent_from_outside(context: Context, subject: Subject, found: Dict[str, int]) -> Optional[Cause]:
+    """A signal that another process sent, to a process none of whose threads ends itself."""
+    signal = subject.told.thread.signal or fatal_signal(context)
+    if signal is None or found or (signal.code is not None and signal.code not in (0, -1)):
+        return None
+    if signal.code is None and subject.waiting is None:
+        return None
+    sender = f" by process {signal.sender_pid}" if signal.sender_pid else ""
+    cause = Cause(subject, "crash.signal", f"{signal.name} was sent from outside{sender}", "sent", blame=None)
+    cause.confidence = "certain" if signal.code is not None else "likely"
+    cause.sentences.append(
+        f"No thread of QEMU aborts: {signal.name} came from outside{sender} (a supervisor, a watchdog or a person: "
+        f"kill -ABRT), "
+        "to end the process or to get this core. What the threads do at that moment is the question."
+    )
+    cause.proof.append(Evidence(text=oneline(signal.text) or f"si_code {signal.code}", thread=subject.number))
+    cause.steps.append("who has that pid? The supervisor's log tells why it sent it")
+    return cause
 
 
 _MALLOC = frozenset(
@@ -327,6 +348,8 @@ def _error_abort(
             raised_in, raised_at = found.group(1), common.location(found.group(2), int(found.group(3)))
             rest = message.text[found.end() :].lstrip(": \n")
             said = oneline(rest) or said
+        elif message.text and "%" not in message.text:
+            said = oneline(message.text)
         raised_in = message.function or raised_in
     blame = blame_of(subject, start)
     function = raised_in or function_at(subject, blame)
@@ -467,9 +490,9 @@ def _named_abort(
     if row.name == "malloc":
         cause.headline = f"malloc found its heap corrupted{f': {said}' if said else ''}"
         cause.sentences.append(
-            f"libc noticed it in {stack.names[position]} when {function or 'its caller'}{spot} freed or allocated "
-            f"memory. The write "
-            "that did the damage, or the first of two frees, happened earlier and elsewhere."
+            f"libc noticed it in {_entry_of_malloc(stack, blame)}, called by "
+            f"{function or 'code without a name'}{spot}. "
+            "The write that did the damage, or the first of two frees, happened earlier and elsewhere."
         )
         cause.steps.append(
             "reproduce with AddressSanitizer (configure --enable-asan) or valgrind: they stop at the damage itself"
@@ -525,6 +548,29 @@ def _named_abort(
         cause.proof.append(Evidence(text=said, thread=subject.number))
     cause.proof.append(evidence(subject, position, stack.names[position]))
     return cause
+
+
+_ENTRIES = {
+    "free": "free()",
+    "cfree": "free()",
+    "g_free": "g_free()",
+    "_int_free": "free()",
+    "malloc": "malloc()",
+    "_int_malloc": "malloc()",
+    "libc_free": "free()",
+    "libc_malloc": "malloc()",
+    "realloc": "realloc()",
+    "libc_realloc": "realloc()",
+    "_int_realloc": "realloc()",
+    "calloc": "calloc()",
+    "libc_calloc": "calloc()",
+}
+
+
+def _entry_of_malloc(stack: Stack, blame: Optional[int]) -> str:
+    """The function of malloc's that QEMU called: "free()"."""
+    inner = stack.names[: blame if blame is not None else 10]
+    return next((_ENTRIES[n] for n in reversed(inner) if n in _ENTRIES and n != "g_free"), "malloc or free")
 
 
 def _by_message(context: Context, subject: Subject, start: int, message: Message) -> Optional[Cause]:

@@ -103,6 +103,12 @@ _DEBUGGER_STOP = re.compile(
 def stopped_by_debugger(context: Context) -> str:
     """The line by which a debugger tells that a breakpoint stopped the process, "" without one."""
     signal = context.snapshot.signal
+    if (
+        signal is not None
+        and signal.name == "SIGTRAP"
+        and not any(_ends_process(s.stack) for s in context.live_subjects)
+    ):
+        return signal.text or "SIGTRAP"
     for text in ([signal.text] if signal and signal.text else []) + context.snapshot.unparsed[:4000]:
         if "reak" in text or "atch" in text or "stop reason" in text or "Old value" in text:
             found = _DEBUGGER_STOP.search(text)
@@ -218,7 +224,7 @@ def told(context: Context, cause: Cause) -> Finding:
     """The finding that tells a cause."""
     subject, stack = cause.subject, cause.subject.stack
     sentences = list(cause.sentences)
-    chain = common.story(context, subject)
+    chain = common.story(context, subject) if cause.row != "sent" else ""
     lead = ""
     if chain:
         lead = f"{who(subject)}: {chain.rstrip('.')}."

@@ -193,10 +193,21 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
     return cause
 
 
+# QEMU's handlers of fault signals: linux-user/signal.c, bsd-user/signal.c, util/oslib-posix.c, accel/kvm, tcg
+_FAULT_HANDLERS = frozenset(
+    """host_signal_handler host_sigsegv_handler host_sigbus_handler cpu_signal_handler sigbus_handler qemu_sigbus_handler
+    kvm_on_sigbus sigbus_reraise segv_handler""".split()
+)
+
+
 def _top(stack: Stack) -> int:
-    """Position of the frame that faulted: above a signal handler, if one ran."""
-    handler = next((i for i, f in enumerate(stack.frames[:12]) if f.kind == "signal"), None)
-    return handler + 1 if handler is not None and handler + 1 < len(stack) else 0
+    """Position of the frame that faulted: outside of the trampoline where a handler of fault signals runs."""
+    trampoline = next((i for i, f in enumerate(stack.frames[:16]) if f.kind == "signal"), None)
+    if trampoline is None or trampoline + 1 >= len(stack):
+        return 0
+    if trampoline == 0 or any(n in _FAULT_HANDLERS for n in stack.names[:trampoline]):
+        return trampoline + 1
+    return 0
 
 
 def _bad_pointer(
@@ -232,7 +243,7 @@ def _bad_pointer(
             break
     odd: List[Tuple[str, int, str]] = []
     for position in positions:
-        odd = odd_arguments(stack, position)
+        odd = [o for o in odd_arguments(stack, position) if o[1] != address or address is None or address >= 0x10000]
         if odd:
             where = position if not names else where
             break

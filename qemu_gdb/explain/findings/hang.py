@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ...knowledge import holders
 from ...model import Evidence, Finding, Request
-from .. import stories
+from .. import coroutines, stories
 from ..context import Context, Subject
-from ..stack import Stack
+from ..stack import Stack, number
 from ..waits import Waiting, chain, cycles, unstopped_vcpus
 from . import common
 from .common import at, capital, evidence, finding, joined, listed, short, the, who
@@ -688,6 +689,10 @@ def _chains(search: _Search) -> None:
         if subject is not end:
             victims.append(subject)
     for last, victims in groups.values():
+        # a grace period that ends when this does: the RCU thread waits in the background
+        victims = [
+            v for v in victims if not (v.told.role == "rcu" and v.waiting is not None and v.waiting.kind == "rcu")
+        ]
         result = _last_link(context, last, victims)
         if result is not None:
             search.add(result, [last, *victims])
@@ -763,6 +768,7 @@ def blocked_call(stack: Stack) -> Optional[Tuple[str, int]]:
     ):
         name = stack.names[position] if stack.names[position] in holders.SYSCALLS and name == "syscall" else name
         position += 1
+    name = re.sub(r"^(?:__libc_|_+)", "", re.sub(r"_syscall$", "", name))
     if position >= len(stack):
         return None
     above = stack.names[position]
@@ -867,13 +873,17 @@ def _poll_wait(context: Context, last: Subject, victims: List[Subject], waiting:
     if requests and waiting.kind in ("drain", "nested-poll", "job", "graph-wrlock", "drain-end"):
         sentences.append(_requests(context, requests))
         confidence = "certain"
-        peer = next((n.peer for n in context.facts.nodes if n.peer and any(r.node == n.name for r in requests)), "")
+        server = next((n.peer for n in context.facts.nodes if n.peer and any(r.node == n.name for r in requests)), "")
         driver = requests[0].driver
         if driver == "nbd":
-            steps.append(f"look at that NBD server{f' ({peer})' if peer else ''}")
+            steps.append(f"look at that NBD server{f' ({server})' if server else ''}")
         steps += [f"qemu-coroutines 0x{r.coroutine:x}" for r in requests[:2] if r.coroutine]
         for request in requests[:4]:
             proof.append(Evidence(text=_request_text(request)))
+    elif (
+        peer := _peer(stack, waiting.at, min(waiting.at + 3, len(stack)))[0]
+    ) is not None and peer.name in _POLLED_PEERS:
+        return _polled_peer(context, last, victims, waiting, peer, [x for x in sentences if x], proof)
     else:
         workers, coroutine = _request_elsewhere(context)
         if coroutine is not None:
@@ -945,6 +955,49 @@ def _poll_wait(context: Context, last: Subject, victims: List[Subject], waiting:
     )
 
 
+_POLLED_PEERS = ("nbd", "connect", "chardev-wait", "tls", "vhost-user", "ssh", "iscsi", "gluster", "rbd", "nfs", "curl")
+
+
+def _polled_peer(
+    context: Context,
+    last: Subject,
+    victims: List[Subject],
+    waiting: Waiting,
+    peer: holders.Peer,
+    sentences: List[str],
+    proof: List[Evidence],
+) -> Finding:
+    """A nested poll for an outside party, which another thread may be asking."""
+    command = _command(last.stack)
+    sentences[-1] = (
+        f"It polls in {at(last.stack, waiting.at)} for {peer.says} (aio_poll, frame "
+        f"{last.stack.level(waiting.poll or 0)})."
+    )
+    helper = None
+    for subject in context.live_subjects:
+        call = blocked_call(subject.stack) if subject is not last and subject.waiting is None else None
+        if call is None:
+            continue
+        asked, position = _peer(subject.stack, call[1], min(call[1] + 14, len(subject.stack)))
+        if asked is peer:
+            helper = subject
+            sentences.append(f"{who(subject)} asks it, in {call[0]}() for {at(subject.stack, position)}.")
+            proof.append(evidence(subject, position, f"in {call[0]}()"))
+            break
+    sentences += [_holding(last), _victims_text(victims)]
+    title = f"{command} waits for {peer.says}, which does not answer" if command else peer.title
+    return finding(
+        "hang.waiting-for-peer",
+        title,
+        "likely",
+        sentences,
+        subjects=[last, *([helper] if helper is not None else []), *victims],
+        proof=proof,
+        steps=[capital(peer.advice)],
+        rule=f"poll-peer.{peer.name}",
+    )
+
+
 def _asker(stack: Stack, position: int) -> str:
     """The function that wanted the drain: the first one outside of the drain's own layers."""
     skip = (
@@ -1003,16 +1056,20 @@ def _graph_writer(stack: Stack, waiting: Waiting) -> str:
 
 
 def _requests(context: Context, requests: Sequence[Request]) -> str:
-    count = len(requests)
+    """The requests in flight, each with what its coroutine waits for; one whose wait is known first."""
+    found = {c.address: c for c in context.snapshot.coroutines}
     parts = []
     for request in requests[:3]:
         text = _request_text(request)
-        coroutine = next((c for c in context.explanation.coroutines if c.coroutine.address == request.coroutine), None)
-        found = next((c for c in context.snapshot.coroutines if c.address == request.coroutine), None)
-        waits = (coroutine.summary if coroutine is not None else "") or (found.waits_text if found is not None else "")
-        if waits:
-            text += f"; its coroutine {f'0x{request.coroutine:x} ' if request.coroutine else ''}{waits}"
+        coroutine = found.get(request.coroutine)
+        if coroutine is not None:
+            peer = next((n.peer for n in context.facts.nodes if n.name == request.node), "")
+            server = f" ({peer})" if peer and peer not in coroutine.waits_text else ""
+            text += f"; its coroutine {request.coroutine:#x} {coroutines.waits(coroutine)}{server}"
+        elif request.waiting_for:
+            text += f"; it waits for the request of coroutine {request.waiting_for:#x}"
         parts.append(text)
+    count = len(requests)
     more = f"; and {count - 3} more" if count > 3 else ""
     return f"{count} request{'s are' if count != 1 else ' is'} in flight: " + "; ".join(parts) + more + "."
 
@@ -1113,6 +1170,12 @@ def _syscall(context: Context, last: Subject, victims: List[Subject], call: str,
     sentences += [_holding(last), _victims_text(victims)]
     if role == "migration" and not held:
         sentences.append("It does not hold the BQL: the guest, the main loop and the monitor go on.")
+    if peer is not None and peer.name == "migration-write":
+        migration = next((m for m in context.facts.migration if m.direction == "outgoing"), None)
+        if migration is not None and migration.uri:
+            sentences.append(f"The stream goes to {migration.uri}.")
+        if stack.find("qio_channel_command_writev") is not None:
+            steps.append("while the pipe is full migrate_cancel can't wake this thread; ending the command does")
     if peer is not None:
         if in_start:
             peer_title = f"QEMU is still starting: it waits for {peer.says}"
@@ -1175,18 +1238,26 @@ def _syscall(context: Context, last: Subject, victims: List[Subject], call: str,
     )
 
 
-def _peer_named(context: Context, peer: holders.Peer) -> str:
+def _peer_named(context: Context, peer: holders.Peer, subject: Subject) -> str:
     """The outside party with its name and address, where facts have them; "" without."""
-    if peer.name.startswith("chardev"):
-        open_ones = [c for c in context.facts.chardevs if c.connected is False and c.type in ("socket", "")]
-        if len(open_ones) == 1:
-            chardev = open_ones[0]
-            return f"a client of chardev {chardev.id}" + (f" ({chardev.peer})" if chardev.peer else "")
-    return ""
+    if not peer.name.startswith("chardev"):
+        return ""
+    by_address = {c.address: c for c in context.facts.chardevs if c.address}
+    chardev = None
+    for frame in subject.stack.frames[:16] if by_address else ():
+        chardev = next((by_address[n] for n in map(number, frame.args.values()) if n in by_address), None)
+        if chardev is not None:
+            break
+    if chardev is None:
+        return ""
+    where = f" ({chardev.type}, {chardev.peer})" if chardev.peer else ""
+    if peer.name == "chardev-wait":
+        return f"a client of chardev {chardev.id}{where}"
+    return f"the peer of chardev {chardev.id}{where}"
 
 
 def _peer(stack: Stack, start: int, stop: int) -> Tuple[Optional[holders.Peer], int]:
-    """The most telling outside party among the frames, and the position of the frame that shows it (None, 0 without)."""
+    """The most telling outside party among the frames, and the position of the frame that shows it (None, 0)."""
     best: Optional[Tuple[int, int]] = None
     for position in range(start, stop):
         name = stack.names[position]
@@ -1243,41 +1314,65 @@ def guest_memory_wait(subject: Subject) -> Optional[Tuple[int, int]]:
 
 def _page_waits(search: _Search) -> None:
     context = search.context
+    listeners = context.with_role("postcopy-listen")
+    incoming = next((m for m in context.facts.migration if m.direction == "incoming"), None)
+    postcopy = bool(listeners) or (incoming is not None and incoming.state.startswith("postcopy"))
     for subject in context.live_subjects:
-        found = guest_memory_wait(subject) if subject.waiting is None else None
-        if found is None or id(subject) in search.told:
+        if subject.waiting is not None or id(subject) in search.told:
             continue
-        inner, outer = found
-        stack = subject.stack
-        listeners = context.with_role("postcopy-listen", "postcopy-fault")
-        sentences = [
-            _lead(context, subject),
-            f"It reads guest memory ({at(stack, inner)}) while {at(stack, outer)} loads the VM. Under postcopy such "
-            f"a read is a page fault that waits "
-            "until the source has sent the page; if it stays there, the page never comes.",
-            _holding(subject),
-        ]
-        if listeners:
-            sentences.append(
-                f"{capital(common.listed(listeners))} {'serves' if len(listeners) == 1 else 'serve'} postcopy here."
-            )
-        search.add(
-            finding(
-                "hang.waiting-for-peer",
-                "Guest memory is read during an incoming migration: the page may never come",
-                "likely" if listeners else "possible",
-                sentences,
-                subjects=[subject],
-                proof=[evidence(subject, inner, "reads guest memory"), evidence(subject, outer, "incoming migration")],
-                steps=[
-                    "a second sample: is it still in that read?",
-                    "query-migrate on both sides: postcopy-active or postcopy-paused?",
-                    "thread apply all bt: the postcopy listen and fault threads",
-                ],
-                rule="postcopy-page",
-            ),
-            [subject],
-        )
+        found = guest_memory_wait(subject)
+        if found is None and postcopy and subject.told.role.startswith("vcpu"):
+            inner = next((p for p in range(min(4, len(subject.stack))) if _copies(subject.stack.names[p])), None)
+            found = (inner, -1) if inner is not None else None
+        if found is not None:
+            _page_wait(search, subject, found, listeners, postcopy)
+            return
+
+
+def _copies(name: str) -> bool:
+    return name in _COPIES or name.startswith(
+        ("__memcpy", "__memmove", "flatview_read", "address_space_ld", "translator_ld")
+    )
+
+
+def _page_wait(
+    search: _Search, subject: Subject, found: Tuple[int, int], listeners: Sequence[Subject], postcopy: bool
+) -> None:
+    inner, outer = found
+    stack = subject.stack
+    while_loading = f" while {at(stack, outer)} loads the VM" if outer >= 0 else ""
+    sentences = [
+        _lead(search.context, subject),
+        f"{who(subject)} reads guest memory ({at(stack, inner)}){while_loading}. Under postcopy such a read is a "
+        f"page fault "
+        "that waits until the source has sent the page; if it stays there, the page never comes.",
+        _holding(subject),
+    ]
+    proof = [evidence(subject, inner, "reads guest memory")]
+    idle = next((x for x in listeners if blocked_call(x.stack) is not None), None)
+    call = blocked_call(idle.stack) if idle is not None else None
+    if idle is not None and call is not None:
+        sentences.append(f"{who(idle)} waits in {call[0]}() for the source's next data.")
+        proof.append(evidence(idle, call[1], f"in {call[0]}()"))
+    search.add(
+        finding(
+            "hang.waiting-for-peer",
+            "Postcopy: a page of guest memory is waited for, and the source sends nothing"
+            if idle is not None
+            else "Guest memory is read during an incoming migration: the page may never come",
+            "likely" if idle is not None else "possible",
+            sentences,
+            subjects=[subject, *listeners],
+            proof=proof,
+            steps=[
+                "a second sample: is it still in that read?",
+                "query-migrate on both sides: postcopy-active or postcopy-paused?",
+                "" if postcopy else "thread apply all bt: the postcopy listen and fault threads",
+            ],
+            rule="postcopy-page",
+        ),
+        [subject, *listeners],
+    )
 
 
 def _executing(context: Context, last: Subject, victims: List[Subject]) -> Optional[Finding]:
@@ -1533,17 +1628,19 @@ def _other_wait(context: Context, last: Subject, victims: List[Subject], waiting
         return _multifd(context, last, victims, waiting, sentences, proof)
     if waiting.kind == "join":
         return _join(context, last, victims, waiting, sentences, proof)
-    if peer is not None and waiting.kind in ("poll", "condvar", "nested-poll", "semaphore", "futex", "event"):
+    if peer is not None and waiting.kind in ("poll", "condvar", "nested-poll", "semaphore", "futex", "event", "sleep"):
         in_start = stack.find("qemu_init") is not None
-        whom = _peer_named(context, peer)
+        whom = _peer_named(context, peer, last)
         through = f", called by {at(stack, peer_at)}," if peer_at > waiting.at else ""
         sentences.append(f"It waits in {where}{through} for {whom or peer.says}.")
         sentences += [_holding(last), _victims_text(victims)]
-        title = f"QEMU is still starting: it waits for {peer.says}" if in_start else peer.title
+        title = f"QEMU is still starting: it waits for {whom.split(' (')[0] or peer.says}" if in_start else peer.title
+        if in_start:
+            sentences.append("No vCPU runs yet.")
         return finding(
             "hang.waiting-for-peer",
             title,
-            "likely",
+            "certain" if whom else "likely",
             sentences,
             subjects=[last, *victims],
             proof=proof,
@@ -1683,7 +1780,8 @@ def _join(
         one = bql[0]
         known = next((h.basis for h in last.held if h.lock == "BQL" and h.confidence == "certain"), "")
         sentences.append(
-            f"{who(one)} waits for the BQL, which {the(last)} holds during the join{f' ({known})' if known.startswith('__') else ''}: if that is the thread to end, "
+            f"{who(one)} waits for the BQL, which {the(last)} holds during the "
+            f"join{f' ({known})' if known.startswith('__') else ''}: if that is the thread to end, "
             f"neither can go on."
         )
         return finding(

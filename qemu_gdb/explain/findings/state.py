@@ -46,7 +46,7 @@ _RUNSTATES = {
         "look at the guest's console or dump; `system_reset` restarts it",
     ),
     "internal-error": (
-        "state.guest-panicked",
+        "state.paused",
         "The VM is stopped by an internal error of the accelerator",
         "look at QEMU's stderr (KVM internal error, register dump) and the host's kernel log",
     ),
@@ -60,18 +60,23 @@ _RUNSTATES = {
 }
 
 
+_SAID_BESIDE_HANG = ("state.io-error", "state.guest-panicked")
+
+
 def find(context: Context, before: List[Finding]) -> List[Finding]:
     """The state of the process; a debugger's stop or a run state explains a quiet process best."""
     found: List[Finding] = []
     crashed = any(f.kind.startswith("crash.") for f in before)
     if crashed:
         return found
+    hangs = [f for f in before if f.kind.startswith("hang.")]
     stop = _breakpoint(context)
     if stop is not None:
-        found.append(stop)
+        return [stop]
     state = _runstate(context)
-    hangs = [f for f in before if f.kind.startswith("hang.")]
-    if state is not None and not (hangs and state.kind in ("state.running", "state.paused")):
+    if hangs and hangs[0].confidence != "possible" and state is not None and state.kind not in _SAID_BESIDE_HANG:
+        return []
+    if state is not None and not (hangs and state.kind in ("state.running", "state.paused", "state.prelaunch")):
         found.append(state)
     if not found and not hangs:
         quiet = _quiet(context)
@@ -198,7 +203,7 @@ def _running(context: Context) -> Optional[Finding]:
     guest = [s for s in vcpus if s.told.state == "running-guest"]
     busy = _busy(context)
     main = context.with_role("main-loop")
-    if main and not busy and not guest and vcpus:
+    if main and not busy and not guest and vcpus and not context.facts.requests:
         return finding(
             "state.idle",
             "Nothing is stuck in QEMU: the guest is idle and all threads rest",
@@ -208,6 +213,14 @@ def _running(context: Context) -> Optional[Finding]:
             rule="running-idle",
         )
     sentences = ["Run state running."]
+    if context.facts.requests:
+        count = len(context.facts.requests)
+        one = context.facts.requests[0]
+        sentences.append(
+            f"{count} block request{'s are' if count != 1 else ' is'} in flight, among them a {one.type} of "
+            f"{one.bytes} bytes on "
+            f"{one.node} ({one.driver}); no thread waits for it."
+        )
     if guest:
         sentences.append(f"{capital(common.listed(guest))} {'runs' if len(guest) == 1 else 'run'} guest code.")
     if busy:
