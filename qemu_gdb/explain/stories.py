@@ -402,7 +402,9 @@ def migration_phase(stack: Stack) -> Optional[str]:
 def trigger_chain(subject: Subject, facts: Optional[Facts] = None) -> str:
     """Why the thread is where it is, outside in, as one phrase; "" where the stack does not show it."""
     story = Story(subject.stack, facts, (), subject.told.frame_subsystems)
-    links = story.links(frozenset(("abort",)), full=True)
+    links = story.links(frozenset(("abort", "coroutine yield")), full=True)
+    if len(links) > 1 and links[0][2] == "nested poll":
+        del links[0]  # how it waits; the rest says for what
     return " → ".join(reversed(_select(links, 330, keep_first=False)))
 
 

@@ -472,7 +472,7 @@ ROWS = (
             "*_change_state_handler",
         ),
         _vmstate,
-        weight=4,
+        weight=3,
         subsystem="Main loop",
         reads=("vm_state_notify",),
     ),
