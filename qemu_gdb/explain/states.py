@@ -367,7 +367,8 @@ def _running(context: Context, subject: Subject) -> State:
     if _is_exiting(stack, 0):
         return "exiting", "thread-or-process-exit"
     role = subject.told.role
-    if role in ("vcpu-mttcg", "vcpu-tcg-rr", "user-mode") and _in_guest_code(stack):
+    cut = subject.told.thread.truncated_top
+    if role in ("vcpu-mttcg", "vcpu-tcg-rr", "user-mode") and not cut and _in_guest_code(stack):
         return "running-guest", "tcg-without-device-access"
     if role in VCPUS and stack.names[0] == "kvm_cpu_exec":
         return "running-guest", "kvm_cpu_exec"
@@ -536,7 +537,11 @@ def _main_loop_poll(stack: Stack, top: Blocked, role: str) -> State:
     if position >= len(stack.names):
         return "idle", "rest:main-loop"
     owner = stack.names[position]
-    if owner in _MAIN_LOOP_OWNERS or owner in STARTERS or code_of(stack.frames[position]).owner != "qemu":
+    if (
+        owner in _MAIN_LOOP_OWNERS
+        or owner in STARTERS
+        or code_of(stack.frames[position]).owner not in ("qemu", "unknown")
+    ):
         return "idle", "rest:main-loop"
     if role == "main-loop":
         return "waiting-drain-or-nested-poll", f"nested:main_loop_wait called by {owner}"

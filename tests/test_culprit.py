@@ -1,0 +1,145 @@
+"""Which frame an expert would point at, and whose code is at work."""
+
+from __future__ import annotations
+
+import pytest
+from stacks import COND, HANDLER, MAIN, MUTEX, POLL, START, recorded, told
+
+ABORT = "__pthread_kill_implementation __GI_raise __GI_abort"
+KVM = f"kvm_cpu_exec kvm_vcpu_thread_fn {START}"
+DISPATCH = (
+    "memory_region_write_accessor access_with_adjusted_size memory_region_dispatch_write "
+    "flatview_write address_space_rw"
+)
+
+BLAMED = [
+    (f"{ABORT} __assert_fail_base __assert_fail bdrv_unref blockdev_del {HANDLER}", "bdrv_unref"),
+    (f"{ABORT} hw_error tsc210x_txrx omap_mcspi_write {DISPATCH} {KVM}", "tsc210x_txrx"),
+    (
+        f"{ABORT} cpu_abort sparc_cpu_do_interrupt cpu_handle_exception cpu_exec mttcg_cpu_thread_fn {START}",
+        "sparc_cpu_do_interrupt",
+    ),
+    (
+        f"{ABORT} error_exit qemu_mutex_destroy char_finalize object_deinit object_finalize object_unref {HANDLER}",
+        "char_finalize",
+    ),
+    (f"{ABORT} error_exit qemu_mutex_lock vnc_lock_output vnc_client_write {HANDLER}", "vnc_client_write"),
+    (
+        f"{ABORT} object_dynamic_cast_assert IOMMU_MEMORY_REGION vfio_spapr_create_window {HANDLER}",
+        "vfio_spapr_create_window",
+    ),
+    (
+        f"{ABORT} error_handle_fatal error_setv error_setg_internal qdev_prop_set_drive pc_init1 qemu_init main",
+        "qdev_prop_set_drive",
+    ),
+    (
+        f"{ABORT} malloc_printerr _int_free free g_free qemu_vfree virtio_blk_req_complete {HANDLER}",
+        "virtio_blk_req_complete",
+    ),
+    (f"pthread_kill abort assert_hvf_ok_impl hvf_arch_init_vcpu hvf_cpu_thread_fn {START}", "hvf_arch_init_vcpu"),
+]
+
+
+@pytest.mark.parametrize(("words", "blamed"), BLAMED)
+def test_the_machinery_of_abort_and_general_helpers_are_looked_past(words, blamed):
+    explained = told(words)
+    assert explained.culprit == blamed
+    assert explained.culprit_rule == "who-gave-up"
+    assert explained.thread.frames[explained.culprit_level].name == blamed
+
+
+@pytest.mark.parametrize(
+    ("words", "blamed"),
+    [
+        (f"object_get_class qio_channel_writev_full tcp_chr_write {HANDLER}", "qio_channel_writev_full"),
+        (f"__memcpy_avx_unaligned qemu_put_buffer vmstate_save_state migration_thread {START}", "qemu_put_buffer"),
+        (
+            f"swapcontext qemu_coroutine_new qemu_coroutine_create blk_aio_prwv iothread_run {START}",
+            "qemu_coroutine_new",
+        ),
+        (f"_mesa_TexParameteri dri_make_current SDL_GL_MakeCurrent_REAL sdl2_gl_switch {MAIN}", "sdl2_gl_switch"),
+    ],
+)
+def test_the_innermost_qemu_function_is_blamed_for_a_fault(words, blamed):
+    assert told(words, signal="SIGSEGV", current=True).culprit == blamed
+
+
+@pytest.mark.parametrize(
+    ("words", "blamed"),
+    [
+        (
+            f"{POLL} fdmon_poll_wait aio_poll bdrv_do_drained_begin bdrv_drained_begin quorum_del_child {HANDLER}",
+            "bdrv_do_drained_begin",
+        ),
+        (f"{POLL} aio_poll bdrv_poll_co bdrv_flush bdrv_close {HANDLER}", "bdrv_flush"),
+        (f"{COND} do_run_on_cpu run_on_cpu memory_region_snapshot_and_clear_dirty {HANDLER}", "do_run_on_cpu"),
+        (
+            f"sem_wait qemu_sem_wait migration_maybe_pause migration_completion migration_thread {START}",
+            "migration_maybe_pause",
+        ),
+        (f"{MUTEX} aio_context_acquire bdrv_query_image_info qmp_query_block {HANDLER}", "bdrv_query_image_info"),
+        (f"write rdma_get_cm_event qemu_rdma_cleanup qio_channel_rdma_close {HANDLER}", "qemu_rdma_cleanup"),
+        (
+            (
+                "recvmsg qio_channel_socket_readv qcrypto_tls_session_pull _gnutls_read "
+                f"gnutls_handshake qcrypto_tls_session_handshake {HANDLER}"
+            ),
+            "qcrypto_tls_session_handshake",
+        ),
+    ],
+)
+def test_a_wait_is_blamed_on_the_function_that_decided_to_wait(words, blamed):
+    assert told(words).culprit == blamed
+
+
+def test_a_vcpu_that_waits_for_the_bql_is_a_victim():
+    assert told(f"{MUTEX} bql_lock_impl prepare_mmio_access flatview_read address_space_rw {KVM}").culprit is None
+    assert told(f"{MUTEX} bql_lock_impl os_host_main_loop_wait {MAIN}").culprit is None
+
+
+def test_a_tool_that_runs_the_main_loop_names_the_function_that_does():
+    stack = f"{POLL} os_host_main_loop_wait main_loop_wait convert_do_copy img_convert main"
+    assert told(stack, program="qemu-img").culprit == "convert_do_copy"
+
+
+def test_no_cause_is_named_where_the_innermost_frames_are_missing():
+    explained = told(
+        f"io_writex store_helper code_gen_buffer cpu_tb_exec cpu_exec mttcg_cpu_thread_fn {START}",
+        first=11,
+        truncated_top=True,
+    )
+    assert explained.culprit is None
+    assert explained.culprit_rule == "innermost-frames-missing"
+
+
+def test_an_idle_qemu_has_no_culprit():
+    assert {t.culprit for t in recorded("debug-10.0-kvm").explanation.threads} == {None}
+
+
+@pytest.mark.parametrize(
+    ("words", "subsystem"),
+    [
+        (
+            (
+                f"{MUTEX} bql_lock_impl prepare_mmio_access address_space_stl_internal pci_msi_trigger "
+                "msix_notify virtio_notify virtio_scsi_complete_req coroutine_trampoline"
+            ),
+            "virtio-scsi",
+        ),
+        (f"{POLL} aio_poll bdrv_do_drained_begin quorum_del_child qmp_x_blockdev_change {HANDLER}", "Quorum"),
+        (f"{POLL} aio_poll bdrv_drain_all do_vm_stop vm_stop qmp_stop qmp_marshal_stop {HANDLER}", "Block I/O path"),
+        (
+            (
+                f"{ABORT} __assert_fail memory_region_transaction_commit memory_region_add_eventfd "
+                f"virtio_pci_ioeventfd_assign aio_poll iothread_run {START}"
+            ),
+            "virtio",
+        ),
+        (f"{MUTEX} bql_lock_impl prepare_mmio_access flatview_read address_space_rw {KVM}", "KVM"),
+        (f"syscall qemu_event_wait call_rcu_thread {START}", "RCU"),
+        (f"ioctl kvm_vcpu_ioctl {KVM}", "KVM"),
+        (f"{POLL} os_host_main_loop_wait {MAIN}", "Main loop"),
+    ],
+)
+def test_the_subsystem_is_the_work_not_the_helper(words, subsystem):
+    assert told(words).subsystem == subsystem
