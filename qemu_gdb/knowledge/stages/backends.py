@@ -117,6 +117,7 @@ ROWS = (
             "qemu_chr_new_noreplay",
         ),
     ),
+    # ui/vnc-jobs.c (10.2); before: ui/vnc-jobs-async.c
     Row(
         "VNC",
         Names("vnc_*", "vnc_worker_thread", "vnc_worker_thread_loop", "protocol_*", "vncws_*"),
@@ -125,6 +126,7 @@ ROWS = (
         weight=6,
         trigger=True,
     ),
+    # hw/display/qxl.c (10.2); before: hw/qxl.c
     Row(
         "SPICE",
         Names(
@@ -150,6 +152,7 @@ ROWS = (
         weight=5,
         order=-1,
     ),
+    # hw/display/vga.c (10.2); before: hw/vga.c
     Row(
         "display",
         Names(
@@ -238,6 +241,7 @@ ROWS = (
         weight=5,
         order=-1,
     ),
+    # hw/net/e1000.c (10.2); before: hw/e1000.c
     Row(
         "network device",
         Names(
@@ -271,6 +275,7 @@ ROWS = (
         weight=5,
         order=-2,
     ),
+    # audio/, hw/audio/
     Row(
         "audio",
         Names(
@@ -303,8 +308,11 @@ ROWS = (
         weight=5,
         order=-1,
     ),
+    # hw/tpm/, backends/tpm/
     Row("TPM", Names("tpm_*"), "TPM request", subsystem="TPM", weight=6, trigger=True),
-    Row("guest agent", Names("ga_*", "qmp_guest_*", "channel_event_cb", "channel_init"), "guest agent", weight=6),
+    # qga/
+    Row("guest agent", Names("ga_*", "qmp_guest_*", "channel_event_cb"), "guest agent", weight=6),
+    # util/oslib-posix.c, util/oslib-win32.c, util/osdep.c (10.2); before: util/oslib-posix.c, util/oslib-win32.c
     Row(
         "memory backend",
         Names(
@@ -368,6 +376,7 @@ ROWS = (
         trigger=True,
         order=-1,
     ),
+    # util/osdep.c (10.2)
     Row(
         "host interface",
         Names("seccomp_*", "os_*", "qemu_set_*", "qemu_open*", "qemu_close"),

@@ -649,13 +649,16 @@ _STARTS = re.compile(
 )
 
 ROWS = (
+    # block/io.c, job.c, block/block-backend.c (10.2); before: block/io.c, blockjob.c
     Row("drain", DRAIN, _drain, subsystem="Block I/O path", weight=8),
+    # util/aio-wait.c (10.2)
     Row(
         "wait for a bottom half",
         Names("aio_wait_bh_oneshot", "aio_wait_bh"),
         "waits for a bottom half in another AioContext",
         weight=4,
     ),
+    # block/io.c, block/block-gen.c, block/block-gen.h (10.2); before: block.c, block/block-backend.c
     Row(
         "block request",
         REQUEST,
@@ -703,6 +706,7 @@ ROWS = (
             "blk_aio_pwritev",
         ),
     ),
+    # block/nbd.c, nbd/client-connection.c, block/file-posix.c (10.2); before: block/nbd.c, block/nbd-client.c
     Row(
         "block driver",
         _DRIVER_ROWS,
@@ -728,6 +732,7 @@ ROWS = (
             "null_co_pwritev",
         ),
     ),
+    # block/linux-aio.c, block/io_uring.c
     Row(
         "Linux AIO",
         Names("qemu_laio_*", "laio_*", "ioq_submit*", "io_submit", "luring_*", "qemu_luring_*"),
@@ -739,6 +744,7 @@ ROWS = (
         short="AIO completion",
         weight=3,
     ),
+    # block.c, block/block-backend.c, block/qapi.c (10.2); before: block.c, block/block-backend.c
     Row(
         "block graph",
         _GRAPH_NAMES,
@@ -762,6 +768,7 @@ ROWS = (
             "blk_remove_bs",
         ),
     ),
+    # block/commit.c, block/stream.c, block/create.c (10.2); before: block/commit.c, block/stream.c
     Row(
         "block job",
         Names(
@@ -791,6 +798,7 @@ ROWS = (
         weight=7,
         trigger=True,
     ),
+    # hw/block/virtio-blk.c, hw/nvme/ctrl.c, system/dma-helpers.c (10.2); before: hw/virtio-blk.c, hw/block/nvme.c
     Row(
         "disk request of a device",
         Names(
@@ -827,12 +835,14 @@ ROWS = (
         ),
         weight=5,
     ),
+    # block/block-backend.c (10.2); before: block.c
     Row(
         "error policy",
         Names("blk_error_action", "bdrv_error_action", "*_handle_rw_error", "scsi_handle_rw_error*"),
         "applies the disk's error policy (rerror/werror)",
         weight=6,
     ),
+    # nbd/server.c, blockdev-nbd.c, qemu-nbd.c (10.2); before: nbd.c
     Row(
         "NBD server",
         Names(
@@ -853,6 +863,7 @@ ROWS = (
         weight=6,
         trigger=True,
     ),
+    # util/vhost-user-server.c, subprojects/libvhost-user/libvhost-user.c (10.2)
     Row(
         "block export",
         Names("vu_blk_*", "vduse_blk_*", "fuse_*", "blk_exp_*", "vu_client_trip", "vu_dispatch"),

@@ -364,6 +364,7 @@ ROWS = (
         trigger=True,
         reads=("virtio_queue_notify", "virtio_queue_notify_vq"),
     ),
+    # hw/virtio/virtio-bus.c, hw/virtio/virtio-pci.c, hw/block/virtio-blk.c (10.2)
     Row(
         "virtio start/stop",
         Names(
@@ -396,6 +397,7 @@ ROWS = (
         subsystem="virtio",
         weight=8,
     ),
+    # hw/virtio/virtio-pci.c, hw/virtio/virtio-bus.c, hw/scsi/virtio-scsi-dataplane.c (10.2)
     Row(
         "virtio notifiers",
         Names(
@@ -419,6 +421,7 @@ ROWS = (
         subsystem="virtio",
         weight=5,
     ),
+    # hw/virtio/virtio.c, hw/net/virtio-net.c, hw/virtio/virtio-pci.c (10.2)
     Row(
         "virtio status",
         Names(
@@ -437,6 +440,7 @@ ROWS = (
         weight=6,
         reads=("virtio_set_status",),
     ),
+    # hw/virtio/virtio-pci.c, hw/virtio/virtio-mmio.c (10.2); before: hw/virtio-pci.c
     Row(
         "virtio registers",
         Names(
@@ -460,6 +464,7 @@ ROWS = (
         subsystem="virtio",
         weight=5,
     ),
+    # system/runstate.c, hw/virtio/virtio.c, hw/i386/kvm/clock.c (10.2); before: softmmu/runstate.c, softmmu/vl.c
     Row(
         "VM state change",
         Names(
@@ -476,6 +481,7 @@ ROWS = (
         subsystem="Main loop",
         reads=("vm_state_notify",),
     ),
+    # system/cpus.c (10.2); before: cpus.c, softmmu/cpus.c
     Row(
         "VM stop or start",
         Names(
@@ -493,6 +499,7 @@ ROWS = (
         weight=7,
         reads=("vm_stop", "do_vm_stop"),
     ),
+    # hw/block/virtio-blk.c
     Row(
         "virtio-blk request",
         Names("virtio_blk_*"),
@@ -505,6 +512,7 @@ ROWS = (
         weight=4,
         order=-2,
     ),
+    # hw/virtio/
     Row(
         "virtio device",
         Names("virtio_*", "vring_*"),
@@ -539,6 +547,7 @@ ROWS = (
         weight=6,
         order=1,
     ),
+    # hw/virtio/vhost-user.c, hw/virtio/vhost-backend.c, hw/virtio/vhost.c (10.2); before: hw/virtio/vhost-user.c
     Row(
         "vhost-user message",
         Names(
@@ -624,6 +633,7 @@ ROWS = (
         weight=2,
         order=-1,
     ),
+    # hw/pci/pci.c, system/vl.c, hw/core/qdev.c (10.2); before: softmmu/vl.c, hw/pci.c
     Row(
         "device life cycle",
         Names(
@@ -652,6 +662,7 @@ ROWS = (
         order=-3,
         reads=("device_set_realized", "qdev_device_add", "qdev_device_add_from_qdict"),
     ),
+    # realize and unrealize functions of device models, hw/
     Row(
         "device life cycle",
         Names("*_device_realize", "*_device_unrealize", "*_realize", "*_unrealize", "*_realizefn", "*_unrealizefn"),
@@ -659,6 +670,7 @@ ROWS = (
         weight=5,
         order=-1,
     ),
+    # hw/pci/
     Row(
         "PCI",
         Names("pci_*", "pcie_*", "msix_*", "msi_*", "shpc_*"),
@@ -677,6 +689,7 @@ ROWS = (
         weight=3,
         order=-2,
     ),
+    # hw/ide/ahci.c (10.2)
     Row(
         "bus-master IDE",
         Names("bmdma_*", "ide_*", "ahci_*", "handle_cmd", "handle_reg_h2d_fis", "piix_*", "cmd_*dma*"),
@@ -691,6 +704,7 @@ ROWS = (
         weight=5,
         order=-1,
     ),
+    # hw/usb/
     Row(
         "USB",
         Names("usb_*", "xhci_*", "ehci_*", "uhci_*", "ohci_*", "usbredir*", "libusb_*", "usb_host_*", "ccid_*"),
@@ -699,6 +713,7 @@ ROWS = (
         weight=6,
         order=-1,
     ),
+    # hw/9pfs/coth.c, hw/9pfs/9p.c (10.2); before: hw/9pfs/virtio-9p-coth.c
     Row(
         "9p server",
         Names("v9fs_*", "coroutine_enter_func", "local_*_at", "do_readdir*", "pdu_submit"),

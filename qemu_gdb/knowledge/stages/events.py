@@ -334,6 +334,7 @@ def system_call(view: View) -> Optional[str]:
 
 
 ROWS = (
+    # util/main-loop.c, system/runstate.c, system/main.c (10.2); before: main-loop.c, vl.c
     Row("main loop", MAIN_LOOP, _main_loop, short="", subsystem="Main loop", weight=1),
     # util/aio-posix.c, fdmon-*.c, async.c; aio-posix.c before 2.9
     Row(
@@ -378,6 +379,7 @@ ROWS = (
         weight=4,
         reads=("ppoll", "poll", "g_poll", "qemu_poll_ns"),
     ),
+    # GLib: glib/gmain.c
     Row(
         "GLib main loop",
         Names(
@@ -398,12 +400,14 @@ ROWS = (
         subsystem=None,
         weight=4,
     ),
+    # util/async.c (10.2)
     Row(
         "bottom half scheduling",
         Names("qemu_bh_schedule*", "aio_bh_schedule_oneshot*", "aio_bh_enqueue"),
         "schedules a bottom half",
         weight=3,
     ),
+    # util/async.c (10.2); before: async.c
     Row(
         "bottom half",
         Names("aio_bh_call", "aio_bh_poll", "qemu_bh_poll"),
@@ -413,6 +417,7 @@ ROWS = (
         weight=3,
         trigger=True,
     ),
+    # util/async.c, util/qemu-coroutine-lock.c, util/qemu-coroutine.c (10.2)
     Row(
         "coroutine wake-up",
         Names(
@@ -435,6 +440,7 @@ ROWS = (
         subsystem=None,
         weight=1,
     ),
+    # util/coroutine-sigaltstack.c, util/coroutine-ucontext.c, util/coroutine-wasm.c (10.2)
     Row(
         "coroutine",
         Names(
@@ -450,6 +456,7 @@ ROWS = (
         subsystem=None,
         weight=1,
     ),
+    # util/qemu-coroutine-lock.c, util/qemu-coroutine-sleep.c, util/qemu-coroutine.c (10.2)
     Row(
         "coroutine yield",
         Names(
@@ -471,6 +478,7 @@ ROWS = (
         _yield,
         weight=5,
     ),
+    # util/coroutine-sigaltstack.c, util/coroutine-ucontext.c, util/coroutine-wasm.c (10.2)
     Row(
         "coroutine switch",
         Names(
@@ -488,6 +496,7 @@ ROWS = (
         "switches coroutines",
         weight=3,
     ),
+    # util/coroutine-sigaltstack.c, util/coroutine-ucontext.c, util/coroutine-wasm.c (10.2)
     Row(
         "coroutine pool",
         Names(
@@ -525,6 +534,7 @@ ROWS = (
         weight=6,
         trigger=True,
     ),
+    # io/channel-watch.c, chardev/char-io.c (10.2); before: iohandler.c, qemu-char.c
     Row(
         "descriptor handler",
         Names(
@@ -606,6 +616,7 @@ ROWS = (
         subsystem="Main loop",
         weight=9,
     ),
+    # async.c, util/async.c (before 10.0)
     Row(
         "AioContext lock",
         Names("aio_context_acquire", "aio_context_release"),
@@ -617,6 +628,7 @@ ROWS = (
         subsystem="Block I/O path",
         weight=9,
     ),
+    # block/graph-lock.c (10.2)
     Row(
         "graph lock",
         Names(
@@ -668,6 +680,7 @@ ROWS = (
         subsystem=None,
         weight=6,
     ),
+    # util/qemu-thread-posix.c, util/qemu-thread-win32.c (10.2); before: qemu-thread-posix.c, qemu-thread-win32.c
     Row(
         "condition",
         Names(
@@ -688,6 +701,7 @@ ROWS = (
         subsystem=None,
         weight=4,
     ),
+    # util/qemu-thread-posix.c, util/qemu-thread-win32.c, util/event.c (10.2)
     Row(
         "event",
         Names(
@@ -709,6 +723,7 @@ ROWS = (
         subsystem=None,
         weight=4,
     ),
+    # util/qemu-thread-posix.c, util/qemu-thread-win32.c (10.2)
     Row(
         "thread join",
         Names(
@@ -725,6 +740,7 @@ ROWS = (
         subsystem=None,
         weight=7,
     ),
+    # util/qemu-thread-posix.c, util/qemu-thread-win32.c (10.2); before: qemu-thread-posix.c, qemu-thread-win32.c
     Row("thread start", Names("qemu_thread_create", "pthread_create", "g_thread_new"), "creates a thread", weight=4),
     # util/compatfd.c
     Row("signal thread", Names("sigwait_compat"), "waits for signals to hand to the main loop", weight=5),
@@ -737,6 +753,7 @@ ROWS = (
         weight=6,
         reads=tuple(_CALLS),
     ),
+    # libc
     Row(
         "memory copy",
         Names("memcpy*", "__memcpy*", "memmove*", "__memmove*", "memset*", "__memset*"),

@@ -656,6 +656,7 @@ ROWS = (
         subsystem="Overall KVM CPUs",
         weight=1,
     ),
+    # system/physmem.c, system/memory.c, hw/xen/xen-hvm-common.c (10.2); before: memory.c, ioport.c
     Row(
         "guest access",
         Names(
@@ -670,6 +671,7 @@ ROWS = (
         trigger=True,
         reads=tuple(sorted(HANDLERS)),
     ),
+    # accel/tcg/cputlb.c, accel/tcg/user-exec.c (10.2); before: accel/tcg/cputlb.c
     Row(
         "guest memory access",
         TCG_MEMORY,
@@ -687,6 +689,7 @@ ROWS = (
         + tuple(f"helper_{d}_mmu" for d in ("stb", "stw", "stl", "stq", "ldub", "lduw", "ldul", "ldq"))
         + tuple(f"cpu_{d}_mmu" for d in ("stb", "stw", "stl", "stq", "ldb", "ldw", "ldl", "ldq")),
     ),
+    # system/physmem.c, hw/virtio/virtio.c, system/dma-helpers.c (10.2); before: exec.c, softmmu/physmem.c
     Row(
         "DMA",
         Names(

@@ -167,6 +167,7 @@ def _multifd(view: View) -> str:
 
 
 ROWS = (
+    # migration/migration.c, migration/savevm.c (10.2); before: migration/migration.c, savevm.c
     Row(
         "migration",
         Names(
@@ -205,6 +206,7 @@ ROWS = (
             "migrate_fd_connect",
         ),
     ),
+    # hw/virtio/virtio.c (10.2); before: hw/virtio.c
     Row(
         "device state",
         Names(
@@ -232,6 +234,7 @@ ROWS = (
             "qemu_loadvm_section_start_full",
         ),
     ),
+    # migration/ram.c (10.2); before: migration/ram.c, util/bufferiszero.c
     Row(
         "RAM migration",
         Names(
@@ -260,6 +263,7 @@ ROWS = (
         subsystem="Migration",
         weight=6,
     ),
+    # migration/multifd*.c, since 4.0
     Row(
         "multifd",
         Names("multifd_*", "nocomp_*", "zlib_send_*", "zstd_send_*"),
@@ -267,6 +271,7 @@ ROWS = (
         subsystem="Migration",
         weight=7,
     ),
+    # migration/postcopy-ram.c, migration/ram.c (10.2)
     Row(
         "postcopy",
         Names("postcopy_ram_fault_thread", "postcopy_*", "migrate_send_rp_*", "ram_save_queue_pages"),
@@ -280,6 +285,7 @@ ROWS = (
         subsystem="Migration",
         weight=7,
     ),
+    # migration/colo*.c, since 2.8
     Row(
         "COLO",
         Names("colo_*"),
@@ -289,6 +295,7 @@ ROWS = (
         order=-1,
         trigger=True,
     ),
+    # migration/qemu-file.c (10.2); before: qemu-file.c, savevm.c
     Row(
         "migration stream",
         Names(
@@ -328,6 +335,7 @@ ROWS = (
         subsystem="Migration",
         weight=4,
     ),
+    # migration/rdma.c
     Row(
         "RDMA",
         Names("qemu_rdma_*", "qio_channel_rdma_*", "rdma_*"),
@@ -336,6 +344,7 @@ ROWS = (
         weight=5,
         order=1,
     ),
+    # migration/block-dirty-bitmap.c, block/dirty-bitmap.c (10.2); before: block.c
     Row(
         "dirty bitmap migration",
         Names(
@@ -350,6 +359,7 @@ ROWS = (
         weight=5,
         order=1,
     ),
+    # io/, since 2.6; crypto/tlssession.c
     Row(
         "I/O channel",
         Names(

@@ -222,6 +222,7 @@ def _event(view: View) -> str:
 
 
 ROWS = (
+    # monitor/hmp.c, monitor/qmp.c, block/monitor/block-hmp-cmds.c (10.2); before: monitor.c, hmp.c
     Row(
         "monitor command",
         Names(*_MACHINERY.patterns, *_HMP, "qmp_*", "hmp_*", "do_info_*"),
@@ -275,6 +276,7 @@ ROWS = (
             "qmp_blockdev_reopen",
         ),
     ),
+    # monitor/monitor.c, monitor/qmp.c (10.2); before: monitor.c, qemu-tool.c
     Row(
         "monitor output",
         Names(

@@ -271,6 +271,7 @@ def victim_file(view: View) -> Optional[str]:
 
 
 ROWS = (
+    # util/error.c, system/cpus.c, cpu-target.c (10.2); before: cpus.c, softmmu/cpus.c
     Row(
         "abort",
         DYING,
@@ -291,7 +292,9 @@ ROWS = (
             "__libc_message",
         ),
     ),
+    # libc, GLib; util/qemu-thread-posix.c, system/main.c
     Row("thread entry", _ENTRY, "", short="", subsystem=None, weight=0),
+    # system/vl.c, hw/core/machine.c, block.c (10.2); before: softmmu/vl.c, vl.c
     Row(
         "start-up",
         Names(
@@ -317,6 +320,7 @@ ROWS = (
         trigger=True,
         order=-1,
     ),
+    # system/runstate.c, iothread.c, qemu-nbd.c (10.2); before: softmmu/runstate.c, softmmu/vl.c
     Row(
         "shutdown",
         Names(
@@ -387,7 +391,9 @@ ROWS = (
         order=-1,
         reads=("do_syscall", "do_syscall1"),
     ),
+    # util/notify.c (10.2); before: notify.c
     Row("notifiers", Names("notifier_list_notify", "notifier_with_return_list_notify"), "calls notifiers", weight=2),
+    # the compilers' sanitizers
     Row(
         "sanitizer",
         Names("__asan_*", "__sanitizer_*", "__ubsan_*", "__interceptor_*", "__tsan_*", "__msan_*", "__lsan_*"),
@@ -395,7 +401,9 @@ ROWS = (
         short="",
         weight=0,
     ),
+    # GLib: glib/gtestutils.c
     Row("test program", Names("g_test_run*", "g_test_run_suite*", "main_test*"), "runs a test", weight=3, order=-5),
+    # system/cpus.c, util/oslib-posix.c, os-posix.c (10.2); before: cpus.c, softmmu/cpus.c
     Row(
         "signal",
         Names(

@@ -285,6 +285,7 @@ _TRANSLATION = Names(
 )
 
 ROWS = (
+    # system/cpus.c, accel/tcg/tcg-accel-ops-rr.c (10.2); before: cpus.c, softmmu/cpus.c
     Row(
         "vCPU thread",
         Names(
@@ -300,6 +301,7 @@ ROWS = (
         subsystem="Main loop",
         weight=5,
     ),
+    # target/i386/whpx/whpx-all.c, target/i386/nvmm/nvmm-all.c, accel/hvf/hvf-accel-ops.c (10.2)
     Row(
         "accelerator loop",
         Names(
@@ -372,6 +374,7 @@ ROWS = (
         subsystem="Overall TCG CPUs",
         weight=1,
     ),
+    # accel/tcg/cpu-exec.c, tcg/tci.c (10.2); before: cpu-exec.c, tci.c
     Row(
         "translated code",
         Names("code_gen_buffer", "cpu_tb_exec", "tcg_qemu_tb_exec", "static_code_gen_buffer", "tcg_qemu_tb_exec_real"),
@@ -380,6 +383,7 @@ ROWS = (
         subsystem="Overall TCG CPUs",
         weight=1,
     ),
+    # accel/tcg/cpu-exec.c, util/qht.c, accel/tcg/translate-all.c (10.2); before: cpu-exec.c, exec.c
     Row(
         "translation",
         _TRANSLATION,
@@ -388,6 +392,7 @@ ROWS = (
         weight=6,
         reads=("tb_gen_code", "tb_find", "tb_lookup", "gen_intermediate_code", "translator_loop", "tb_htable_lookup"),
     ),
+    # target/i386/tcg/seg_helper.c, target/i386/tcg/system/misc_helper.c, target/riscv/op_helper.c (10.2)
     Row(
         "TCG helper",
         Names(
@@ -408,6 +413,7 @@ ROWS = (
         order=-1,
         reads=("helper_outb", "helper_outw", "helper_outl", "helper_inb", "helper_inw", "helper_inl"),
     ),
+    # accel/tcg/cputlb.c, target/arm/ptw.c, target/i386/tcg/system/excp_helper.c (10.2)
     Row(
         "guest page walk",
         Names(
@@ -454,6 +460,7 @@ ROWS = (
             "loongarch_cpu_tlb_fill",
         ),
     ),
+    # accel/tcg/cputlb.c, accel/tcg/tb-maint.c (10.2); before: accel/tcg/translate-all.c, cputlb.c
     Row(
         "TLB maintenance",
         Names(
@@ -492,6 +499,7 @@ ROWS = (
         subsystem="Main loop",
         weight=8,
     ),
+    # cpu-common.c, system/cpus.c (10.2); before: cpus-common.c, cpus.c
     Row(
         "work on a vCPU",
         Names(
@@ -511,6 +519,7 @@ ROWS = (
         weight=7,
         trigger=True,
     ),
+    # system/cpus.c, accel/tcg/user-exec-stub.c (10.2); before: cpus.c, softmmu/cpus.c
     Row(
         "vCPU pause",
         Names("pause_all_vcpus", "all_vcpus_paused", "resume_all_vcpus", "cpu_remove_sync", "cpu_pause", "cpu_resume"),
@@ -518,6 +527,7 @@ ROWS = (
         subsystem="Main loop",
         weight=8,
     ),
+    # hw/i386/x86-common.c, accel/tcg/user-exec-stub.c, system/cpus.c (10.2); before: hw/i386/x86.c, cpus.c
     Row(
         "vCPU creation",
         Names(
@@ -535,6 +545,7 @@ ROWS = (
         "creates a vCPU",
         weight=6,
     ),
+    # system/cpus.c, accel/tcg/tcg-accel-ops-rr.c, accel/tcg/user-exec.c (10.2); before: cpus.c, softmmu/cpus.c
     Row(
         "vCPU kick",
         Names(
@@ -553,6 +564,7 @@ ROWS = (
         subsystem="Main loop",
         weight=4,
     ),
+    # hw/intc/apic.c, hw/virtio/virtio.c, hw/pci/pci.c (10.2); before: hw/apic.c, kvm-all.c
     Row(
         "interrupt delivery",
         Names(
@@ -663,6 +675,7 @@ ROWS = (
         weight=6,
         trigger=True,
     ),
+    # gdbstub/gdbstub.c, gdbstub/system.c, system/cpus.c (10.2); before: gdbstub.c, gdbstub/gdbstub.c
     Row(
         "guest debugging",
         Names("gdb_handle_packet", "gdb_read_byte", "gdb_chr_receive", "gdb_*", "cpu_handle_guest_debug"),
@@ -699,6 +712,7 @@ ROWS = (
     ),
     # system/qtest.c: a test plays the guest
     Row("qtest", Names("qtest_*"), "serves a qtest command: a test plays the guest", weight=7, trigger=True),
+    # semihosting/arm-compat-semi.c (10.2); before: arm-semi.c, target-arm/arm-semi.c
     Row(
         "semihosting",
         Names("do_common_semihosting", "do_arm_semihosting", "semihost_*", "common_semi_*", "qemu_semihosting_*"),
@@ -706,6 +720,7 @@ ROWS = (
         weight=7,
         trigger=True,
     ),
+    # plugins/core.c (10.2)
     Row(
         "TCG plugin",
         Names("qemu_plugin_*", "plugin_*", "exec_inline_op"),
