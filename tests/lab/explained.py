@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -87,17 +88,15 @@ def cases() -> List[Case]:
 
 
 def _script(state: lab.State) -> Tuple[str, ...]:
-    """What keeps gdb's hands off the process; planting a fault needs them."""
-    return lab.READ_ONLY_LIVE[:1] if state.inject else lab.READ_ONLY_LIVE
+    """What keeps gdb's hands off the process; gdb needs them to plant a fault or to stop at a breakpoint."""
+    return lab.READ_ONLY_LIVE[:1] if state.inject or state.stop_at or state.crash else lab.READ_ONLY_LIVE
 
 
 def _json(output: str) -> Dict[str, Any]:
-    start = output.find('{"schema"')
-    if start < 0:
-        start = output.find("{\n")
-    if start < 0:
+    found = re.search(r'\{\s*"schema"', output)
+    if found is None:
         raise NoJson(f"no JSON in gdb's output:\n{output[-3000:]}")
-    answer, _ = json.JSONDecoder().raw_decode(output[start:])
+    answer, _ = json.JSONDecoder().raw_decode(output[found.start() :])
     return answer
 
 
