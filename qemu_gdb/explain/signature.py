@@ -84,7 +84,7 @@ def _chosen(told: Explanation, finding: Optional[Finding]) -> List[ThreadExplana
     if finding is not None and finding.kind.startswith("hang.") and finding.threads:
         numbers = set(finding.threads)
         named = [t for t in threads if t.thread.number in numbers and t.state not in _NORMAL]
-        if named:
+        if any(_tells(t) for t in named):
             return named
     if fatal:
         # A process-wide set*id() call runs in every thread's signal handler; who made it is another thread.
@@ -92,10 +92,15 @@ def _chosen(told: Explanation, finding: Optional[Finding]) -> List[ThreadExplana
         return callers[:1] if _in_setxid(fatal[0].thread) and callers else fatal[:1]
     if finding is not None and finding.threads:
         named = [t for t in threads if t.thread.number == finding.threads[0]]
-        if named:
+        if named and _tells(named[0]):
             return named
     busy = [t for t in threads if t.state not in _NORMAL] or threads
-    return sorted(busy, key=lambda t: -sum(not is_layer(token) for token in tokens_of(t.thread)))[:1]
+    return sorted(busy, key=lambda t: -_tells(t))[:1]
+
+
+def _tells(told: ThreadExplanation) -> int:
+    """How many functions of a thread's stack tell something."""
+    return sum(not is_layer(token) for token in tokens_of(told.thread))
 
 
 def _in_setxid(thread: Thread) -> bool:
