@@ -504,7 +504,9 @@ def _waits_for(told: ThreadExplanation, default: str) -> str:
             and "0x" not in waits.object
         ):
             words = waits.object
-        if waits.owner_thread is not None:
+        if waits.owner_thread is not None and waits.owner_thread == told.thread.number:
+            words += ", which it holds itself"
+        elif waits.owner_thread is not None:
             words += f", held by thread {waits.owner_thread}"
     return f"waits for {words}"
 

@@ -22,6 +22,7 @@ _TYPES = (
     (re.compile(r"zone_"), "zone operation"),
     (re.compile(r"getlength"), "length query"),
     (re.compile(r"cancel"), "cancellation"),
+    (re.compile(r"is_inserted|is_available"), "medium check"),
 )
 _BYTE_FUNCTIONS = Names(
     "blk_co_p*",

@@ -196,6 +196,8 @@ def death(view: View, brief: bool = False) -> str:
             return f"{allocation} could not allocate memory{at}"
         text = next((m.text for m in messages if m.kind == "glib"), "")
         return f'a fatal GLib message{at}: "{_clip(text, 60)}"' if text else f"a fatal GLib message{at}"
+    if "assert_hvf_ok_impl" in names:
+        return f"a call of Hypervisor.framework failed{at}"
     if "error_exit" in names:
         return f"a thread primitive failed{at} (error_exit)"
     expression_text = next(
