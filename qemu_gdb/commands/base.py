@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
 import shlex
+import signal
 import sys
-from typing import Any, List, Optional, Sequence
+from typing import Any, Iterator, List, Optional, Sequence
 
 import gdb
 
@@ -15,6 +17,7 @@ from .. import options
 from ..options import Option, Parsed, UsageError
 from ..render.output import columns_for, is_utf8
 from ..render.safe import Form, safe
+from . import imports
 from .declare import Declaration
 
 CHUNK = 4096  # characters given to gdb at a time; its pager and Ctrl-C work between them
@@ -22,7 +25,9 @@ CHUNK = 4096  # characters given to gdb at a time; its pager and Ctrl-C work bet
 
 def invoke(declaration: Declaration, line: str) -> None:
     """Run one command line. Errors reach the user as one line; Ctrl-C and ``q`` at the pager end it quietly."""
-    module = _module(declaration)
+    with _no_interrupt():
+        module = _module(declaration)
+        imports.load()
     try:
         try:
             words = shlex.split(line)
@@ -42,6 +47,16 @@ def invoke(declaration: Declaration, line: str) -> None:
             raise
         raise gdb.GdbError(safe(f"{declaration.name}: internal error: {_place(error)}; please report it"
                                 " (QEMU_GDB_DEBUG=1 in the environment shows the traceback)")) from None
+
+
+@contextlib.contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Holds Ctrl-C back while modules are imported: in the middle of it Python prints a traceback of its own."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _place(error: BaseException) -> str:
@@ -123,8 +138,14 @@ def write(text: str) -> None:
     gdb.flush()
 
 
+_shown = 0  # columns of the progress line that stands on the terminal
+
+
 def progress(text: str) -> None:
     """Show ``text`` on the terminal's last line, nothing where output is no terminal; "" removes it."""
-    if os.isatty(2):
-        sys.__stderr__.write(f"\r\x1b[K{text}")
+    global _shown
+    if (text or _shown) and os.isatty(2) and sys.__stderr__ is not None:
+        sys.__stderr__.write("\r" + safe(text)[:79].ljust(_shown))
+        sys.__stderr__.write("" if text else "\r")
         sys.__stderr__.flush()
+        _shown = min(79, len(text))
