@@ -486,9 +486,14 @@ def _rest(context: Context, subject: Subject, story: Story) -> str:
         return words
     if role == "external-library":
         inside = next(
-            (n for n in reversed(story.view.all_names) if n and not _is_plumbing(n) and TABLE.row(n) is None), ""
+            (
+                n
+                for n in reversed(story.view.all_names)
+                if n and "std::" not in n and not _is_plumbing(n) and TABLE.row(n) is None
+            ),
+            "",
         )
-        inside = inside.split("(")[0]
+        inside = inside.split("(")[0].split("<")[0].strip()[:60]
         return f"thread of a library, waits in {inside}" if inside else "thread of a library, waits"
     return _RESTS.get(role) or _busy(story) or events.polled(story.view)
 

@@ -313,6 +313,8 @@ def _plausible(value: Optional[int]) -> Optional[int]:
 def _request(view: View) -> str:
     found = request(view.part(view.first, view.last))
     if found is None:
+        if view.has("bdrv_poll_co", "bdrv_run_co"):
+            return "waits for a coroutine of the block layer"
         return f"block request: {view.outermost}"
     if _synchronous(view):
         return f"waits for a synchronous {found.text}"
@@ -328,7 +330,7 @@ def _synchronous(view: View) -> bool:
 def _request_short(view: View) -> str:
     found = request(view.part(view.first, view.last))
     if found is None:
-        return ""
+        return _request(view) if view.has("bdrv_poll_co", "bdrv_run_co") else ""
     return f"waits for a synchronous {found.text}" if _synchronous(view) else found.text
 
 
@@ -497,6 +499,9 @@ _GRAPH: Dict[str, str] = {
     "bdrv_inactivate_all": "inactivates every block node (hand-over to the migration destination)",
     "bdrv_invalidate_cache_all": "activates every block node",
     "bdrv_activate_all": "activates every block node",
+    "blk_is_available": "asks whether a disk has its medium",
+    "blk_is_inserted": "asks whether a disk has its medium",
+    "bdrv_is_inserted": "asks whether a disk has its medium",
     "bdrv_refresh_limits": "reads a node's limits",
     "bdrv_query_image_info": "queries an image",
     "bdrv_block_device_info": "queries a block node",
