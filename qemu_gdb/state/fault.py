@@ -49,21 +49,15 @@ def read(process: Process, qom: Qom, threads: Sequence[Thread], signal: Optional
 
     x86-64 only for the instruction and its pointer; the memory's kind on any. Selects the thread.
     """
-    if signal is None or signal.name not in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS"):
+    if signal is None or signal.name not in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE"):
         return None
     thread = next((t for t in threads if t.crashed), None) or next((t for t in threads if t.signal is signal), None)
     gdb_thread = process.thread(thread.lwp) if thread is not None else None
     if thread is None or gdb_thread is None:
         return None
     gdb_thread.switch()
-    frame, level = gdb.newest_frame(), 0
-    handler = next((f.level for f in thread.frames[:12] if f.kind == "signal"), None)
-    while handler is not None and level <= handler and frame.older() is not None:
-        frame, level = frame.older(), level + 1
-    fault = Fault(lwp=thread.lwp, level=level, address=signal.address)
-    if signal.name == "SIGSYS":
-        fault.system_call = thread.registers.get("orig_rax", thread.registers.get("rax"))
-        return fault
+    frame = gdb.newest_frame()  # the fatal signal itself runs no handler: the newest frame made the access
+    fault = Fault(lwp=thread.lwp, address=signal.address)
     _Reader(process, frame, fault).run()
     if fault.address is not None and signal.name in ("SIGSEGV", "SIGBUS"):
         with process.guard("the memory at the faulting address"):
@@ -133,8 +127,8 @@ class _Reader:
         """The function's instructions up to ``pc``, each with its address."""
         try:
             block = gdb.block_for_pc(pc)
-            while block is not None and (block.function is None or block.superblock.function is not None):
-                block = block.superblock
+            while block is not None and block.superblock is not None and not block.superblock.is_static:
+                block = block.superblock  # out of the inlined functions to the one that holds the code
             start = block.start if block is not None else 0
         except (gdb.error, RuntimeError, AttributeError):
             start = 0
@@ -206,6 +200,17 @@ class _Reader:
         after = pointed.target() if pointed is not None and pointed.code == gdb.TYPE_CODE_PTR else None
         return f"{name}->{member}", after
 
+    def _frames(self) -> Iterator[gdb.Frame]:
+        """The frames that share the faulting instruction's registers: inlined ones and the function that holds them."""
+        frame: Optional[gdb.Frame] = self._frame
+        for _ in range(12):
+            if frame is None:
+                return
+            yield frame
+            if frame.type() != gdb.INLINE_FRAME:
+                return
+            frame = frame.older()
+
     def _variable(self, value: int) -> Tuple[str, Optional[gdb.Type]]:
         """The one argument or local variable that is a pointer of this value, with what it points at."""
         found = self._variables(value, None) if value else []
@@ -213,31 +218,36 @@ class _Reader:
 
     def _variables(self, value: int, offset: Optional[int]) -> List[Tuple[str, Optional[gdb.Type]]]:
         found: Dict[str, Optional[gdb.Type]] = {}
-        try:
-            block = self._frame.block()
-        except RuntimeError:
-            return []
-        for _ in range(20):
-            for symbol in block:
-                if not (symbol.is_argument or symbol.is_variable) or symbol.name in found:
+        for frame in self._frames():
+            for symbol in _pointers_of(frame):
+                if symbol.name in found:
                     continue
-                type_ = symbol.type.strip_typedefs()
-                if type_.code != gdb.TYPE_CODE_PTR:
-                    continue
+                target = symbol.type.strip_typedefs().target()
                 try:
-                    held = symbol.value(self._frame)
+                    held = symbol.value(frame)
                     if held.is_optimized_out or int(held) & _MASK != value:
                         continue
                 except (gdb.error, RuntimeError):
                     continue
-                target = type_.target()
                 if offset is None or (offset < target.sizeof and _field_at(target, offset)[0]):
                     found[symbol.name] = target
-            if block.function is not None or block.superblock is None:
-                break
-            block = block.superblock
         # A pointer to a structure tells more than a void pointer of the same value.
         return sorted(found.items(), key=lambda item: not _is_structure(item[1]))
+
+
+def _pointers_of(frame: gdb.Frame) -> Iterator[gdb.Symbol]:
+    """The arguments and local variables of a frame that are pointers."""
+    try:
+        block = frame.block()
+    except RuntimeError:
+        return
+    for _ in range(20):
+        for symbol in block:
+            if (symbol.is_argument or symbol.is_variable) and symbol.type.strip_typedefs().code == gdb.TYPE_CODE_PTR:
+                yield symbol
+        if block.function is not None or block.superblock is None:
+            return
+        block = block.superblock
 
 
 def _is_structure(type_: Optional[gdb.Type]) -> bool:

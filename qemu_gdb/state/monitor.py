@@ -30,12 +30,16 @@ def read(
         if coroutine.waits_kind == "idle":
             continue
         for command in _commands(process, coroutine.frames, None, arguments):
-            if not any(c.protocol == command.protocol and c.command in (command.command, "") for c in found):
+            if not any(c.protocol == command.protocol and _same(c.command, command.command) for c in found):
                 found.append(command)
     for command in found:
         if command.protocol == "qmp" and not command.monitor:
             command.monitor = _dispatching(process, coroutines)
     return found
+
+
+def _same(one: str, other: str) -> bool:
+    return not one or one.replace("_", "-") == other.replace("_", "-")
 
 
 def _commands(
@@ -56,6 +60,13 @@ def _commands(
             command = MonitorCommand("", "qmp", match.group(1).replace("_", "-"), lwp=thread.lwp if thread else None)
             command.arguments = qobjects.text(process, number(frame, "args"))
             result.append(command)
+        elif name == "do_qmp_dispatch_bh":
+            command = next((c for c in result if c.protocol == "qmp"), None) or MonitorCommand(
+                "", "qmp", lwp=thread.lwp if thread else None
+            )
+            if command not in result:
+                result.append(command)
+            _from_dispatch(process, command, number(frame, "opaque"))
         elif name in _HMP:
             if hmp is None:
                 hmp = MonitorCommand("", "hmp", lwp=thread.lwp if thread else None)
@@ -74,6 +85,18 @@ def _commands(
             if name.startswith("hmp_info_"):
                 hmp.command = "info " + name[9:]
     return result
+
+
+def _from_dispatch(process: Process, command: MonitorCommand, opaque: int) -> None:
+    """Name, arguments and monitor from QmpDispatchBH (qapi/qmp-dispatch.c, since 5.2)."""
+    type_ = process.type("QmpDispatchBH", "qmp_dispatch")
+    if not opaque or type_ is None:
+        return
+    with process.guard("a QMP command"):
+        value = process.at(opaque, type_)
+        command.command = process.string(value["cmd"]["name"], 64) or command.command
+        command.arguments = qobjects.text(process, int(value["args"])).replace("{}", "") or command.arguments
+        command.monitor = _label(process, int(value["cur_mon"])) or command.monitor
 
 
 def _from_table(process: Process, command: MonitorCommand, entry: int, arguments: int) -> None:

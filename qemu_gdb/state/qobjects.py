@@ -15,6 +15,7 @@ _DEPTH = 6
 _ITEMS = 32
 _BASE = 16  # struct QObjectBase_: QType and reference count
 _BUCKETS = 512
+_HIDDEN = frozenset(("password", "passwd", "data"))  # set_password, object-add of a secret: never shown
 
 
 def text(process: Process, address: int, limit: int = 400) -> str:
@@ -51,7 +52,9 @@ def _text(process: Process, address: int, depth: int, seen: Set[int]) -> str:
             steps = 0
             while head and len(items) < _ITEMS and steps < _ITEMS:
                 key, value, head = struct.unpack("<3Q", process.read(head, 24))
-                items.append(f'"{process.string(key, 64)}": {_text(process, value, depth + 1, seen)}')
+                name = process.string(key, 64)
+                shown = '"..."' if name in _HIDDEN else _text(process, value, depth + 1, seen)
+                items.append(f'"{name}": {shown}')
                 steps += 1
         return "{" + ", ".join(sorted(items)) + "}"
     if kind == _QLIST:

@@ -38,7 +38,7 @@ def lab_core(name, version, accel=None):
     return cores.core(name, version, accel)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def snapshot(name, version, accel=None):
     """The snapshot that gdb takes of a core of a state."""
     made = lab_core(name, version, accel)

@@ -37,7 +37,7 @@ def test_iothread_is_known_by_its_id_and_serves_the_controller_on_it(version):
 
 @pytest.mark.parametrize("state, protocol, command", [
     ("nbd_stop", "hmp", "stop"), ("nbd_quit", "hmp", "quit"), ("nbd_stop_qmp", "qmp", "stop"),
-    ("nbd_device_del", "qmp", "device-del"),
+    ("nbd_device_del", "qmp", "device_del"), ("vhost_user_silent", "qmp", "device_add"),
 ])  # fmt: skip
 def test_monitor_command_that_hangs_is_named(version, state, protocol, command):
     commands = snapshot(state, version).facts.monitor_commands
@@ -47,6 +47,11 @@ def test_monitor_command_that_hangs_is_named(version, state, protocol, command):
         return
     assert (commands[0].protocol, commands[0].command) == (protocol, command)
     assert commands[0].monitor
+
+
+def test_arguments_of_a_qmp_command_are_told(version):
+    command = snapshot("nbd_snapshot", version).facts.monitor_commands[0]
+    assert command.command == "blockdev-snapshot" and '"node": "nbd0"' in command.arguments
 
 
 def test_stalled_migration_names_the_process_at_the_other_end(version):
