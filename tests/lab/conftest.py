@@ -19,7 +19,7 @@ def explained(case: Case) -> Explained:
     if case.accel == "kvm" and not lab.has_kvm():
         pytest.skip("/dev/kvm is not usable here")
     result = explain(case)
-    if isinstance(result, lab.NotBuilt):
+    if isinstance(result, lab.Unavailable):
         pytest.skip(str(result))
     if isinstance(result, Exception):
         pytest.fail(f"{type(result).__name__}: {result}", pytrace=False)

@@ -146,5 +146,5 @@ def _explain(case: Case) -> Any:
             output, truth, pid = result.stdout.decode(errors="replace"), made.truth, made.truth["pid"]
         answer, _, backtrace = output.partition("==== backtrace ====")
         return Explained(_json(answer), truth, pid, backtrace)
-    except (lab.Failed, lab.NotBuilt, NoJson, subprocess.TimeoutExpired) as problem:
+    except (lab.Failed, lab.Unavailable, NoJson, subprocess.TimeoutExpired) as problem:
         return problem
