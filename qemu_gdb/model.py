@@ -329,7 +329,6 @@ class Fault:
     """An access that the processor or the kernel refused."""
 
     lwp: Optional[int] = None
-    level: int = 0  # of the frame that made it
     address: Optional[int] = None
     instruction: str = ""
     access: str = ""  # read, write
@@ -346,7 +345,6 @@ class Fault:
     ram_size: Optional[int] = None
     ram_file: str = ""
     ram_file_size: Optional[int] = None  # now
-    system_call: Optional[int] = None  # of SIGSYS
 
 
 @dataclass

@@ -9,7 +9,7 @@ from ...knowledge import fatal
 from ...model import Finding, Message
 from ..context import Context, Subject
 from ..stack import Stack, number, string, symbol
-from . import common
+from . import common, fault_facts
 from .aborts import aborted
 from .cause import Cause, check_of, fatal_row, fatal_signal, is_fatal
 from .common import oneline, place, who
@@ -26,6 +26,7 @@ def find_cause(context: Context) -> Optional[Cause]:
     for examine in (sanitizer, aborted, overflow, faulted, as_told):
         cause = examine(context, subject)
         if cause is not None:
+            fault_facts.refine(context, cause)
             return cause
     return None
 
@@ -125,6 +126,9 @@ def crashed_subject(context: Context) -> Optional[Subject]:
     subjects = context.live_subjects
     signal = fatal_signal(context)
     aborting = [s for s in subjects if _ends_process(s.stack)]
+    stop = context.snapshot.signal
+    if stop is not None and stop.name in ("SIGTRAP", "SIGILL", "EXC_BREAKPOINT"):
+        aborting += [s for s in subjects if _glib_traps(s.stack)]
     for subject in subjects:
         thread = subject.told.thread
         if thread.crashed or (thread.signal is not None and is_fatal(thread.signal)):
@@ -204,6 +208,13 @@ _ENDS = frozenset(
         "rust-panic",
     )
 )
+
+
+def _glib_traps(stack: Stack) -> bool:
+    """Whether the innermost frame is GLib's, after a fatal message: g_logv() ends by a trap instruction."""
+    name = next((n for n in stack.names[:3] if n), "")
+    row = fatal_row(name)
+    return row is not None and row.name == "glib"
 
 
 def _ends_process(stack: Stack) -> bool:
