@@ -356,11 +356,18 @@ def _unnamed_owners(lines: Sequence[str]) -> List[int]:
 # The graph
 
 
+_RESTING_KINDS = ("condvar", "event", "semaphore", "poll", "futex", "sleep")
+
+
 def resolve(context: Context) -> None:
     """Fill what every thread waits for and holds, and who must act for it to go on."""
     subjects = context.live_subjects
     for subject in subjects:
         subject.waiting = find_wait(subject.stack)
+        # Where the table says that a thread rests, no finding may call the same place a wait: a stripped program
+        # hides the names by which find_wait knows some resting places.
+        if subject.waiting is not None and subject.told.state == "idle" and subject.waiting.kind in _RESTING_KINDS:
+            subject.waiting.resting = True
     for subject in subjects:
         subject.held = find_held(subject)
     _from_facts(context)
@@ -674,7 +681,19 @@ def chain(subject: Subject) -> List[Subject]:
     path = [subject]
     while path[-1].waiting is not None and len(path[-1].waiting.owners) == 1 and len(path) < 32:
         owner = path[-1].waiting.owners[0]
-        if owner in path:
+        if owner in path or (path[-1].waiting.kind in _FOR_RUNNING and not _stands_still(owner)):
             break
         path.append(owner)
     return path
+
+
+# Waits for a thread that runs: what it does at this moment tells nothing, its not coming does.
+_FOR_RUNNING = ("vcpu-stop", "vcpu-work", "exclusive", "rcu", "rcu-callbacks")
+
+
+def _stands_still(subject: Subject) -> bool:
+    """Whether the thread waits itself, or is in a system call other than the one that runs the guest."""
+    if subject.waiting is not None:
+        return not subject.waiting.resting
+    names = subject.stack.names
+    return bool(names) and names[0] in holders.SYSCALLS and "kvm_vcpu_ioctl" not in names[:3]
