@@ -49,7 +49,7 @@ FATAL: Tuple[Fatal, ...] = (
                         "g_log_writer_*", "g_return_if_fail_warning", "g_abort"), "crash.glib-fatal",
           "a fatal GLib message"),
     # libspice-server: common/log.c
-    Fatal("spice", Names("spice_logv", "spice_log", "spice_critical"), "crash.abort",
+    Fatal("spice", Names("spice_logv", "spice_log", "spice_critical", "spice_backtrace*"), "crash.abort",
           "a critical check of libspice-server"),
     # util/qemu-thread-posix.c: error_exit
     Fatal("thread-error", Names("error_exit"), "crash.abort", "error_exit() of qemu-thread"),
@@ -219,3 +219,17 @@ def text_of(value: int) -> str:
     if len(raw) >= 5 and all(32 < b < 127 for b in raw) and sum(chr(b).isalnum() for b in raw) >= 4:
         return raw.decode("ascii")
     return ""
+
+
+# System calls that QEMU's sandbox forbids (system/qemu-seccomp.c) by their number on x86-64.
+SYSCALLS_X86_64: Dict[int, str] = {
+    56: "clone", 57: "fork", 58: "vfork", 59: "execve", 62: "kill", 101: "ptrace", 105: "setuid", 106: "setgid",
+    109: "setpgid", 112: "setsid", 113: "setreuid", 114: "setregid", 116: "setgroups", 117: "setresuid",
+    119: "setresgid", 122: "setfsuid", 123: "setfsgid", 126: "capset", 139: "sysfs", 142: "sched_setparam",
+    144: "sched_setscheduler", 153: "vhangup", 155: "pivot_root", 156: "_sysctl", 159: "adjtimex", 161: "chroot",
+    163: "acct", 164: "settimeofday", 165: "mount", 166: "umount2", 167: "swapon", 168: "swapoff", 169: "reboot",
+    170: "sethostname", 172: "iopl", 173: "ioperm", 174: "create_module", 175: "init_module", 176: "delete_module",
+    179: "quotactl", 203: "sched_setaffinity", 212: "lookup_dcookie", 216: "remap_file_pages", 227: "clock_settime",
+    246: "kexec_load", 250: "keyctl", 251: "ioprio_set", 272: "unshare", 308: "setns", 313: "finit_module",
+    314: "sched_setattr", 322: "execveat", 435: "clone3", 424: "pidfd_send_signal", 428: "open_tree", 429: "move_mount",
+}  # fmt: skip

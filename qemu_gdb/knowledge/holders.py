@@ -209,6 +209,9 @@ NESTED_POLLS: Tuple[NestedPoll, ...] = (
                             "block_job_cancel_sync",
                             "block_job_cancel_sync_all"), "job", "until the job has ended"),
     # include/block/block-io.h, block/io.c, block/block-gen: the synchronous form of a coroutine function
+    # block/export/export.c, nbd/server.c
+    NestedPoll("nbd-server", Names("nbd_export_*", "blk_exp_close_all*", "blk_exp_*"), "other",
+               "until every block export is closed"),
     NestedPoll("flush", Names("bdrv_flush", "blk_flush", "bdrv_flush_all", "blk_flush_all"), "request",
                "until the flush is done"),
     NestedPoll("request", Names("bdrv_poll_co", "bdrv_run_co", "bdrv_prwv_co", "blk_prw", "blk_do_*", "blk_pread",
@@ -222,8 +225,6 @@ NESTED_POLLS: Tuple[NestedPoll, ...] = (
                "until its synchronous request is done"),
     # hw/9pfs, scsi, nbd, monitor
     NestedPoll("v9fs", Names("v9fs_reset"), "other", "until all 9p requests are done"),
-    NestedPoll("nbd-server", Names("nbd_export_*", "blk_exp_close_all*", "blk_exp_*"), "other",
-               "until every export is closed"),
     NestedPoll("monitor", Names("monitor_cleanup"), "other", "until the QMP dispatcher coroutine has ended"),
     NestedPoll("thread-pool", Names("thread_pool_free*"), "other", "until the thread pool is empty"),
 )  # fmt: skip

@@ -182,18 +182,13 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
         cause.sentences.append(f"An integer division{inside} had the divisor 0 (or overflowed).")
         cause.steps.append("x/i $pc and info registers: which value was 0; then print it in the frame")
     elif kind == "crash.seccomp":
-        cause.sentences.append(
-            "QEMU's sandbox (-sandbox) forbids the system call; the kernel ended the process for it."
-        )
-        cause.steps.append(
-            "p $_siginfo._sifields._sigsys.syscall (or $orig_rax): which system call; compare with the -sandbox options"
-        )
+        _sandbox(context, cause, subject, function)
     elif kind == "crash.abort":
         cause.headline = f"abort(){f' called in {function}' if function else '; the stack does not show by whom'}"
     return cause
 
 
-# QEMU's handlers of fault signals: linux-user/signal.c, bsd-user/signal.c, util/oslib-posix.c, accel/kvm, tcg
+# QEMU's handlers of fault signals: linux-user/signal.c, bsd-user/signal.c, util/oslib-posix.c, accel/kvm
 _FAULT_HANDLERS = frozenset(
     """host_signal_handler host_sigsegv_handler host_sigbus_handler cpu_signal_handler sigbus_handler qemu_sigbus_handler
     kvm_on_sigbus sigbus_reraise segv_handler""".split()
@@ -360,6 +355,49 @@ def _bad_call(cause: Cause, stack: Stack, top: int, pc: int) -> None:
         cause.steps.append(
             f"frame {stack.level(caller)}, info locals: the list entry or ops structure whose callback was called"
         )
+
+
+def _sandbox(context: Context, cause: Cause, subject: Subject, function: str) -> None:
+    """Which system call the sandbox forbade, and which code asked for it."""
+    number_ = subject.told.thread.registers.get("orig_rax")
+    name = fatal.SYSCALLS_X86_64.get(number_, "") if number_ is not None else ""
+    call = (
+        f"{name}()"
+        if name
+        else (f"system call {number_}" if number_ is not None and number_ < 1024 else "a system call")
+    )
+    asker = subject
+    if "setxid" in function:
+        others = [
+            s for s in context.live_subjects if any("nptl_setxid" in n for n in s.stack.names[:6]) and s is not subject
+        ]
+        asker = next((s for s in others if not any("setxid_sighandler" in n for n in s.stack.names)), subject)
+    position = next(
+        (
+            p
+            for p, n in enumerate(asker.stack.names)
+            if n
+            and n not in common.PLUMBING
+            and "setxid" not in n
+            and not n.startswith(("set", "__set", "syscall"))
+            and n != "clone"
+        ),
+        None,
+    )
+    where = f" in {asker.stack.names[position]}" if position is not None else ""
+    cause.headline = f"The sandbox forbids {call}{where}"
+    cause.function = asker.stack.names[position] if position is not None else cause.function
+    who_ = "" if asker is subject else f", asked for by thread {asker.number}, which glibc has every thread repeat"
+    cause.sentences.append(
+        f"QEMU's sandbox (-sandbox) does not allow {call}{who_}; the kernel ended the process for it (SIGSYS)."
+    )
+    if position is not None:
+        cause.proof.append(evidence(asker, position, f"asks for {call}"))
+        if asker is not subject:
+            cause.sentences.append(f"It comes from {at(asker.stack, position)} of thread {asker.number}.")
+    if number_ is None:
+        cause.steps.append("p $_siginfo._sifields._sigsys.syscall (or $orig_rax): which system call")
+    cause.steps.append("compare with the -sandbox options (elevateprivileges, spawn, resourcecontrol, obsolete)")
 
 
 def _bus_error(cause: Cause, function: str, address: Optional[int], signal: Signal) -> None:

@@ -53,6 +53,7 @@ def find(context: Context) -> List[Finding]:
     _lock_against_poll(search)
     _page_waits(search)
     _chains(search)
+    _tool_requests(search)
     order = {"certain": 0, "likely": 1, "possible": 2}
     found = sorted(search.findings, key=lambda f: (order[f.confidence] == 2, _RANK.get(f.kind, 9), order[f.confidence]))
     return found[:6]
@@ -827,6 +828,14 @@ def _holding(subject: Subject) -> str:
 def _victims_text(victims: Sequence[Subject]) -> str:
     if not victims:
         return ""
+    rcu = [v for v in victims if v.waiting is not None and v.waiting.kind in ("rcu", "rcu-callbacks")]
+    if len(rcu) == len(victims):
+        first = rcu[0]
+        at_wait = first.waiting.at if first.waiting is not None else 0
+        return (
+            f"{capital(listed(victims))} {'waits' if len(victims) == 1 else 'wait'} for an RCU grace period "
+            f"({at(first.stack, at_wait)}) that this thread's read-side critical section holds up."
+        )
     bql = [v for v in victims if v.waiting is not None and v.waiting.kind == "bql"]
     if len(bql) == len(victims):
         return (
@@ -955,6 +964,48 @@ def _poll_wait(context: Context, last: Subject, victims: List[Subject], waiting:
     )
 
 
+def _tool_requests(search: _Search) -> None:
+    """A tool (qemu-img, qemu-nbd...) whose main loop rests while requests that it waits for are in flight."""
+    context = search.context
+    requests = context.facts.requests
+    tools = [s for s in context.with_role("tool-main") if s.waiting is not None and s.waiting.resting]
+    if not requests or not tools or search.findings:
+        return
+    tool = tools[0]
+    outer = tool.stack.find(("main_loop_wait",))
+    caller = common.qemu_frame(tool.stack, outer + 1) if outer is not None else None
+    if outer is None or caller is None or tool.stack.names[caller] == "main":
+        return
+    found = {c.address: c for c in context.snapshot.coroutines}
+    kinds = {found[r.coroutine].waits_kind for r in requests if r.coroutine in found}
+    server = next((n.peer for n in context.facts.nodes if n.peer and any(r.node == n.name for r in requests)), "")
+    peer = "peer" in kinds or bool(server)
+    served = _one_each(context, requests)
+    name = context.explanation.program or context.snapshot.program or "The tool"
+    sentences = [
+        f"{who(tool)} waits in its main loop for {at(tool.stack, caller)} to finish.",
+        _requests(context, requests),
+    ]
+    steps = [f"look at that {served[0].driver.upper()} server{f' ({server})' if server else ''}"] if peer else []
+    steps += [f"qemu-coroutines {r.coroutine:#x}" for r in requests[:2] if r.coroutine]
+    search.add(
+        finding(
+            "hang.waiting-for-peer" if peer else "hang.drain-waits-for-io",
+            f"{name} waits for {'a server that does not answer' if peer else 'block requests that do not complete'}",
+            "likely",
+            sentences,
+            subjects=[tool],
+            proof=[
+                evidence(tool, caller, tool.stack.names[caller]),
+                *[Evidence(text=_request_text(r)) for r in requests[:3]],
+            ],
+            steps=steps,
+            rule="tool-requests",
+        ),
+        [tool],
+    )
+
+
 _POLLED_PEERS = ("nbd", "connect", "chardev-wait", "tls", "vhost-user", "ssh", "iscsi", "gluster", "rbd", "nfs", "curl")
 
 
@@ -1059,6 +1110,7 @@ def _requests(context: Context, requests: Sequence[Request]) -> str:
     """The requests in flight, each with what its coroutine waits for; one whose wait is known first."""
     found = {c.address: c for c in context.snapshot.coroutines}
     parts = []
+    requests = _one_each(context, requests)
     for request in requests[:3]:
         text = _request_text(request)
         coroutine = found.get(request.coroutine)
@@ -1072,6 +1124,17 @@ def _requests(context: Context, requests: Sequence[Request]) -> str:
     count = len(requests)
     more = f"; and {count - 3} more" if count > 3 else ""
     return f"{count} request{'s are' if count != 1 else ' is'} in flight: " + "; ".join(parts) + more + "."
+
+
+def _one_each(context: Context, requests: Sequence[Request]) -> List[Request]:
+    """One request for each coroutine: the one on the node that talks to a server, else the innermost (the last)."""
+    peers = {n.name for n in context.facts.nodes if n.peer}
+    chosen: Dict[int, Request] = {}
+    for index, request in enumerate(requests):
+        key = request.coroutine or -index - 1
+        if key not in chosen or chosen[key].node not in peers:
+            chosen[key] = request
+    return list(chosen.values())
 
 
 def _request_text(request: Request) -> str:
@@ -1349,6 +1412,8 @@ def _page_wait(
         _holding(subject),
     ]
     proof = [evidence(subject, inner, "reads guest memory")]
+    victims = [v for v in _waiters(search.context, [subject]) if v.told.role != "rcu"]
+    sentences.append(_victims_text(victims))
     idle = next((x for x in listeners if blocked_call(x.stack) is not None), None)
     call = blocked_call(idle.stack) if idle is not None else None
     if idle is not None and call is not None:
@@ -1362,7 +1427,7 @@ def _page_wait(
             else "Guest memory is read during an incoming migration: the page may never come",
             "likely" if idle is not None else "possible",
             sentences,
-            subjects=[subject, *listeners],
+            subjects=[subject, *listeners, *victims],
             proof=proof,
             steps=[
                 "a second sample: is it still in that read?",
@@ -1371,7 +1436,7 @@ def _page_wait(
             ],
             rule="postcopy-page",
         ),
-        [subject, *listeners],
+        [subject, *listeners, *victims],
     )
 
 
@@ -1482,7 +1547,7 @@ def _vcpu_stop(context: Context, last: Subject, victims: List[Subject], waiting:
 def _rcu(context: Context, last: Subject, victims: List[Subject], waiting: Waiting) -> Optional[Finding]:
     readers = [r for r in context.facts.rcu_readers if r.depth]
     stack = last.stack
-    if last.told.role == "rcu" and not readers and not victims:
+    if last.told.role == "rcu" and not victims:
         return None  # a grace period under way is the RCU thread's daily work
     sentences = [
         _lead(context, last) if last.told.role != "rcu" else "",

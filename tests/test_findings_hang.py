@@ -1,0 +1,235 @@
+"""What a hang's finding says: the cycle or the last link of the chain, who only waits behind it. Facts here are fakes."""
+
+# ruff: noqa: E501 - backtraces are quoted as gdb prints them
+from __future__ import annotations
+
+from qemu_gdb.capture import text
+from qemu_gdb.explain import explain
+from qemu_gdb.model import (
+    BlockNode,
+    Coroutine,
+    Facts,
+    Frame,
+    Lock,
+    RcuReader,
+    Request,
+    Snapshot,
+    Source,
+    Thread,
+)
+
+MAIN_LOOP = ["main_loop_wait", "qemu_main_loop", "qemu_default_main", "main"]
+IOTHREAD = ["aio_poll", "iothread_run", "qemu_thread_start", "start_thread", "clone3"]
+KVM = ["kvm_cpu_exec", "kvm_vcpu_thread_fn", "qemu_thread_start", "start_thread", "clone3"]
+MUTEX = ["futex_wait", "__lll_lock_wait", "pthread_mutex_lock", "qemu_mutex_lock_impl"]
+POLL = ["__ppoll", "qemu_poll_ns", "fdmon_poll_wait", "aio_poll"]
+RCU = ["syscall", "qemu_futex_wait", "qemu_event_wait", "call_rcu_thread", "qemu_thread_start", "start_thread", "clone3"]
+
+
+def thread(number, names, lwp=None, args=None):
+    frames = [Frame(i, n, args=dict((args or {}).get(n, {}))) for i, n in enumerate(names)]
+    return Thread(frames=frames, number=number, lwp=lwp or 1000 + number)
+
+
+def told(*threads, **kwargs):
+    return explain(Snapshot(source=Source(kind="core"), threads=list(threads), **kwargs))
+
+
+def first(*threads, **kwargs):
+    findings = told(*threads, **kwargs).findings
+    assert findings
+    return findings[0]
+
+
+def stop_command():
+    return thread(1, POLL + ["bdrv_drain_all_begin", "bdrv_drain_all", "do_vm_stop", "vm_stop", "qmp_stop",
+                             "qmp_marshal_stop", "do_qmp_dispatch_bh", "aio_bh_poll", "aio_dispatch", "aio_ctx_dispatch",
+                             "g_main_context_dispatch", "glib_pollfds_poll", "os_host_main_loop_wait", *MAIN_LOOP])  # fmt: skip
+
+
+def test_drain_names_each_request_its_coroutine_and_the_server():
+    facts = Facts(
+        requests=[Request("nbd0", "nbd", "read", 0, 512, 0x7F4F, origin="scsi-hd s0")],
+        nodes=[BlockNode("nbd0", "nbd", peer="unix:/run/nbd.sock")],
+    )
+    coroutine = Coroutine(0x7F4F, [Frame(0, "qemu_coroutine_switch"), Frame(1, "nbd_receive_reply")], waits_kind="peer",
+                          waits_text="a reply of the NBD server at unix:/run/nbd.sock")  # fmt: skip
+    found = first(stop_command(), facts=facts, coroutines=[coroutine])
+    assert found.kind == "hang.drain-waits-for-io"
+    assert found.confidence == "certain"
+    assert 'The monitor command "stop"' in found.title
+    for words in ("nbd0 (nbd): read of 512 bytes at 0", "scsi-hd s0", "0x7f4f", "nbd_receive_reply", "unix:/run/nbd.sock"):
+        assert words in found.explanation, words
+    assert "NBD server" in found.next_steps[0]
+
+
+def test_drain_without_facts_asks_for_the_request():
+    snapshot = text.parse("\n".join(f"#{i}  0x00005555000000{i:02x} in {f.function} ()" for i, f in enumerate(stop_command().frames)))[0]
+    found = explain(snapshot).findings[0]
+    assert found.kind == "hang.drain-waits-for-io"
+    assert found.confidence == "likely"
+    assert "no stack shows" in found.explanation
+    assert any("in_flight" in s or "qemu-requests" in s for s in found.next_steps)
+    assert any("thread apply all bt" in s for s in found.next_steps)
+
+
+def test_waiters_for_the_bql_are_told_to_be_victims_of_the_drain():
+    vcpu = thread(5, MUTEX + ["bql_lock_impl", "prepare_mmio_access", "flatview_write", *KVM])
+    found = first(stop_command(), vcpu)
+    assert found.kind == "hang.drain-waits-for-io"
+    assert "Thread 5 waits for the BQL, and only because of this" in found.explanation
+
+
+def test_two_locks_in_opposite_order_are_a_deadlock():
+    lock = {"qemu_mutex_lock_impl": {"mutex": "0x5641856f2a00"}}
+    iothread = thread(3, MUTEX + ["bql_lock_impl", "prepare_mmio_access", "msix_notify", "blk_aio_complete", *IOTHREAD], 135952)
+    main = thread(1, MUTEX + ["qemu_rec_mutex_lock_impl", "aio_context_acquire", "bdrv_set_aio_context_commit",
+                              "bdrv_close_all", "qemu_cleanup", "main"], 135944, lock)  # fmt: skip
+    facts = Facts(
+        bql_known=True, bql_owner_lwp=135944,
+        locks=[Lock("BQL", 0x10, owner_lwp=135944, waiter_lwps=[135952]),
+               Lock("AioContext io0", 0x5641856F2A00, "aiocontext", owner_lwp=135952, waiter_lwps=[135944])],
+    )  # fmt: skip
+    explanation = told(iothread, main, facts=facts)
+    found = explanation.findings[0]
+    assert found.kind == "hang.deadlock"
+    assert found.confidence == "certain"
+    assert sorted(found.threads) == [1, 3]
+    assert "ABBA" in found.explanation
+    assert {t.thread.number: t.waits_for.owner_thread for t in explanation.threads} == {3: 1, 1: 3}
+
+
+def test_printed_owners_of_a_text_prove_the_deadlock():
+    content = """Thread 2 (Thread 0x7f01 (LWP 145416)):
+#0  __lll_lock_wait () at lowlevellock.S:135
+#1  0x00007f0000000001 in pthread_mutex_lock (mutex=0x561034d25dc0) at pthread_mutex_lock.c:80
+#2  0x0000555500000002 in qemu_mutex_lock_impl (mutex=0x561034d25dc0) at util/qemu-thread-posix.c:66
+#3  0x0000555500000003 in aio_context_acquire (ctx=0x561034d25d60) at util/async.c:516
+#4  0x0000555500000004 in dma_blk_cb (opaque=0x1, ret=0) at dma-helpers.c:119
+#5  0x0000555500000005 in bmdma_write (opaque=0x1, addr=0, val=1, size=1) at hw/ide/piix.c:75
+#6  0x0000555500000006 in memory_region_write_accessor (mr=0x1) at memory.c:530
+#7  0x0000555500000007 in kvm_cpu_exec (cpu=0x1) at accel/kvm/kvm-all.c:1983
+#8  0x0000555500000008 in qemu_kvm_cpu_thread_fn (arg=0x1) at cpus.c:1215
+Thread 1 (Thread 0x7f00 (LWP 145411)):
+#0  __lll_lock_wait () at lowlevellock.S:135
+#1  0x00007f0000000001 in pthread_mutex_lock (mutex=0x561032a00000 <qemu_global_mutex>) at pthread_mutex_lock.c:80
+#2  0x0000555500000002 in qemu_mutex_lock_impl (mutex=0x561032a00000 <qemu_global_mutex>) at util/qemu-thread-posix.c:66
+#3  0x0000555500000003 in qemu_mutex_lock_iothread_impl (file=0x1) at cpus.c:1849
+#4  0x0000555500000004 in os_host_main_loop_wait (timeout=1) at util/main-loop.c:236
+#5  0x0000555500000005 in main_loop_wait (nonblocking=0) at util/main-loop.c:497
+#6  0x0000555500000006 in main (argc=1) at vl.c:4647
+(gdb) p qemu_global_mutex
+$1 = {lock = {__data = {__lock = 2, __count = 0, __owner = 145416, __nusers = 1}}}
+(gdb) p *(QemuMutex *) 0x561034d25dc0
+$2 = {lock = {__data = {__lock = 2, __count = 1, __owner = 145411, __nusers = 1}}}
+"""
+    found = explain(text.parse(content)[0]).findings[0]
+    assert found.kind == "hang.deadlock"
+    assert found.confidence == "certain"
+    assert "__owner = 145416" in found.explanation
+
+
+def test_iothread_that_wants_the_lock_of_the_polling_main_loop():
+    main = thread(1, POLL + ["bdrv_graph_wrlock", "bdrv_replace_child_noperm", "mirror_exit_common", "job_prepare_locked",
+                             "job_exit", "aio_bh_poll", "aio_dispatch", "aio_ctx_dispatch", "g_main_context_dispatch",
+                             "glib_pollfds_poll", "os_host_main_loop_wait", *MAIN_LOOP])  # fmt: skip
+    iothread = thread(3, MUTEX + ["aio_context_acquire", "co_schedule_bh_cb", "aio_bh_call", "aio_bh_poll", *IOTHREAD])
+    found = first(main, iothread)
+    assert found.kind == "hang.deadlock"
+    assert "job_exit" in found.explanation and "twice" in found.explanation
+
+
+def test_join_with_the_bql_held():
+    main = thread(1, ["__pthread_clockjoin_ex", "qemu_thread_join", "process_incoming_migration_co", "coroutine_trampoline"])
+    colo = thread(13, MUTEX + ["qemu_mutex_lock_iothread_impl", "colo_process_incoming_thread", "qemu_thread_start", "clone"])
+    explanation = told(main, colo)
+    found = explanation.findings[0]
+    assert found.kind in ("hang.deadlock", "hang.bql-held")
+
+
+def test_function_entered_again_with_its_lock_held_waits_for_itself():
+    names = MUTEX + ["monitor_puts", "qmp_send_response", "monitor_qapi_event_emit", "spice_channel_event",
+                     "qemu_chr_fe_write", "monitor_flush_locked", "monitor_puts", "qmp_send_response", *MAIN_LOOP]  # fmt: skip
+    found = first(thread(1, names))
+    assert found.kind == "hang.deadlock"
+    assert "monitor_puts" in found.title and "waits for itself" in found.title
+
+
+def test_vcpu_that_does_not_stop_is_named():
+    main = thread(1, ["futex_wait", "pthread_cond_wait", "qemu_cond_wait_impl", "pause_all_vcpus", "do_vm_stop", "qmp_stop",
+                      "qmp_marshal_stop", "do_qmp_dispatch_bh", "aio_bh_poll", "g_main_context_dispatch",
+                      "os_host_main_loop_wait", *MAIN_LOOP])  # fmt: skip
+    stuck = thread(4, ["ioctl", "kvm_vcpu_ioctl", *KVM])
+    parked = thread(5, ["futex_wait", "pthread_cond_wait", "qemu_cond_wait_impl", "qemu_wait_io_event", *KVM[1:]])
+    found = first(main, stuck, parked)
+    assert found.kind == "hang.vcpu-stop"
+    assert 4 in found.threads and 5 not in found.threads
+    assert "KVM_RUN" in found.explanation
+
+
+def test_bql_held_by_a_busy_vcpu_is_contention_not_deadlock():
+    vcpu = thread(5, ["virtio_queue_enabled", "vhost_net_start", "virtio_pci_config_write", "memory_region_write_accessor",
+                      "memory_region_dispatch_write", "flatview_write", *KVM])  # fmt: skip
+    main = thread(1, MUTEX + ["bql_lock_impl", "os_host_main_loop_wait", *MAIN_LOOP])
+    found = first(vcpu, main)
+    assert found.kind == "hang.bql-held"
+    assert found.confidence == "possible"
+    assert "second sample" in found.next_steps[0]
+
+
+def test_system_call_on_storage_with_the_bql_held():
+    main = thread(1, ["lseek64", "find_allocation", "raw_co_block_status", "bdrv_co_block_status", "qmp_query_block",
+                      "qmp_marshal_query_block", "do_qmp_dispatch_bh", "aio_bh_poll", "g_main_context_dispatch",
+                      "glib_pollfds_poll", "os_host_main_loop_wait", *MAIN_LOOP])  # fmt: skip
+    vcpu = thread(5, MUTEX + ["bql_lock_impl", "prepare_mmio_access", "flatview_write", *KVM])
+    found = first(main, vcpu)
+    assert found.kind == "hang.blocked-syscall"
+    assert "lseek64" in found.title and "BQL" in found.title
+
+
+def test_stalled_migration_stream_leaves_the_guest_running():
+    migration = thread(6, ["__GI___writev", "qio_channel_command_writev", "qio_channel_writev_full_all", "qemu_fflush",
+                           "qemu_put_be64", "ram_save_iterate", "qemu_savevm_state_iterate", "migration_thread",
+                           "qemu_thread_start", "start_thread", "clone3"])  # fmt: skip
+    found = first(migration)
+    assert found.kind == "hang.waiting-for-peer"
+    assert "not read by its receiver" in found.title
+    assert "does not hold the BQL" in found.explanation
+    assert any("migrate_cancel" in s for s in found.next_steps)
+
+
+def test_start_that_waits_for_a_chardevs_client():
+    main = thread(1, ["poll", "g_main_context_iterate", "g_main_loop_run", "qio_net_listener_wait_client",
+                      "tcp_chr_accept_server_sync", "qmp_chardev_open_socket_server", "qemu_chr_open_socket",
+                      "chardev_init_func", "qemu_opts_foreach", "qemu_init", "main"])  # fmt: skip
+    found = first(main)
+    assert found.kind == "hang.waiting-for-peer"
+    assert "still starting" in found.title
+    assert "wait=off" in found.next_steps[0]
+
+
+def test_thread_left_behind_by_fork_will_not_answer():
+    main = thread(1, ["syscall", "g_cond_wait", "flush_trace_file", "st_flush_trace_buffer", "__run_exit_handlers",
+                      "os_daemonize", "qemu_init", "main"])  # fmt: skip
+    found = first(main)
+    assert found.kind == "hang.deadlock"
+    assert "fork()" in found.explanation
+
+
+def test_reader_that_holds_up_a_grace_period_is_the_last_link():
+    main = thread(1, ["syscall", "qemu_futex_wait", "qemu_event_wait", "drain_call_rcu", "qmp_device_add",
+                      "qmp_marshal_device_add", "do_qmp_dispatch_bh", "aio_bh_poll", "g_main_context_dispatch",
+                      "os_host_main_loop_wait", *MAIN_LOOP])  # fmt: skip
+    reader = thread(4, ["recvmsg", "qio_channel_socket_readv", "vhost_user_read", "vhost_user_get_features",
+                        "memory_region_write_accessor", *KVM])  # fmt: skip
+    found = first(main, reader, facts=Facts(rcu_readers=[RcuReader(1004, 1, True)]))
+    assert 4 in found.threads
+    assert found.kind in ("hang.waiting-for-peer", "hang.rcu-stall")
+
+
+def test_all_at_rest_is_no_hang():
+    main = thread(1, ["__ppoll", "qemu_poll_ns", "os_host_main_loop_wait", *MAIN_LOOP])
+    vcpu = thread(3, ["ioctl", "kvm_vcpu_ioctl", *KVM])
+    iothread = thread(4, ["__poll", "g_main_context_iterate", "g_main_loop_run", "iothread_run", "qemu_thread_start", "clone3"])
+    kinds = [f.kind for f in told(main, thread(2, RCU), vcpu, iothread).findings]
+    assert kinds == ["state.running"]
