@@ -55,6 +55,7 @@ ALIASES: Dict[str, str] = {
     "qcow2_alloc_cluster_offset": "qcow2_alloc_host_offset",  # 5.1, block/qcow2-cluster.c
     "qemu_savevm_state_complete": "qemu_savevm_state_complete_precopy",
     "qemu_savevm_state_complete_precopy_non_iterable": "qemu_savevm_state_complete_precopy",
+    "qemu_file_rate_limit": "migration_rate_exceeded",  # 8.1, migration/migration.c
     "vfio_connect_container": "vfio_container_connect",  # 10.0, hw/vfio/container.c
     "vfio_disconnect_container": "vfio_container_disconnect",
     "vfio_get_group": "vfio_group_get",
@@ -66,7 +67,8 @@ ALIASES: Dict[str, str] = {
 # Spellings that come and go while the function stays: pattern and replacement.
 SPELLINGS: Tuple[Tuple[re.Pattern[str], str], ...] = (
     # job_exit_locked: 7.2, job.c; bdrv_co_pwritev_part: 4.2, block/io.c; X_entry: block/block-gen.c
-    (re.compile(r"(?:__?locked)?(?:_entry)?(?:_impl)?(?:_part)?$"), ""),
+    # scsi_dma_complete_noio: 7.2 to 9.0 split the functions by AioContext lock, hw/scsi/scsi-disk.c
+    (re.compile(r"(?:__?locked)?(?:_entry)?(?:_impl)?(?:_part)?(?:_noio)?$"), ""),
     (re.compile(r"^(bdrv|blk|nbd|raw|qcow2)_co_(?!wait|yield)"), r"\1_"),  # 8.0 made wrappers of many
     (re.compile(r"^do_(?=[a-z]+_)"), ""),  # inlined into X, or called from its end
     (re.compile(r"^qmp_marshal_"), "qmp_"),
@@ -104,6 +106,8 @@ SKIPPED = Names(
     "qemu_memalign", "qemu_try_memalign", "qemu_vfree", "qemu_thread_join", "qatomic_*", "trace_*",
     "_nocheck__trace_*", "rcu_read_*", "notifier_list_notify", "notifier_with_return_list_notify", "aio_wait_kick*",
     "safe_*", "do_safe_*", "sigwait*", "sigtimedwait", "sigsuspend",
+    # accessors that any caller with a bad pointer dies in
+    "qemu_file_get_error*", "qemu_coroutine_get_aio_context",
     # words that a parser of reports took for functions
     "in", "at", "from", "by", "to", "Bad",
 )  # fmt: skip
@@ -180,6 +184,12 @@ LAYERS: Tuple[Layer, ...] = (
     Layer("teardown", Names(
         "object_finalize", "object_unref", "object_deinit", "object_property_del*", "object_unparent",
         "object_finalize_child_property",
+    )),
+    # hw/core/reset.c, hw/core/resettable.c; before 5.0 hw/core/qdev.c and bus.c; each release cut it differently
+    Layer("reset", Names(
+        "qemu_system_reset", "qemu_devices_reset", "*machine_reset", "resettable_*", "legacy_reset_*", "qbus_reset_*",
+        "qdev_reset_*", "qbus_walk_children", "qdev_walk_children", "device_reset", "device_cold_reset",
+        "device_legacy_reset", "device_transitional_reset", "device_phases_reset", "bus_cold_reset", "bus_reset_*",
     )),
     Layer("startup", Names(
         "qemu_init", "qmp_x_exit_preconfig", "qemu_create_cli_devices", "qemu_opts_foreach", "device_init_func",
