@@ -20,6 +20,12 @@ def test_first_finding_is_the_true_one(case, explained: Explained):
     assert kinds and kinds[0][0] in explained.truth["findings"], f"findings: {kinds}"
 
 
+@pytest.mark.truth("also")
+def test_other_findings_are_there_too(case, explained: Explained):
+    kinds = {finding["kind"] for finding in explained.answer["findings"]}
+    assert set(explained.truth["also"]) <= kinds, kinds
+
+
 @pytest.mark.truth("words")
 def test_first_finding_names_what_matters(case, explained: Explained):
     text = explained.first_text.lower()
