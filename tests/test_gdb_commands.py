@@ -105,3 +105,9 @@ def test_loading_twice_is_harmless(idle_core):
     answers = machine.gdb([machine.QEMU, idle_core], f"source {machine.GDBINIT}", "qemu-explain")
     assert "Threads" in answers[1]
     assert "Traceback" not in answers.errors
+
+
+def test_a_running_process_is_an_error_that_says_what_to_do(idle_qemu):
+    answers = machine.gdb(["-p", idle_qemu.pid], "set may-write-memory on", "set may-write-registers on", "continue &",
+                          "qemu-explain", "interrupt", "shell sleep 1", "detach")
+    assert "the process is running: interrupt it first" in answers.errors

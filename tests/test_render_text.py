@@ -155,3 +155,10 @@ def test_ascii_spelling_of_signs():
 def test_markdown_escapes_what_markdown_and_html_act_on():
     page = markdown.render([explanation([told(1, summary="<script>|*a*|`b`")])], Form())
     assert "<script>" not in page and "&lt;script&gt;\\|\\*a\\*\\|\\`b\\`" in page
+
+
+def test_paths_are_those_of_qemus_tree():
+    assert text.short_path("../src/qemu-10.0.13+ds/util/fdmon-poll.c") == "util/fdmon-poll.c"
+    assert text.short_path("../../hw/scsi/scsi-bus.c") == "hw/scsi/scsi-bus.c"
+    assert text.short_path("/usr/src/debug/qemu-9.1.0-1.x86_64/block/io.c") == "block/io.c"
+    assert text.short_path("./nptl/pthread_create.c") == "./nptl/pthread_create.c"

@@ -29,6 +29,7 @@ _REGISTERS = {
 # Stops that debugging itself brings about; none of them says anything about QEMU.
 _NO_EVENT = (0, signals.SIGSTOP, signals.SIGINT)
 _SI_ADDR = (signals.SIGSEGV, signals.SIGBUS, signals.SIGILL, signals.SIGFPE, signals.SIGTRAP)
+_RUNNING = "the thread is running: interrupt it first"
 _AROUND_TCG = ("cpu_tb_exec", "tcg_qemu_tb_exec", "cpu_loop_exec_tb", "cpu_exec_loop", "cpu_exec_setjmp", "cpu_exec")
 
 
@@ -127,6 +128,9 @@ def capture(wanted: FrozenSet[str] = frozenset(), progress: Optional[Callable[[i
         snapshot.threads.append(thread)
         if thread.lwp is not None:
             process.threads[thread.lwp] = each
+    running = [t for t in snapshot.threads if t.stop_reason == _RUNNING]
+    if running and len(running) == len([t for t in snapshot.threads if not t.kernel_only]):
+        raise NoProcess("the process is running: interrupt it first")
     _take_signal(snapshot)
     snapshot.source.debug_info = walker.debug_info()
     snapshot.notices += walker.notices()
@@ -235,7 +239,8 @@ class _Walker:
         try:
             each.switch()
             if each.is_running():
-                thread.stop_reason = "the thread is running; interrupt it first"
+                thread.stop_reason = _RUNNING
+                self._corrupt.append((thread.number, _RUNNING))
                 return thread
             newest = gdb.newest_frame()
         except gdb.error as error:
@@ -393,7 +398,7 @@ class _Walker:
             by_reason.setdefault(reason, []).append(number)
         for reason, numbers in list(by_reason.items())[:5]:
             which = ", ".join(str(n) for n in numbers[:5]) + (", ..." if len(numbers) > 5 else "")
-            found.append(Notice("notice.corrupt-stack", f"unwinding thread {which} ended early: {reason}"))
+            found.append(Notice("notice.corrupt-stack", f"thread {which} was not read to its end: {reason}"))
         return found
 
 

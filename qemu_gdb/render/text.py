@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import re
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ..model import Explanation, Finding, Frame, KnownFix, Signal, ThreadExplanation
@@ -316,6 +317,17 @@ def signal_text(signal: Signal) -> str:
     return text
 
 
+_BUILD = re.compile(r"^.*/qemu[-_]v?\d[^/]*/(?=[^/])")
+
+
+def short_path(file: str) -> str:
+    """A source file's path in QEMU's tree: ``../src/qemu-10.0.2/util/rcu.c`` is util/rcu.c."""
+    cut_path = _BUILD.sub("", file)
+    while cut_path.startswith("../"):
+        cut_path = cut_path[3:]
+    return cut_path
+
+
 def _frames(frames: Sequence[Frame], subsystems: Sequence[Optional[str]], culprit: Optional[int],
             form: Form, limit: int = 400) -> List[str]:
     lines: List[str] = []
@@ -327,7 +339,8 @@ def _frames(frames: Sequence[Frame], subsystems: Sequence[Optional[str]], culpri
             lines.append(f"    ... {i - before - 1} frames left out ...")
         before = i
         frame = frames[i]
-        where = f"{frame.file}:{frame.line}" if frame.file and frame.line is not None else frame.file or ""
+        file = short_path(frame.file or "")
+        where = f"{file}:{frame.line}" if file and frame.line is not None else file
         if not where and frame.library:
             where = f"from {frame.library.rpartition('/')[2]}"
         args = ""
