@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from qemu_gdb.knowledge import functions, indexfile
 from qemu_gdb.knowledge.build.functions import coroutine_wrappers, decoders, object_casts, qapi_functions
 from qemu_gdb.knowledge.build.maintainers import Owners, parse
 from qemu_gdb.knowledge.functions import is_qemu_function, lookup, section_of_file, subsystem
@@ -132,6 +133,33 @@ def test_library_functions_are_not_qemu_functions():
         is_qemu_function(f) for f in ("poll", "raise", "g_free", "memcpy", "start_thread", "ioctl", "??", "", "x y")
     )
     assert all(is_qemu_function(f) for f in ("main_loop_wait", "virtio_queue_notify", "qemu_main_loop.part.0"))
+
+
+def test_without_a_readable_index_nothing_is_known_and_nothing_fails(tmp_path, monkeypatch):
+    for content in (None, b"", b"damaged", indexfile.MAGIC + b"\x04\0\0\0aaaa" + bytes(100)):
+        for name in ("files.idx", "functions.idx", "functions_target.idx", "functions_old.idx"):
+            if content is not None:
+                (tmp_path / name).write_bytes(content)
+        monkeypatch.setattr(functions, "DATA", tmp_path)
+        caches = [value for value in vars(functions).values() if hasattr(value, "cache_clear")]
+        try:
+            for cache in caches:
+                cache.cache_clear()
+            assert subsystem("aio_poll", "../util/aio-posix.c") is None
+            assert lookup("aio_poll") == () and not is_qemu_function("main_loop_wait")
+        finally:
+            monkeypatch.undo()
+            for cache in caches:
+                cache.cache_clear()
+
+
+HOSTILE = ["do_qemu_init_" * 5000, "gen_" * 5000, "a" * 1_000_000, "x" + "::y" * 10_000, "\n", "\0", "é"]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_names_are_looked_up_like_any_other(name):
+    assert isinstance(lookup(name), tuple)
+    subsystem(name, name)
 
 
 MAINTAINERS = """\

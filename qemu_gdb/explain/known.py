@@ -67,6 +67,13 @@ def find_known(subject: Subject, version: Optional[str] = None, limit: int = 3) 
     ``version`` is QEMU's as it tells it ("8.2.0", "7.2.9 (Debian 1:7.2+dfsg-7+deb12u7)"); a Snapshot brings its own.
     ``score`` is 0..1. ``confidence`` is "certain" only for the same assertion reached on the same path.
     """
+    try:
+        return _found(subject, version, limit)
+    except (OSError, ValueError):  # the index is missing or damaged: the rest of an explanation does without
+        return []
+
+
+def _found(subject: Subject, version: Optional[str], limit: int) -> List[KnownFix]:
     stacks, enders, messages = _seen(subject)
     if version is None:
         snapshot = subject.snapshot if isinstance(subject, Explanation) else subject

@@ -27,7 +27,12 @@ class _Files:
     """The file table: path to section, one sorted text that is searched in place."""
 
     def __init__(self) -> None:
-        text = zlib.decompress((DATA / "files.idx").read_bytes()[len(MAGIC) :])  # as read_list, but not split: faster
+        try:
+            text = zlib.decompress(
+                (DATA / "files.idx").read_bytes()[len(MAGIC) :]
+            )  # as read_list, but not split: faster
+        except (OSError, zlib.error):  # no index, or a damaged one: no file is known
+            text = b"0\n"
         count, _, rest = text.partition(b"\n")
         lines = rest.split(b"\n", int(count))
         self._sections = [line.decode() for line in lines[:-1]]
@@ -83,7 +88,7 @@ IMPLIED: Tuple[Tuple[str, str], ...] = (
     (r"qapi_free_.+", "qapi/qapi-util.c"),  # scripts/qapi/types.py
     (r"visit_type_.+", "qapi/qapi-util.c"),  # scripts/qapi/visit.py
     (r"gen_(helper_.+)", r"=\1"),  # include/exec/helper-gen.h.inc: the emitter of a call to helper_X
-    (r"do_qemu_init_(.+)", r"=\1"),  # include/qemu/module.h: constructor of a type_init(X)
+    (r"(?:do_qemu_init_)+(.+)", r"=\1"),  # include/qemu/module.h: constructor of a type_init(X)
     (r"glib_autoptr_cleanup_.+", "include/qemu/lockable.h"),  # G_DEFINE_AUTOPTR_CLEANUP_FUNC
     (r"safe_syscall_(?:base|start|end)", "linux-user/signal.c"),  # common-user/host/*/safe-syscall.inc.S
     # accel/tcg/atomic_template.h, include/exec/cpu_ldst_template.h, softmmu_template.h
@@ -171,6 +176,13 @@ def _name(function: Optional[str]) -> str:
 
 @functools.lru_cache(maxsize=16384)
 def _defined(name: str) -> Tuple[FunctionInfo, ...]:
+    try:
+        return _places(name)
+    except (OSError, ValueError, IndexError):  # no index, or a damaged one: nothing is known
+        return ()
+
+
+def _places(name: str) -> Tuple[FunctionInfo, ...]:
     found: List[FunctionInfo] = []
     for index in _indexes():
         value = index.get(name)

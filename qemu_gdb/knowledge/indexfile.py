@@ -40,16 +40,15 @@ class IndexFile:
         size = int.from_bytes(self._bytes[len(MAGIC) : start], "little")
         try:
             lines = zlib.decompress(self._bytes[start : start + size]).decode().split("\n")
-        except zlib.error as error:
+            count = int(lines[0])
+            at = start + size + int(lines[1 + count])
+            self._dictionary = zlib.decompress(self._bytes[start + size : at])
+        except (zlib.error, IndexError) as error:
             raise ValueError(f"{path}: damaged: {error}") from error
-        count = int(lines[0])
         self.header: List[str] = lines[1 : 1 + count]
-        size_of_dictionary = int(lines[1 + count])
         self._first: List[str] = []
         self._start: List[int] = []
         self._size: List[int] = []
-        at = start + size + size_of_dictionary
-        self._dictionary = zlib.decompress(self._bytes[start + size : at])
         for line in lines[2 + count :]:
             key, _, length = line.rpartition(" ")
             self._first.append(key)
@@ -63,7 +62,11 @@ class IndexFile:
         if block is None:
             start = self._start[number]
             inflater = zlib.decompressobj(-zlib.MAX_WBITS, zdict=self._dictionary)
-            block = self._blocks[number] = inflater.decompress(self._bytes[start : start + self._size[number]])
+            try:
+                block = inflater.decompress(self._bytes[start : start + self._size[number]])
+            except zlib.error as error:
+                raise ValueError(f"a block of an index is damaged: {error}") from error
+            self._blocks[number] = block
         return block
 
     def get(self, key: str) -> Optional[str]:
@@ -77,7 +80,7 @@ class IndexFile:
         if at < 0:
             return None
         start = at + len(needle)
-        return block[start : block.index(b"\n", start)].decode()
+        return block[start : block.index(b"\n", start)].decode()  # ValueError where the block is cut
 
     def rows(self) -> List[str]:
         """Every row as "key value", in order of the keys."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 from typing import Iterable, List, Tuple
@@ -42,8 +43,15 @@ def write(path: Path, header: Iterable[str], rows: Iterable[Tuple[str, str]]) ->
     text = [str(len(head)), *head, str(len(packed_dictionary)), *(f"{key} {len(data)}" for key, data in blocks)]
     packed = zlib.compress("\n".join(text).encode(), 9)
     out = MAGIC + len(packed).to_bytes(4, "little") + packed + packed_dictionary + b"".join(d for _, d in blocks)
-    path.write_bytes(out)
+    _replace(path, out)
     return len(out)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file at once: who reads meanwhile gets the old one or the new one."""
+    new = path.with_name(path.name + ".new")
+    new.write_bytes(data)
+    os.replace(new, path)
 
 
 def _pack(lines: List[str], dictionary: bytes) -> Tuple[str, bytes]:
@@ -57,7 +65,7 @@ def write_list(path: Path, header: Iterable[str], lines: Iterable[str]) -> int:
     """Write a list of lines as one block and return the file's size in bytes."""
     head = list(header)
     packed = zlib.compress("\n".join([str(len(head)), *head, *lines, ""]).encode(), 9)
-    path.write_bytes(MAGIC + packed)
+    _replace(path, MAGIC + packed)
     return len(MAGIC) + len(packed)
 
 
