@@ -372,9 +372,9 @@ def resolve(context: Context) -> None:
         subject.held = find_held(subject)
     _from_facts(context)
     _from_printed(context)
-    bql = _bql_owner(context)
+    owners = _Owners(context)
     for subject in subjects:
-        _find_owners(context, subject, bql)
+        _find_owners(context, subject, owners)
     for subject in subjects:
         _tell(subject)
 
@@ -526,47 +526,74 @@ def unstopped_vcpus(context: Context) -> List[Subject]:
     return found
 
 
-def _find_owners(context: Context, subject: Subject, bql: Optional[Tuple[Subject, str, str]]) -> None:
+_MOST_OWNERS = 64  # threads that one thread is said to wait for
+
+
+class _Owners:
+    """Who can be waited for, found once for all threads."""
+
+    def __init__(self, context: Context) -> None:
+        self.bql = _bql_owner(context)
+        subjects = context.live_subjects
+        kinds = {s.waiting.kind for s in subjects if s.waiting is not None}
+        self.running = running_vcpus(context)[:_MOST_OWNERS] if "exclusive" in kinds else []
+        self.unstopped = unstopped_vcpus(context)[:_MOST_OWNERS] if "vcpu-stop" in kinds else []
+        self.exclusive: List[Subject] = []
+        if "exclusive-end" in kinds:
+            inside = [s for s in subjects if s.stack.find("start_exclusive") is None and _in_exclusive(s)]
+            asking = [s for s in subjects if s.waiting is not None and s.waiting.kind == "exclusive"]
+            self.exclusive = (inside + asking)[:_MOST_OWNERS]
+        self.vcpus: Dict[int, Subject] = {}
+        if "vcpu-work" in kinds:
+            for vcpu in context.with_role("vcpu-mttcg", "vcpu-tcg-rr", "vcpu-kvm", "vcpu-other"):
+                address = _vcpu_address(vcpu)
+                if address:
+                    self.vcpus.setdefault(address, vcpu)
+        self.aiocontext: List[Subject] = []
+        if "aiocontext-lock" in kinds:
+            self.aiocontext = [
+                s
+                for s in subjects
+                if s.waiting is not None
+                and not s.waiting.resting
+                and any(h.lock.startswith("AioContext lock") for h in s.held)
+            ][:_MOST_OWNERS]
+
+
+def _find_owners(context: Context, subject: Subject, owners: _Owners) -> None:
     waiting = subject.waiting
     if waiting is None or waiting.owners or waiting.resting:
         return
     if waiting.kind == "bql":
+        bql = owners.bql
         if bql is not None and bql[0] is not subject:
             waiting.owners, waiting.owner_known, waiting.basis = [bql[0]], bql[1], bql[2]
     elif waiting.kind == "exclusive":
-        waiting.owners = running_vcpus(context)
+        waiting.owners = owners.running
         waiting.owner_known = "likely" if waiting.owners else ""
         waiting.basis = "inside cpu_exec"
     elif waiting.kind in ("rcu", "rcu-callbacks"):
         readers = [context.by_lwp(r.lwp) for r in context.facts.rcu_readers if r.depth]
-        found = [s for s in readers if s is not None and s is not subject]
+        found = [s for s in readers[:_MOST_OWNERS] if s is not None and s is not subject]
         waiting.owners = [s for s in found if s.told.state not in ("running-guest", "executing")] or found[:1]
         waiting.owner_known = "certain" if waiting.owners else ""
         waiting.basis = "inside a read-side critical section"
     elif waiting.kind == "exclusive-end":
-        waiting.owners = [
-            s
-            for s in context.live_subjects
-            if s is not subject and s.stack.find("start_exclusive") is None and _in_exclusive(s)
-        ]
-        waiting.owners += [s for s in context.live_subjects if s.waiting is not None and s.waiting.kind == "exclusive"]
+        waiting.owners = [s for s in owners.exclusive if s is not subject]
         waiting.owner_known = "likely" if waiting.owners else ""
         waiting.basis = "it runs or asks for the exclusive section"
     elif waiting.kind == "vcpu-stop":
-        waiting.owners = [s for s in unstopped_vcpus(context) if s is not subject]
+        waiting.owners = [s for s in owners.unstopped if s is not subject]
         waiting.owner_known = "likely" if waiting.owners else ""
         waiting.basis = "a vCPU that has not stopped"
     elif waiting.kind == "vcpu-work":
         target = subject.stack.arg_number(waiting.at, "cpu")
-        waiting.owners = [
-            s
-            for s in context.with_role("vcpu-mttcg", "vcpu-tcg-rr", "vcpu-kvm", "vcpu-other")
-            if s is not subject and target and _vcpu_address(s) == target
-        ]
+        worker = owners.vcpus.get(target) if target else None
+        waiting.owners = [worker] if worker is not None and worker is not subject else []
         waiting.owner_known = "likely" if waiting.owners else ""
         waiting.basis = "the vCPU whose work is waited for"
     elif waiting.kind == "aiocontext-lock":
-        _aiocontext_owner(context, subject, waiting)
+        _aiocontext_owner(owners.aiocontext, subject, waiting)
     elif waiting.kind == "mutex":
         _same_mutex(context, subject, waiting)
 
@@ -584,17 +611,9 @@ def _in_exclusive(subject: Subject) -> bool:
     return subject.stack.find(("cpu_exec_step_atomic", "process_queued_cpu_work")) is not None
 
 
-def _aiocontext_owner(context: Context, subject: Subject, waiting: Waiting) -> None:
+def _aiocontext_owner(holding: Sequence[Subject], subject: Subject, waiting: Waiting) -> None:
     """The one other thread whose code holds an AioContext lock while it waits itself."""
-    candidates = [
-        s
-        for s in context.live_subjects
-        if s is not subject
-        and s.waiting is not None
-        and not s.waiting.resting
-        and _same_context(s, waiting)
-        and any(h.lock.startswith("AioContext lock") for h in s.held)
-    ]
+    candidates = [s for s in holding if s is not subject and _same_context(s, waiting)]
     if len(candidates) == 1:
         held = next(h for h in candidates[0].held if h.lock.startswith("AioContext lock"))
         waiting.owners, waiting.owner_known, waiting.basis = candidates, "likely", held.basis
@@ -644,13 +663,18 @@ def _tell(subject: Subject) -> None:
 # Chains and cycles
 
 
+_MOST_CYCLES = 8  # that are told
+
+
 def cycles(context: Context) -> List[List[Subject]]:
     """The cycles of the waits-for graph, each thread once, shortest first; a thread alone waits for itself."""
     found: List[List[Subject]] = []
     seen: Set[frozenset[int]] = set()
     for start in context.live_subjects:
-        if start.waiting is None or start.waiting.resting:
+        if start.waiting is None or start.waiting.resting or not start.waiting.owners:
             continue
+        if len(found) >= _MOST_CYCLES:
+            break
         path: List[Subject] = [start]
         stack: List[Tuple[Subject, List[Subject]]] = [(start, list(start.waiting.owners))]
         steps = 0

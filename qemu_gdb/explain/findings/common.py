@@ -333,11 +333,7 @@ def evidence(subject: Subject, position: Optional[int], text: str) -> Evidence:
 
 
 def numbers(subjects: Iterable[Subject]) -> List[int]:
-    found: List[int] = []
-    for subject in subjects:
-        if subject.number is not None and subject.number not in found:
-            found.append(subject.number)
-    return found
+    return list(dict.fromkeys(s.number for s in subjects if s.number is not None))
 
 
 def joined(items: Sequence[str]) -> str:

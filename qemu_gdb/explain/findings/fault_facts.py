@@ -48,7 +48,7 @@ def _pointer(cause: Cause, fault: Fault) -> None:
     what = fault.member or f"offset 0x{fault.offset or 0:x}"
     verb = "writes" if fault.access == "write" else "reads"
     pointer = fault.pointer or "the pointer"
-    told = f'{pointer} is {value}: the instruction {verb} {what} there'
+    told = f"{pointer} is {value}: the instruction {verb} {what} there"
     if fault.member and fault.offset:
         told += f" (offset 0x{fault.offset:x})"
     passed = re.compile(rf'"{re.escape(pointer)}" is 0x0 in frame \d+(?:; (?P<by>\w+ \(frame \d+\) passed it))?\.')

@@ -190,8 +190,8 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
 
 # QEMU's handlers of fault signals: linux-user/signal.c, bsd-user/signal.c, util/oslib-posix.c, accel/kvm
 _FAULT_HANDLERS = frozenset(
-    """host_signal_handler host_sigsegv_handler host_sigbus_handler cpu_signal_handler sigbus_handler qemu_sigbus_handler
-    kvm_on_sigbus sigbus_reraise segv_handler""".split()
+    """host_signal_handler host_sigsegv_handler host_sigbus_handler cpu_signal_handler sigbus_handler
+    qemu_sigbus_handler kvm_on_sigbus sigbus_reraise segv_handler""".split()
 )
 
 

@@ -63,12 +63,15 @@ def find(context: Context) -> List[Finding]:
 # start_exclusive
 
 
+_MOST_ALIKE = 8  # threads in the same trouble that are told of one by one
+
+
 def _exclusive(search: _Search) -> None:
     context = search.context
-    for subject in context.live_subjects:
+    asking = [s for s in context.live_subjects if s.waiting is not None and s.waiting.kind == "exclusive"]
+    for subject in asking[:_MOST_ALIKE]:
         waiting = subject.waiting
-        if waiting is None or waiting.kind != "exclusive":
-            continue
+        assert waiting is not None
         stack = subject.stack
         inside = exclusive_inside(stack)
         if inside is not None:
@@ -231,7 +234,7 @@ def _nested_polls(search: _Search) -> None:
             continue
         outer, callback, second = found
         inner_wait = subject.waiting
-        if callback is None or inner_wait is None or inner_wait.poll is None:
+        if callback is None or inner_wait is None or inner_wait.poll is None or len(search.findings) >= _MOST_ALIKE:
             continue
         _foreign_poll(search, subject, outer, callback, second, inner_wait)
 
@@ -606,18 +609,13 @@ def _waiters(context: Context, ends: Sequence[Subject]) -> List[Subject]:
 
 def _lock_against_poll(search: _Search) -> None:
     context = search.context
-    for subject in context.live_subjects:
+    wanting = [s for s in context.live_subjects if s.waiting is not None and s.waiting.kind == "aiocontext-lock"]
+    pollers = [s for s in context.live_subjects if s.waiting is not None and s.waiting.poll is not None][:64]
+    for subject in wanting[:64]:
         waiting = subject.waiting
-        if waiting is None or waiting.kind != "aiocontext-lock" or id(subject) in search.told:
+        if waiting is None or id(subject) in search.told:
             continue
-        polling = [
-            s
-            for s in context.live_subjects
-            if s.waiting is not None
-            and s.waiting.poll is not None
-            and s is not subject
-            and (s in waiting.owners or s.told.role == "main-loop")
-        ]
+        polling = [s for s in pollers if s is not subject and (s in waiting.owners or s.told.role == "main-loop")]
         if not polling:
             continue
         poller = polling[0]
@@ -671,6 +669,9 @@ def _lock_against_poll(search: _Search) -> None:
 # Chains to the last link
 
 
+_MOST_CHAINS = 64  # last links that are looked at
+
+
 def _chains(search: _Search) -> None:
     context = search.context
     groups: Dict[int, Tuple[Subject, List[Subject]]] = {}
@@ -689,7 +690,7 @@ def _chains(search: _Search) -> None:
         end, victims = groups.setdefault(id(last), (last, []))
         if subject is not end:
             victims.append(subject)
-    for last, victims in groups.values():
+    for last, victims in list(groups.values())[:_MOST_CHAINS]:
         # a grace period that ends when this does: the RCU thread waits in the background
         victims = [
             v for v in victims if not (v.told.role == "rcu" and v.waiting is not None and v.waiting.kind == "rcu")

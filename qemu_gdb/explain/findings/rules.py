@@ -15,6 +15,9 @@ from .common import at, capital, evidence, finding, who
 from .recursion import find_recursion
 
 
+_MOST = 8  # broken rules that are told
+
+
 def find(context: Context, cause: Optional[Cause]) -> List[Finding]:
     """All rules broken, of the crashed thread first."""
     found: List[Finding] = []
@@ -26,11 +29,13 @@ def find(context: Context, cause: Optional[Cause]) -> List[Finding]:
     if len(subjects) > 64:
         subjects = [s for s in subjects if len(s.stack) > 12]
     for subject in subjects:
+        if len(found) >= _MOST:
+            break
         for rule in (_exclusive, _reentrancy, _nested_poll):
             one = rule(context, subject)
             if one is not None and not any(f.kind == one.kind and f.threads == one.threads for f in found):
                 found.append(one)
-    return found[:8]
+    return found[:_MOST]
 
 
 def thread_word(context: Context, subject: Subject) -> str:

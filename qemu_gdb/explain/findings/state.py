@@ -261,12 +261,15 @@ def _quiet(context: Context) -> Optional[Finding]:
     vcpus = context.with_role(*_VCPUS)
     main = context.with_role("main-loop")
     resting = [s for s in subjects if _rests(s)]
-    executing = [s for s in subjects if s not in resting]
+    at_rest = {id(s) for s in resting}
+    executing = [s for s in subjects if id(s) not in at_rest]
     truncated = _cut(context)
     steps = [] if _whole(context) else ["thread apply all bt"]
     users = context.with_role("user-mode")
     if users and all(
-        s in resting or s in users and s.stack.find(("do_safe_futex", "safe_futex", "do_futex")) is not None
+        id(s) in at_rest
+        or s.told.role == "user-mode"
+        and s.stack.find(("do_safe_futex", "safe_futex", "do_futex")) is not None
         for s in subjects
     ):
         return _tool(context, users[0], resting, [])
