@@ -14,7 +14,6 @@ from .cause import Cause
 from .common import at, capital, evidence, finding, who
 from .recursion import find_recursion
 
-
 _MOST = 8  # broken rules that are told
 
 

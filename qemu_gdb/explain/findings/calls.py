@@ -1,0 +1,268 @@
+"""Hangs in a system call, in a page of guest memory that does not come, or behind a thread that executes."""
+
+from __future__ import annotations
+
+from typing import List, Optional, Sequence, Tuple
+
+from ...knowledge import holders
+from ...model import Finding
+from ..context import Context, Subject
+from . import common
+from .common import at, capital, evidence, finding, listed, short, who
+from .links import Search, blocked_call, command_of, holding, lead, peer_of, victims_text, waiters_for
+
+
+def system_call(context: Context, last: Subject, victims: List[Subject], call: str, position: int) -> Optional[Finding]:
+    stack = last.stack
+    peer, peer_at = peer_of(stack, 0, min(position + 26, len(stack)))
+    held = any(h.lock == "BQL" for h in last.held)
+    role = last.told.role
+    if role == "user-mode" or (
+        role == "iothread" and not victims and stack.find("iothread_run", position, position + 2) is not None
+    ):
+        return None
+    if not victims and not held and peer is None and role not in ("main-loop", "migration", "tool-main", "iothread"):
+        return None
+    in_start = stack.find("qemu_init") is not None
+    caller = stack.names[position] or "an unnamed function"
+    story = lead(context, last)
+    command = command_of(stack)
+    descriptor = stack.arg_number(0, "fd", "__fd", "sockfd", "s")
+    fd = f" on descriptor {descriptor}" if descriptor is not None else ""
+    sentences = [
+        story,
+        f"{'It' if story else who(last)} is in {call}(){fd}, called by {at(stack, position)}"
+        + (
+            f", for {at(stack, peer_at)}: it waits for {peer.says}."
+            if peer is not None and peer_at > position
+            else f": it waits for {peer.says}."
+            if peer is not None
+            else "."
+        ),
+    ]
+    proof = [evidence(last, 0, f"in {call}()"), evidence(last, position, f"called by {caller}")]
+    steps = [capital(peer.advice)] if peer is not None else []
+    if descriptor is not None and context.snapshot.source.kind == "text":
+        steps.append(f"ls -l /proc/PID/fd/{descriptor} on the host: what that descriptor is")
+    sentences += [holding(last), victims_text(victims)]
+    if role == "migration" and not held:
+        sentences.append("It does not hold the BQL: the guest, the main loop and the monitor go on.")
+    if peer is not None and peer.name == "migration-write":
+        migration = next((m for m in context.facts.migration if m.direction == "outgoing"), None)
+        if migration is not None and migration.uri:
+            sentences.append(f"The stream goes to {migration.uri}.")
+        if stack.find("qio_channel_command_writev") is not None:
+            steps.append("while the pipe is full migrate_cancel can't wake this thread; ending the command does")
+    if peer is not None:
+        if in_start:
+            peer_title = f"QEMU is still starting: it waits for {peer.says}"
+            return finding(
+                "hang.waiting-for-peer",
+                peer_title,
+                "likely",
+                [*sentences, "No vCPU runs yet."],
+                subjects=[last, *victims],
+                proof=proof,
+                steps=steps,
+                rule=f"peer.{peer.name}",
+            )
+        return finding(
+            "hang.waiting-for-peer",
+            peer.title,
+            "likely",
+            sentences,
+            subjects=[last, *victims],
+            proof=proof,
+            steps=steps,
+            rule=f"peer.{peer.name}",
+        )
+    locked = (
+        " with the BQL held"
+        if held
+        else (" with an AioContext lock held" if any(h.lock.startswith("Aio") for h in last.held) else "")
+    )
+    if any(h.lock.startswith("AioContext lock") for h in last.held) and not held and victims:
+        sentences.append(
+            "It holds its AioContext's lock in that call, and whoever needs that lock waits for the storage."
+        )
+    title = f"{command or who(last)} is blocked in {call}(){locked}"
+    if len(title) > 90:
+        title = f"{capital(short(last))} is blocked in {call}(){locked}"
+    storage = call in holders.STORAGE_CALLS
+    steps.append(
+        "is it still there in a second sample? Then the kernel does not return: "
+        + (
+            "look at that storage (NFS, a dead path, a fragmented file)"
+            if storage
+            else "strace -p PID and /proc/PID/stack tell why"
+        )
+    )
+    confidence = "likely" if victims or held else "possible"
+    if storage and call.startswith("lseek"):
+        sentences.append(
+            "An lseek(SEEK_DATA/SEEK_HOLE) can take long on a fragmented or remote file; this may be slow rather "
+            "than stuck."
+        )
+    return finding(
+        "hang.blocked-syscall",
+        title,
+        confidence,
+        sentences,
+        subjects=[last, *victims],
+        proof=proof,
+        steps=steps,
+        rule="blocked-syscall",
+    )
+
+
+_COPIES = (
+    "memcpy",
+    "memmove",
+    "memcmp",
+    "flatview_read_continue",
+    "flatview_read_continue_step",
+    "flatview_read",
+    "address_space_read",
+    "address_space_read_full",
+    "address_space_rw",
+    "ldl_phys",
+    "ram_load",
+    "cpu_physical_memory_rw",
+)
+
+
+_LOADS = (
+    "process_incoming_migration_co",
+    "qemu_loadvm_state",
+    "qemu_loadvm_state_main",
+    "loadvm_postcopy_handle_run_bh",
+)
+
+
+def guest_memory_wait(subject: Subject) -> Optional[Tuple[int, int]]:
+    """A read of guest memory while the incoming VM is loaded, which under postcopy is a wait for the page."""
+    stack = subject.stack
+    inner = next(
+        (
+            p
+            for p in range(min(6, len(stack)))
+            if stack.names[p] in _COPIES
+            or stack.names[p].startswith(("__memcpy", "__memmove", "flatview_read", "address_space_ld"))
+        ),
+        None,
+    )
+    if inner is None:
+        return None
+    outer = stack.find(_LOADS, inner)
+    return (inner, outer) if outer is not None else None
+
+
+def page_waits(search: Search) -> None:
+    context = search.context
+    listeners = context.with_role("postcopy-listen")
+    incoming = next((m for m in context.facts.migration if m.direction == "incoming"), None)
+    postcopy = bool(listeners) or (incoming is not None and incoming.state.startswith("postcopy"))
+    for subject in context.live_subjects:
+        if subject.waiting is not None or id(subject) in search.told:
+            continue
+        found = guest_memory_wait(subject)
+        if found is None and postcopy and subject.told.role.startswith("vcpu"):
+            inner = next((p for p in range(min(4, len(subject.stack))) if _copies(subject.stack.names[p])), None)
+            found = (inner, -1) if inner is not None else None
+        if found is not None:
+            _page_wait(search, subject, found, listeners, postcopy)
+            return
+
+
+def _copies(name: str) -> bool:
+    return name in _COPIES or name.startswith(
+        ("__memcpy", "__memmove", "flatview_read", "address_space_ld", "translator_ld")
+    )
+
+
+def _page_wait(
+    search: Search, subject: Subject, found: Tuple[int, int], listeners: Sequence[Subject], postcopy: bool
+) -> None:
+    inner, outer = found
+    stack = subject.stack
+    while_loading = f" while {at(stack, outer)} loads the VM" if outer >= 0 else ""
+    sentences = [
+        lead(search.context, subject),
+        f"{who(subject)} reads guest memory ({at(stack, inner)}){while_loading}. Under postcopy such a read is a "
+        f"page fault "
+        "that waits until the source has sent the page; if it stays there, the page never comes.",
+        holding(subject),
+    ]
+    proof = [evidence(subject, inner, "reads guest memory")]
+    victims = [v for v in waiters_for(search.context, [subject]) if v.told.role != "rcu"]
+    sentences.append(victims_text(victims))
+    idle = next((x for x in listeners if blocked_call(x.stack) is not None), None)
+    call = blocked_call(idle.stack) if idle is not None else None
+    if idle is not None and call is not None:
+        sentences.append(f"{who(idle)} waits in {call[0]}() for the source's next data.")
+        proof.append(evidence(idle, call[1], f"in {call[0]}()"))
+    search.add(
+        finding(
+            "hang.waiting-for-peer",
+            "Postcopy: a page of guest memory is waited for, and the source sends nothing"
+            if idle is not None
+            else "Guest memory is read during an incoming migration: the page may never come",
+            "likely" if idle is not None else "possible",
+            sentences,
+            subjects=[subject, *listeners, *victims],
+            proof=proof,
+            steps=[
+                "a second sample: is it still in that read?",
+                "query-migrate on both sides: postcopy-active or postcopy-paused?",
+                "" if postcopy else "thread apply all bt: the postcopy listen and fault threads",
+            ],
+            rule="postcopy-page",
+        ),
+        [subject, *listeners, *victims],
+    )
+
+
+def executing_holder(context: Context, last: Subject, victims: List[Subject]) -> Optional[Finding]:
+    held = next((h for h in last.held if h.lock == "BQL"), None)
+    stack = last.stack
+    position = common.qemu_frame(stack)
+    waiting = [v for v in victims if v.waiting is not None]
+    if not waiting or position is None:
+        return None
+    culprit = stack.find(last.told.culprit) if last.told.culprit else None
+    if culprit is None:
+        culprit = position
+    kind_word = waiting[0].waiting.object if waiting[0].waiting is not None else "a lock"
+    lock = "the BQL" if held is not None else kind_word
+    sentences = [
+        lead(context, last),
+        f"It executes {at(stack, culprit)} and holds {lock}"
+        + (f" ({held.basis})." if held is not None and held.confidence == "certain" else "."),
+        f"{capital(listed(victims))} {'waits' if len(victims) == 1 else 'wait'} for it.",
+        "One sample can't tell a short wait from a stuck one: device accesses and commands are short in a healthy "
+        "QEMU.",
+    ]
+    title = (
+        f"{who(last)} holds {lock} in {stack.names[culprit]}; {listed(victims)} "
+        f"{'waits' if len(victims) == 1 else 'wait'}"
+    )
+    if len(title) > 90:
+        title = f"{capital(short(last))} holds {lock} in {stack.names[culprit]}; others wait"
+    steps = [
+        f"take a second sample: if {short(last)} is still in {stack.names[culprit]}, it loops there or is very slow"
+    ]
+    repeated = [n for n in dict.fromkeys(stack.names) if n and stack.names.count(n) > 3]
+    del repeated
+    return finding(
+        "hang.bql-held",
+        title,
+        "possible",
+        sentences,
+        subjects=[last, *victims],
+        proof=[
+            evidence(last, culprit, f"executes with {lock} held"),
+            *[evidence(v, v.waiting.at if v.waiting else None, "waits for it") for v in victims[:4]],
+        ],
+        steps=steps,
+        rule="lock-held",
+    )

@@ -1,0 +1,165 @@
+"""What the rules about hangs share: the search, the sentences about locks and victims, system calls, peers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import List, Optional, Sequence, Set, Tuple
+
+from ...knowledge import holders
+from ...model import Finding
+from .. import stories
+from ..context import Context, Subject
+from ..stack import Stack, number
+from ..waits import Waiting, chain
+from . import common
+from .common import at, capital, listed, short, who
+
+ALL_THREADS = "thread apply all bt"
+
+
+@dataclass
+class Search:
+    """What has been told already."""
+
+    context: Context
+    findings: List[Finding] = field(default_factory=list)
+    told: Set[int] = field(default_factory=set)  # id of subjects that a finding explains
+
+    def add(self, result: Finding, subjects: Sequence[Subject]) -> None:
+        self.findings.append(result)
+        self.told.update(id(s) for s in subjects)
+
+
+def blocked_call(stack: Stack) -> Optional[Tuple[str, int]]:
+    """The system call in which the thread sits, and the position of the QEMU or library frame above it."""
+    name = stack.names[0] if stack.names else ""
+    first = 0
+    if not name and len(stack) > 1:
+        name, first = stack.names[1], 1
+    if name not in holders.SYSCALLS:
+        return None
+    position = first + 1
+    while position < len(stack) and (
+        stack.names[position] in holders.SYSCALLS
+        or stack.names[position].startswith(("__libc_", "_IO_", "__syscall", "__internal_sys", "__GI_"))
+    ):
+        name = stack.names[position] if stack.names[position] in holders.SYSCALLS and name == "syscall" else name
+        position += 1
+    name = re.sub(r"^(?:__libc_|_+)", "", re.sub(r"system_call$", "", name))
+    if position >= len(stack):
+        return None
+    above = stack.names[position]
+    if name in ("ioctl",) and above in (
+        "kvm_vcpu_ioctl",
+        "kvm_cpu_exec",
+        "kvm_vm_ioctl",
+        "kvm_ioctl",
+        "kvm_run",
+        "mshv_run_vcpu",
+    ):
+        return None
+    if name == "syscall" and (above in holders.PRIMITIVES or "futex" in above):
+        return None
+    if not above and name == "ioctl":
+        return None
+    return name, position
+
+
+def holding(subject: Subject) -> str:
+    """ "It holds the BQL meanwhile: ..." as a sentence."""
+    held = next((h for h in subject.held if h.lock == "BQL"), None)
+    if held is None or subject.stack.find(("qemu_init", "__run_exit_handlers")) is not None:
+        return ""
+    if subject.told.role == "main-loop":
+        return (
+            f"{who(subject)} holds the BQL meanwhile: QMP, HMP, timers and every device on the main loop wait with it."
+        )
+    return "It holds the BQL meanwhile: the main loop, the monitor and other vCPUs' device accesses wait with it."
+
+
+def victims_text(victims: Sequence[Subject]) -> str:
+    if not victims:
+        return ""
+    rcu = [v for v in victims if v.waiting is not None and v.waiting.kind in ("rcu", "rcu-callbacks")]
+    if len(rcu) == len(victims):
+        first = rcu[0]
+        at_wait = first.waiting.at if first.waiting is not None else 0
+        return (
+            f"{capital(listed(victims))} {'waits' if len(victims) == 1 else 'wait'} for an RCU grace period "
+            f"({at(first.stack, at_wait)}) that this thread's read-side critical section holds up."
+        )
+    bql = [v for v in victims if v.waiting is not None and v.waiting.kind == "bql"]
+    if len(bql) == len(victims):
+        return (
+            f"{capital(listed(victims))} {'waits' if len(victims) == 1 else 'wait'} for the BQL, and only "
+            f"because of this."
+        )
+    return f"{capital(listed(victims))} {'waits' if len(victims) == 1 else 'wait'} behind it."
+
+
+def command_of(stack: Stack) -> str:
+    command = stories.monitor_command(stack)
+    return f'The monitor command "{command.command}"' if command is not None else ""
+
+
+def lead(context: Context, subject: Subject) -> str:
+    text = common.story(context, subject)
+    return f"{who(subject)}: {text.rstrip('.')}." if text else ""
+
+
+def actor(context: Context, subject: Subject) -> str:
+    return who(subject) if subject.number is not None or subject.told.role != "unknown" else "this thread"
+
+
+def waiters_for(context: Context, ends: Sequence[Subject]) -> List[Subject]:
+    """Threads that wait, directly or through others, for one of ``ends``."""
+    found: List[Subject] = []
+    for subject in context.live_subjects:
+        if subject.waiting is None or subject.waiting.resting or subject in ends:
+            continue
+        if any(s in ends for s in chain(subject)[1:]):
+            found.append(subject)
+    return found
+
+
+def proof_step(subject: Subject, waiting: Waiting) -> str:
+    if waiting.kind == "bql":
+        return "p qemu_global_mutex (bql from 9.0): __owner is the LWP of its holder"
+    if waiting.address:
+        return f"p *(pthread_mutex_t *) 0x{waiting.address:x}: __owner is the LWP of its holder"
+    if waiting.kind in ("mutex", "aiocontext-lock"):
+        level = subject.stack.level(max(0, min(waiting.at, len(subject.stack) - 1) - 1))
+        return f"in {short(subject)}, frame {level}: p *mutex; __owner is the LWP of its holder"
+    return ""
+
+
+def peer_of(stack: Stack, start: int, stop: int) -> Tuple[Optional[holders.Peer], int]:
+    """The most telling outside party among the frames, and the position of the frame that shows it (None, 0)."""
+    best: Optional[Tuple[int, int]] = None
+    for position in range(start, stop):
+        name = stack.names[position]
+        if not name or name in holders.PRIMITIVES or name in holders.SYSCALLS:
+            continue
+        for rank, row in enumerate(holders.PEERS):
+            if name in row.functions and (best is None or rank <= best[0]):
+                best = (rank, position)
+    return (holders.PEERS[best[0]], best[1]) if best is not None else (None, 0)
+
+
+def peer_named(context: Context, peer: holders.Peer, subject: Subject) -> str:
+    """The outside party with its name and address, where facts have them; "" without."""
+    if not peer.name.startswith("chardev"):
+        return ""
+    by_address = {c.address: c for c in context.facts.chardevs if c.address}
+    chardev = None
+    for frame in subject.stack.frames[:16] if by_address else ():
+        chardev = next((by_address[n] for n in map(number, frame.args.values()) if n in by_address), None)
+        if chardev is not None:
+            break
+    if chardev is None:
+        return ""
+    where = f" ({chardev.type}, {chardev.peer})" if chardev.peer else ""
+    if peer.name == "chardev-wait":
+        return f"a client of chardev {chardev.id}{where}"
+    return f"the peer of chardev {chardev.id}{where}"

@@ -1,0 +1,348 @@
+"""Hangs in a nested poll: drains, the graph lock, synchronous requests, and what they wait for."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from ...knowledge import holders
+from ...model import Evidence, Finding, Request
+from .. import coroutines
+from ..context import Context, Subject
+from ..stack import Stack
+from ..waits import Waiting
+from . import common
+from .common import at, capital, evidence, finding, short, who
+from .links import ALL_THREADS, Search, actor, blocked_call, command_of, holding, lead, peer_of, victims_text
+
+
+def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: Waiting) -> Finding:
+    stack = last.stack
+    requests = context.facts.requests
+    poll_frame = f"frame {stack.level(waiting.poll)}" if waiting.poll is not None else ""
+    sentences = [lead(context, last)]
+    command = command_of(stack)
+    asked = _asker(stack, waiting.at)
+    what = {
+        "drain": "a drain",
+        "drain-end": "the end of a drain",
+        "graph-wrlock": "the graph write lock",
+        "job": "a job",
+    }.get(waiting.kind, "")
+    sentences.append(
+        f"It polls in {at(stack, waiting.at)}{f', called by {asked},' if asked else ''} {waiting.says}"
+        f"{f' (aio_poll, {poll_frame})' if poll_frame else ''}."
+    )
+    proof = [evidence(last, waiting.at, f"polls {waiting.says}")]
+    steps: List[str] = []
+    confidence = "likely"
+    kind = "hang.drain-waits-for-io"
+    if requests and waiting.kind in ("drain", "nested-poll", "job", "graph-wrlock", "drain-end"):
+        sentences.append(_requests(context, requests))
+        confidence = "certain"
+        server = next((n.peer for n in context.facts.nodes if n.peer and any(r.node == n.name for r in requests)), "")
+        driver = requests[0].driver
+        if driver == "nbd":
+            steps.append(f"look at that NBD server{f' ({server})' if server else ''}")
+        steps += [f"qemu-coroutines 0x{r.coroutine:x}" for r in requests[:2] if r.coroutine]
+        for request in requests[:4]:
+            proof.append(Evidence(text=_request_text(request)))
+    elif (
+        peer := peer_of(stack, waiting.at, min(waiting.at + 3, len(stack)))[0]
+    ) is not None and peer.name in _POLLED_PEERS:
+        return _polled_peer(context, last, victims, waiting, peer, [x for x in sentences if x], proof)
+    else:
+        workers, coroutine = _request_elsewhere(context)
+        if coroutine is not None:
+            text, step = coroutine
+            sentences.append(text)
+            steps.append(step)
+        if workers:
+            worker = workers[0]
+            call = blocked_call(worker.stack)
+            name = call[0] if call else "a system call"
+            sentences.append(
+                f"{who(worker)} is in {name}(), which may be such a request: then the storage behind it is what "
+                f"does not answer."
+            )
+            proof.append(evidence(worker, 0, f"in {name}()"))
+            steps.append(f"is {short(worker)} still in {name}() a minute later? Then look at that storage")
+        graph = _graph_writer(stack, waiting)
+        if graph:
+            sentences.append(graph)
+        if not workers and coroutine is None and not graph:
+            hidden = "Which request that is, no stack shows: it is a coroutine that has yielded, or is in the kernel."
+            if waiting.kind == "graph-wrlock":
+                hidden = (
+                    "Which reader that is, no stack shows: it is a coroutine that has yielded inside a read section."
+                )
+            sentences.append(hidden)
+        if context.snapshot.source.kind == "text":
+            steps += _text_steps(stack, waiting)
+    sentences += [holding(last), victims_text(victims)]
+    if waiting.kind == "drain" or (waiting.kind in ("nested-poll", "drain-end", "job", "graph-wrlock")):
+        subject_words = command or capital(actor(context, last))
+        if waiting.kind == "graph-wrlock":
+            title = f"{subject_words} waits for readers of the block graph that never leave"
+        elif waiting.kind == "job":
+            title = f"{subject_words} waits for a job that does not end"
+        elif waiting.kind == "drain-end":
+            title = f"{subject_words} waits for the end of a drained section in another AioContext"
+        elif waiting.kind == "drain":
+            title = f"{subject_words} waits in a drain for disk I/O that does not complete"
+            if command:
+                title = f"{command} waits for disk I/O that does not complete"
+        else:
+            title = f"{subject_words} waits {waiting.says}, polling in {stack.names[waiting.at]}"
+    iothreads = [s for s in context.live_subjects if s.told.role == "iothread" and s is not last]
+    stuck = [s for s in iothreads if s.waiting is not None and not s.waiting.resting and s not in victims]
+    if stuck:
+        sentences.append(
+            f"{who(stuck[0])} is stuck too ({stuck[0].waiting.says if stuck[0].waiting else ''}), and may be the "
+            f"one that would complete it."
+        )
+    executing = blocked_call(stack) is None and stack.names[0] not in holders.PRIMITIVES
+    if (
+        executing
+        and not requests
+        and confidence == "likely"
+        and waiting.kind not in ("drain", "graph-wrlock", "drain-end")
+    ):
+        confidence = "possible"
+    del what
+    return finding(
+        kind,
+        title,
+        confidence,
+        sentences,
+        subjects=[last, *victims],
+        proof=proof,
+        steps=steps,
+        rule=f"poll.{waiting.kind}",
+    )
+
+
+def tool_requests(search: Search) -> None:
+    """A tool (qemu-img, qemu-nbd...) whose main loop rests while requests that it waits for are in flight."""
+    context = search.context
+    requests = context.facts.requests
+    tools = [s for s in context.with_role("tool-main") if s.waiting is not None and s.waiting.resting]
+    if not requests or not tools or search.findings:
+        return
+    tool = tools[0]
+    outer = tool.stack.find(("main_loop_wait",))
+    caller = common.qemu_frame(tool.stack, outer + 1) if outer is not None else None
+    if outer is None or caller is None or tool.stack.names[caller] == "main":
+        return
+    found = {c.address: c for c in context.snapshot.coroutines}
+    kinds = {found[r.coroutine].waits_kind for r in requests if r.coroutine in found}
+    server = next((n.peer for n in context.facts.nodes if n.peer and any(r.node == n.name for r in requests)), "")
+    peer = "peer" in kinds or bool(server)
+    served = _one_each(context, requests)
+    name = context.explanation.program or context.snapshot.program or "The tool"
+    sentences = [
+        f"{who(tool)} waits in its main loop for {at(tool.stack, caller)} to finish.",
+        _requests(context, requests),
+    ]
+    steps = [f"look at that {served[0].driver.upper()} server{f' ({server})' if server else ''}"] if peer else []
+    steps += [f"qemu-coroutines {r.coroutine:#x}" for r in requests[:2] if r.coroutine]
+    search.add(
+        finding(
+            "hang.waiting-for-peer" if peer else "hang.drain-waits-for-io",
+            f"{name} waits for {'a server that does not answer' if peer else 'block requests that do not complete'}",
+            "likely",
+            sentences,
+            subjects=[tool],
+            proof=[
+                evidence(tool, caller, tool.stack.names[caller]),
+                *[Evidence(text=_request_text(r)) for r in requests[:3]],
+            ],
+            steps=steps,
+            rule="tool-requests",
+        ),
+        [tool],
+    )
+
+
+_POLLED_PEERS = ("nbd", "connect", "chardev-wait", "tls", "vhost-user", "ssh", "iscsi", "gluster", "rbd", "nfs", "curl")
+
+
+def _polled_peer(
+    context: Context,
+    last: Subject,
+    victims: List[Subject],
+    waiting: Waiting,
+    peer: holders.Peer,
+    sentences: List[str],
+    proof: List[Evidence],
+) -> Finding:
+    """A nested poll for an outside party, which another thread may be asking."""
+    command = command_of(last.stack)
+    sentences[-1] = (
+        f"It polls in {at(last.stack, waiting.at)} for {peer.says} (aio_poll, frame "
+        f"{last.stack.level(waiting.poll or 0)})."
+    )
+    helper = None
+    for subject in context.live_subjects:
+        call = blocked_call(subject.stack) if subject is not last and subject.waiting is None else None
+        if call is None:
+            continue
+        asked, position = peer_of(subject.stack, call[1], min(call[1] + 14, len(subject.stack)))
+        if asked is peer:
+            helper = subject
+            sentences.append(f"{who(subject)} asks it, in {call[0]}() for {at(subject.stack, position)}.")
+            proof.append(evidence(subject, position, f"in {call[0]}()"))
+            break
+    sentences += [holding(last), victims_text(victims)]
+    title = f"{command} waits for {peer.says}, which does not answer" if command else peer.title
+    return finding(
+        "hang.waiting-for-peer",
+        title,
+        "likely",
+        sentences,
+        subjects=[last, *([helper] if helper is not None else []), *victims],
+        proof=proof,
+        steps=[capital(peer.advice)],
+        rule=f"poll-peer.{peer.name}",
+    )
+
+
+def _asker(stack: Stack, position: int) -> str:
+    """The function that wanted the drain: the first one outside of the drain's own layers."""
+    skip = (
+        "bdrv_drain",
+        "blk_drain",
+        "bdrv_do_drain",
+        "bdrv_subtree",
+        "bdrv_parent_drain",
+        "aio_wait",
+        "bdrv_flush_all",
+        "blk_root_drain",
+    )
+    for candidate in range(position + 1, min(position + 6, len(stack))):
+        name = stack.names[candidate]
+        if name and not name.startswith(skip) and name != stack.names[position]:
+            return at(stack, candidate)
+    return ""
+
+
+# QEMU's code that takes the graph write lock and then drains or polls inside: block.c, blockjob.c, 8.1 to 10.0
+_GRAPH_WRITERS = (
+    "block_job_remove_all_bdrv",
+    "bdrv_root_unref_child",
+    "blk_remove_bs",
+    "bdrv_unref_child",
+    "bdrv_replace_node",
+    "bdrv_append",
+    "bdrv_set_backing_hd",
+    "bdrv_drop_filter",
+)
+
+
+def _graph_writer(stack: Stack, waiting: Waiting) -> str:
+    if waiting.kind == "graph-wrlock":
+        inner = stack.find(("job_exit", "job_do_finalize_locked", "job_finalize_single_locked"), waiting.at)
+        if inner is not None:
+            return (
+                "Readers are coroutines inside the block layer; one that was drained, or waits for a lock this "
+                "thread holds, never leaves."
+            )
+        return ""
+    if waiting.kind != "drain":
+        return ""
+    position = stack.find(("block_job_remove_all_bdrv",), waiting.at)
+    if position is None:
+        return ""
+    return (
+        f"{at(stack, position)} takes the graph write lock before it (QEMU 8.1 to 10.0), and draining inside that "
+        f"section is forbidden: the "
+        "request that the drain waits for may itself wait for the graph's read lock."
+    )
+
+
+def _requests(context: Context, requests: Sequence[Request]) -> str:
+    """The requests in flight, each with what its coroutine waits for; one whose wait is known first."""
+    found = {c.address: c for c in context.snapshot.coroutines}
+    parts = []
+    requests = _one_each(context, requests)
+    for request in requests[:3]:
+        text = _request_text(request)
+        coroutine = found.get(request.coroutine)
+        if coroutine is not None:
+            peer = next((n.peer for n in context.facts.nodes if n.name == request.node), "")
+            server = f" ({peer})" if peer and peer not in coroutine.waits_text else ""
+            text += f"; its coroutine {request.coroutine:#x} {coroutines.waits(coroutine)}{server}"
+        elif request.waiting_for:
+            text += f"; it waits for the request of coroutine {request.waiting_for:#x}"
+        parts.append(text)
+    count = len(requests)
+    more = f"; and {count - 3} more" if count > 3 else ""
+    return f"{count} request{'s are' if count != 1 else ' is'} in flight: " + "; ".join(parts) + more + "."
+
+
+def _one_each(context: Context, requests: Sequence[Request]) -> List[Request]:
+    """One request for each coroutine: the one on the node that talks to a server, else the innermost (the last)."""
+    peers = {n.name for n in context.facts.nodes if n.peer}
+    chosen: Dict[int, Request] = {}
+    for index, request in enumerate(requests):
+        key = request.coroutine or -index - 1
+        if key not in chosen or chosen[key].node not in peers:
+            chosen[key] = request
+    return list(chosen.values())
+
+
+def _request_text(request: Request) -> str:
+    origin = f", for {request.origin}" if request.origin else ""
+    return f"{request.node} ({request.driver}): {request.type} of {request.bytes} bytes at {request.offset}{origin}"
+
+
+def _request_elsewhere(context: Context) -> Tuple[List[Subject], Optional[Tuple[str, str]]]:
+    """Workers in a system call that may be the request, and what a coroutine's stack in the text shows."""
+    workers = [s for s in context.with_role("thread-pool-worker") if blocked_call(s.stack) is not None]
+    coroutine = None
+    for subject in context.subjects:
+        if not (subject.told.thread.coroutine or subject.told.role == "coroutine"):
+            continue
+        stack = subject.stack
+        names = [
+            n
+            for n in stack.names
+            if n and n not in ("qemu_coroutine_switch", "qemu_coroutine_yield", "coroutine_trampoline")
+        ]
+        if not names or stack.names[0] not in ("qemu_coroutine_switch", "qemu_coroutine_yield"):
+            continue
+        peer = next((p for p in holders.PEERS if any(n in p.functions for n in names)), None)
+        inner = names[0]
+        key = next((n for n in reversed(names) if not n.startswith("__") and n != "makecontext"), inner)
+        if peer is not None:
+            coroutine = (
+                f"The coroutine shown is one that keeps it waiting: it has yielded in {inner} for {peer.says} ({key}).",
+                capital(peer.advice),
+            )
+        else:
+            coroutine = (f"The coroutine shown has yielded in {inner} ({key}).", "")
+        break
+    return workers, coroutine
+
+
+def _text_steps(stack: Stack, waiting: Waiting) -> List[str]:
+    steps = []
+    for position in range(waiting.at, max(waiting.at - 4, -1), -1):
+        bs = stack.arg(position, "bs")
+        if bs is not None:
+            level = stack.level(position)
+            steps.append(
+                f"frame {level}: p bs->node_name, p bs->in_flight, p *bs->tracked_requests.lh_first (its co is the "
+                f"coroutine that "
+                "keeps it)"
+            )
+            break
+    else:
+        if waiting.kind in ("drain", "nested-poll", "job"):
+            steps.append(
+                "qemu-requests (or, for each node: p *bs->tracked_requests.lh_first): which request is in flight, "
+                "and in which coroutine"
+            )
+        elif waiting.kind == "graph-wrlock":
+            steps.append("p aio_context_list and each reader_count: which AioContext holds the reader")
+    steps.append(ALL_THREADS)
+    return steps

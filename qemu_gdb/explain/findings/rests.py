@@ -1,0 +1,390 @@
+"""Hangs in other waits: vCPUs that do not stop, RCU, locks of unknown owners, joins, semaphores, peers."""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+from ...knowledge import holders
+from ...model import Evidence, Finding
+from ..context import Context, Subject
+from ..waits import Waiting, unstopped_vcpus
+from . import common
+from .common import at, capital, evidence, finding, listed, short, the, who
+from .links import ALL_THREADS, actor, command_of, holding, lead, peer_named, peer_of, proof_step, victims_text
+
+
+def vcpu_stop(context: Context, last: Subject, victims: List[Subject], waiting: Waiting) -> Finding:
+    stack = last.stack
+    late = [s for s in unstopped_vcpus(context) if s is not last]
+    known = any(v.stopped is not None for v in context.facts.vcpus)
+    command = command_of(stack)
+    sentences = [
+        lead(context, last),
+        f"It waits in {at(stack, waiting.at)} until every vCPU has stopped; the BQL is free meanwhile.",
+    ]
+    proof = [evidence(last, waiting.at, "waits on qemu_pause_cond")]
+    steps: List[str] = []
+    vcpus = context.with_role("vcpu-mttcg", "vcpu-tcg-rr", "vcpu-kvm", "vcpu-other")
+    if late:
+        first = late[0]
+        where = common.qemu_frame(first.stack)
+        place = first.told.summary or (f"is in {at(first.stack, where)}" if where is not None else "has not stopped")
+        sentences.append(f"{who(first)} has not stopped: {place}.")
+        if len(late) > 1:
+            sentences.append(f"Neither {'have' if len(late) > 2 else 'has'} {listed(late[1:])}.")
+        proof.append(evidence(first, where, "has not stopped"))
+        steps.append(f"{capital(short(first))} is the one to look at: is it in the same place in a second sample?")
+        if first.stack.names and first.stack.names[0] == "ioctl":
+            sentences.append(
+                "It is inside KVM_RUN; the kick signal (SIG_IPI) should have brought it out at once, so the kernel "
+                "keeps it."
+            )
+            steps.append("on the host: cat /proc/PID/task/LWP/stack of that vCPU")
+    elif vcpus:
+        sentences.append(
+            "All vCPUs shown rest in their wait: one of them has still to note that it is stopped, or its wake-up "
+            "was lost."
+        )
+        steps.append("print each cpu->stop and cpu->stopped (qemu-vcpus)")
+    else:
+        sentences.append("No vCPU thread is in the input.")
+        steps.append(ALL_THREADS)
+    title = f"{command or capital(actor(context, last))} waits for a vCPU that does not stop"
+    confidence = (
+        "certain" if known and late else ("likely" if late and any(v.waiting is not None for v in late) else "possible")
+    )
+    return finding(
+        "hang.vcpu-stop",
+        title,
+        confidence,
+        sentences,
+        subjects=[last, *late[:3], *victims],
+        proof=proof,
+        steps=steps,
+        rule="vcpu-stop",
+    )
+
+
+def rcu_stall(context: Context, last: Subject, victims: List[Subject], waiting: Waiting) -> Optional[Finding]:
+    readers = [r for r in context.facts.rcu_readers if r.depth]
+    stack = last.stack
+    if last.told.role == "rcu" and not victims:
+        return None  # a grace period under way is the RCU thread's daily work
+    sentences = [
+        lead(context, last) if last.told.role != "rcu" else "",
+        f"{who(last)} waits in {at(stack, waiting.at)} {waiting.says}.",
+    ]
+    proof = [evidence(last, waiting.at, f"waits {waiting.says}")]
+    steps: List[str] = []
+    named = [s for s in (context.by_lwp(r.lwp) for r in readers) if s is not None and s is not last]
+    if named:
+        reader = named[0]
+        sentences.append(
+            f"{who(reader)} is inside a read-side critical section: {reader.told.summary or 'see its stack'}."
+        )
+        proof.append(evidence(reader, 0, "inside rcu_read_lock"))
+        steps.append(f"{capital(short(reader))} is the one to look at")
+    else:
+        steps.append(
+            "print registry in util/rcu.c: a reader whose ctr is not 0 is the one that holds the grace period up"
+        )
+    sentences += [holding(last), victims_text(victims)]
+    title = "An RCU grace period does not end" + (f": {short(named[0])} stays in a read section" if named else "")
+    return finding(
+        "hang.rcu-stall",
+        title,
+        "certain" if named else "possible",
+        sentences,
+        subjects=[last, *named[:1], *victims],
+        proof=proof,
+        steps=steps,
+        rule="rcu",
+    )
+
+
+def bql_wait(context: Context, last: Subject, victims: List[Subject], waiting: Waiting) -> Optional[Finding]:
+    waiters = [s for s in context.live_subjects if s.waiting is not None and s.waiting.kind == "bql"]
+    if last is not waiters[0]:
+        return None
+    sentences = [
+        f"{capital(listed(waiters))} {'waits' if len(waiters) == 1 else 'wait'} for the BQL; no thread shown holds "
+        f"it as far as its "
+        "stack tells."
+    ]
+    main = context.with_role("main-loop")
+    if len(context.live_subjects) == 1:
+        sentences = [
+            lead(context, last),
+            f"{who(last)} waits for the BQL ({at(last.stack, waiting.at)}): it is a victim; who holds the BQL is "
+            f"not shown.",
+        ]
+    elif not main:
+        sentences.append("The main loop is not shown, and may be the holder.")
+    return finding(
+        "hang.bql-held",
+        f"{capital(listed(waiters))} {'waits' if len(waiters) == 1 else 'wait'} for the BQL; its holder is not shown",
+        "possible",
+        sentences,
+        subjects=waiters,
+        proof=[evidence(w, w.waiting.at if w.waiting else None, "waits for the BQL") for w in waiters[:6]],
+        steps=["p qemu_global_mutex (bql from 9.0): __owner is the LWP of its holder", ALL_THREADS],
+        rule="bql-holder-unknown",
+    )
+
+
+def lock_wait(context: Context, last: Subject, victims: List[Subject], waiting: Waiting) -> Optional[Finding]:
+    stack = last.stack
+    if last.told.role in ("rcu", "spice-worker", "external-library"):
+        return None
+    name = waiting.object
+    sentences = [
+        lead(context, last),
+        f"{who(last)} waits {waiting.says} ({at(stack, waiting.at)}); its owner is not shown.",
+        holding(last),
+        victims_text(victims),
+    ]
+    label = "an AioContext lock" if waiting.kind == "aiocontext-lock" else ("a mutex" if len(name) > 40 else name)
+    title = f"{capital(actor(context, last))} waits for {label}; who holds it is not shown"
+    return finding(
+        "hang.deadlock" if False else "hang.bql-held" if any(h.lock == "BQL" for h in last.held) else "hang.deadlock",
+        title,
+        "possible",
+        sentences,
+        subjects=[last, *victims],
+        proof=[evidence(last, waiting.at, f"waits {waiting.says}")],
+        steps=[proof_step(last, waiting), ALL_THREADS],
+        rule="lock-owner-unknown",
+    )
+
+
+def other_wait(context: Context, last: Subject, victims: List[Subject], waiting: Waiting) -> Optional[Finding]:
+    stack = last.stack
+    role = last.told.role
+    end = min(waiting.at + 8, len(stack))
+    peer, peer_at = peer_of(stack, waiting.at, end)
+    held = any(h.lock == "BQL" for h in last.held)
+    if (
+        role
+        in (
+            "main-loop",
+            "vcpu-kvm",
+            "vcpu-mttcg",
+            "vcpu-tcg-rr",
+            "iothread",
+            "migration",
+            "tool-main",
+            "colo",
+            "coroutine",
+            "unknown",
+            "postcopy-listen",
+            "vcpu-other",
+        )
+        or victims
+        or held
+    ):
+        pass
+    else:
+        return None
+    sentences = [lead(context, last)]
+    where = at(stack, waiting.at) if waiting.at < len(stack) and stack.names[waiting.at] else ""
+    proof = [evidence(last, waiting.at, f"waits {waiting.says}")]
+    steps: List[str] = []
+    if waiting.kind in ("peer",):
+        sentences.append(f"It waits in {where} {waiting.says}.")
+        title = f"{capital(actor(context, last))} waits {waiting.says}"
+        if len(title) > 90:
+            title = f"{capital(actor(context, last))} waits for {waiting.object}"
+        return finding(
+            "hang.waiting-for-peer",
+            title,
+            "likely",
+            [*sentences, holding(last), victims_text(victims)],
+            subjects=[last, *victims],
+            proof=proof,
+            steps=steps or [f"what has to come is {waiting.object}"],
+            rule=f"wait.{waiting.row}",
+        )
+    if waiting.kind == "multifd-sync":
+        return _multifd(context, last, victims, waiting, sentences, proof)
+    if waiting.kind == "join":
+        return _join(context, last, victims, waiting, sentences, proof)
+    if peer is not None and waiting.kind in ("poll", "condvar", "nested-poll", "semaphore", "futex", "event", "sleep"):
+        in_start = stack.find("qemu_init") is not None
+        whom = peer_named(context, peer, last)
+        through = f", called by {at(stack, peer_at)}," if peer_at > waiting.at else ""
+        sentences.append(f"It waits in {where}{through} for {whom or peer.says}.")
+        sentences += [holding(last), victims_text(victims)]
+        title = f"QEMU is still starting: it waits for {whom.split(' (')[0] or peer.says}" if in_start else peer.title
+        if in_start:
+            sentences.append("No vCPU runs yet.")
+        return finding(
+            "hang.waiting-for-peer",
+            title,
+            "certain" if whom else "likely",
+            sentences,
+            subjects=[last, *victims],
+            proof=proof,
+            steps=[capital(peer.advice)],
+            rule=f"peer.{peer.name}",
+        )
+    if waiting.kind == "vcpu-work":
+        sentences.append(f"It waits in {where} {waiting.says}; the BQL is free meanwhile.")
+        return finding(
+            "hang.vcpu-stop",
+            f"{capital(actor(context, last))} waits for work to be run on a vCPU",
+            "possible",
+            [*sentences, victims_text(victims)],
+            subjects=[last, *victims],
+            proof=proof,
+            steps=[ALL_THREADS, f"frame {stack.level(waiting.at)}: p cpu->cpu_index, p cpu->running, p cpu->stopped"],
+            rule="vcpu-work",
+        )
+    if waiting.kind == "exclusive-end":
+        return finding(
+            "hang.exclusive-stall",
+            f"{capital(actor(context, last))} waits for the end of another's exclusive section",
+            "possible",
+            [f"It waits in {where} {waiting.says}.", victims_text(victims)],
+            subjects=[last, *waiting.owners, *victims],
+            proof=proof,
+            steps=[ALL_THREADS],
+            rule="exclusive-end",
+        )
+    if waiting.kind in ("condvar", "semaphore", "event", "futex", "poll", "sleep", "mutex"):
+        if role in ("unknown", "coroutine") and not held and not victims:
+            return None
+        sentences.append(
+            f"{who(last)} waits {waiting.says} (frame {stack.level(waiting.at)}), which is not its normal resting "
+            f"place."
+        )
+        fork = stack.find(holders.FORKS, waiting.at)
+        if fork is not None:
+            sentences.append(
+                f"{at(stack, fork)} has forked: threads do not survive fork(), so the thread that would answer "
+                f"exists only in the other "
+                "process."
+            )
+            held = False
+        sentences += [holding(last), victims_text(victims)]
+        title = f"{who(last)} waits in {stack.names[waiting.at] or 'an unnamed function'}" + (
+            " with the BQL held" if held else ""
+        )
+        if fork is not None:
+            title += " for a thread that fork() left behind"
+            return finding(
+                "hang.deadlock",
+                title,
+                "likely",
+                sentences,
+                subjects=[last, *victims],
+                proof=proof,
+                steps=["info threads: is the thread that should answer in this process?"],
+                rule="fork",
+            )
+        kind = "hang.bql-held" if held else "hang.blocked-syscall"
+        confidence = "likely" if held and waiting.kind != "sleep" else "possible"
+        steps.append(
+            f"who would wake it? Look for the thread or event that {stack.names[waiting.at] or 'it'} waits for: "
+            f"{ALL_THREADS}"
+        )
+        return finding(
+            kind,
+            title,
+            confidence,
+            sentences,
+            subjects=[last, *victims],
+            proof=proof,
+            steps=steps,
+            rule=f"wait.{waiting.kind}",
+        )
+    return None
+
+
+def _multifd(
+    context: Context,
+    last: Subject,
+    victims: List[Subject],
+    waiting: Waiting,
+    sentences: List[str],
+    proof: List[Evidence],
+) -> Finding:
+    stack = last.stack
+    channels = context.with_role("multifd-send", "multifd-recv")
+    complete = len(context.live_subjects) > 2 and bool(context.with_role("main-loop"))
+    sentences.append(f"It waits in {at(stack, waiting.at)} {waiting.says}.")
+    steps = []
+    if not channels and complete:
+        sentences.append(
+            "No multifd thread exists in this process any more, so nobody can post that semaphore: the channels "
+            "ended (an error path) "
+            "without waking the migration thread."
+        )
+        title = "The migration thread waits for multifd channels that no longer exist"
+        confidence = "likely"
+        steps.append("query-migrate and QEMU's log: which error ended the channels")
+    else:
+        busy = [c for c in channels if c.waiting is None or not c.waiting.resting]
+        if busy:
+            sentences.append(f"{who(busy[0])}: {busy[0].told.summary or 'is not done'}.")
+        title = "The migration thread waits for a multifd channel"
+        confidence = "possible"
+        steps.append(ALL_THREADS)
+    return finding(
+        "hang.waiting-for-peer" if not (not channels and complete) else "hang.deadlock",
+        title,
+        confidence,
+        [*sentences, holding(last), victims_text(victims)],
+        subjects=[last, *victims],
+        proof=proof,
+        steps=steps,
+        rule="multifd-sync",
+    )
+
+
+def _join(
+    context: Context,
+    last: Subject,
+    victims: List[Subject],
+    waiting: Waiting,
+    sentences: List[str],
+    proof: List[Evidence],
+) -> Finding:
+    stack = last.stack
+    held = any(h.lock == "BQL" for h in last.held)
+    bql = [s for s in context.live_subjects if s.waiting is not None and s.waiting.kind == "bql" and s is not last]
+    target = waiting.owners[0] if waiting.owners else None
+    sentences.append(f"{who(last)} waits in {at(stack, waiting.at)} until another thread ends.")
+    if target is not None:
+        sentences.append(f"That is {the(target)}: {target.told.summary or 'see its stack'}.")
+    if held and bql and target is None:
+        one = bql[0]
+        known = next((h.basis for h in last.held if h.lock == "BQL" and h.confidence == "certain"), "")
+        sentences.append(
+            f"{who(one)} waits for the BQL, which {the(last)} holds during the "
+            f"join{f' ({known})' if known.startswith('__') else ''}: if that is the thread to end, "
+            f"neither can go on."
+        )
+        return finding(
+            "hang.deadlock",
+            f"{capital(short(last))} joins a thread with the BQL held; {short(one)} waits for the BQL",
+            "likely",
+            [*sentences, "The BQL has to be given up around the join."],
+            subjects=[last, *bql],
+            proof=proof,
+            steps=[
+                "p qemu_global_mutex (bql from 9.0): __owner",
+                f"frame {stack.level(max(0, waiting.at - 1))}: which thread is joined",
+            ],
+            rule="join-with-bql",
+        )
+    sentences += [holding(last), victims_text(victims)]
+    return finding(
+        "hang.bql-held" if held else "hang.blocked-syscall",
+        f"{who(last)} waits for a thread to end (join)",
+        "likely" if held else "possible",
+        sentences,
+        subjects=[last, *victims],
+        proof=proof,
+        steps=[ALL_THREADS],
+        rule="join",
+    )
