@@ -12,7 +12,7 @@ import gdb
 
 from . import frames as frame_tools
 from .access import NotReadable, Process, field, optional
-from .channels import describe
+from .channels import describe, socket_address
 from .qom import Qom
 
 
@@ -239,6 +239,11 @@ def _refine(
                 wait.text = f"{wait.text} at {where}" if wait.kind == "peer" else where
             if not wait.object:
                 wait.object = inner_object
+    elif inner.function == "nbd_co_establish_connection" and inner_object:
+        connection = process.type("NBDClientConnection", "nbd_co_establish_connection")  # nbd/client-connection.c, 6.1
+        if connection is not None:
+            where = optional(lambda: socket_address(process, process.at(inner_object, connection)["saddr"]), "")
+            wait.text = f"{wait.text} at {where}" if where else wait.text
     elif wait.kind == "fd" and inner_object:
         wait.text = f"descriptor {inner_object}"
     elif wait.kind == "request":

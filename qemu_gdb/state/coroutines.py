@@ -247,7 +247,7 @@ def _searched(
     if total > process.limits.search_bytes:
         process.note(
             f"coroutines: only those that the block layer knows; the search of {total >> 20} MB of memory was left out "
-            f"(limit {process.limits.search_bytes >> 20} MB)"
+            f"(limit {process.limits.search_bytes >> 20} MB; set qemu-search-limit)"
         )
         return []
     return search_candidates(process, reader, stacks, ranges, progress)

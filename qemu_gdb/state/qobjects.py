@@ -53,7 +53,8 @@ def _text(process: Process, address: int, depth: int, seen: Set[int]) -> str:
             while head and len(items) < _ITEMS and steps < _ITEMS:
                 key, value, head = struct.unpack("<3Q", process.read(head, 24))
                 name = process.string(key, 64)
-                shown = '"..."' if name in _HIDDEN else _text(process, value, depth + 1, seen)
+                hidden = name in _HIDDEN and process.int32(value) == _QSTRING
+                shown = '"..."' if hidden else _text(process, value, depth + 1, seen)
                 items.append(f'"{name}": {shown}')
                 steps += 1
         return "{" + ", ".join(sorted(items)) + "}"

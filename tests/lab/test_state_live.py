@@ -1,7 +1,8 @@
-"""Reading a live QEMU leaves it as it was: registers, locks, selection; the guest runs on; Ctrl-C and the pager's q too."""
+"""Reading a live QEMU leaves it as it was: registers, locks, selection; after Ctrl-C and the pager's q too."""
 
 from __future__ import annotations
 
+import pathlib
 import re
 import signal
 import time
@@ -111,9 +112,12 @@ def test_guest_runs_on_after_detach():
         pytest.skip("no QEMU with debug information is built (make lab)")
     with scene.running("guest_spins", version, "tcg") as running:
         machine.gdb(["-p", running.pid], *COMMANDS)
+        stat = pathlib.Path(f"/proc/{running.pid}/stat")
+
         def used():
-            fields = open(f"/proc/{running.pid}/stat").read().rpartition(")")[2].split()
+            fields = stat.read_text().rpartition(")")[2].split()
             return int(fields[11]) + int(fields[12])
+
         first = used()
         time.sleep(0.5)
         assert used() > first + 10
