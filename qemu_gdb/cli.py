@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 EXPLAINED, NOTHING_FOUND, BAD_USAGE = 0, 1, 2
 MAX_BYTES = 1 << 30  # of a text
 
-EXPLAIN_OPTIONS = (options.ALL, options.VERBOSE, options.FORMAT)
+EXPLAIN_OPTIONS = (options.ALL, options.VERBOSE, options.FORMAT, options.REPORT, options.NO_REDACT)
 ATTACH_OPTIONS = (*EXPLAIN_OPTIONS, options.SAMPLES, options.INTERVAL, options.SAVE)
+TRIAGE_OWN_OPTIONS = (options.RESUME, options.TIMEOUT, options.JOBS)  # of triage
 CORE_OPTIONS = (*EXPLAIN_OPTIONS, options.SAVE)
 HELP = f"""\
 usage: qemu-gdb explain [options] FILE|- [THREAD...]
        qemu-gdb attach [options] PID [THREAD...]
        qemu-gdb core [options] CORE [PROGRAM]
+       qemu-gdb triage [options] DIR|FILE...
+       qemu-gdb signature [-f json] FILE...
+       qemu-gdb similarity [-f json] FILE FILE
 
 explain: explains the QEMU backtraces in FILE (- reads standard input): what each thread is for and doing, why it
 crashed or hangs, what to do. FILE is text in any spelling that debuggers, crash reporters and mail give it, or a
@@ -29,8 +33,10 @@ snapshot that qemu-explain --save wrote. With THREAD numbers: all about these th
 attach: explains a live process. gdb reads the symbols first, so that the guest stands still for as short as can be;
 the process goes on before the explanation is made. With samples: also says which threads moved between them.
 core: explains a core file; finds its program by the core's own notes.
+triage: explains many texts, snapshots and cores, and groups those that show the same problem.
+signature: one problem's name, the same over versions, hosts and builds. similarity: how alike two problems are, 0 to 1.
 
-{options.usage(ATTACH_OPTIONS)}
+{options.usage((*ATTACH_OPTIONS, *TRIAGE_OWN_OPTIONS))}
   -h, --help            this text
       --version         the version of qemu-gdb
 
@@ -83,7 +89,7 @@ def _printable(text: str) -> str:
 
 def _run(words: List[str]) -> int:
     if not words:
-        raise UsageError("expected a command: explain, attach or core")
+        raise UsageError("expected a command: explain, attach, core, triage, signature or similarity")
     command, rest = words[0], words[1:]
     if command in ("-h", "--help", "help") or "--help" in rest or "-h" in rest:
         sys.stdout.write(HELP)
@@ -97,6 +103,10 @@ def _run(words: List[str]) -> int:
         return _attach(rest)
     if command == "core":
         return _core(rest)
+    if command in ("triage", "signature", "similarity"):
+        from . import many
+
+        return {"triage": many.triage, "signature": many.signature, "similarity": many.similarity}[command](rest)
     raise UsageError(f"there is no command {command!r}")
 
 
@@ -179,6 +189,7 @@ def _tell(parsed: Parsed, numbers: List[int], snapshots: Sequence[Snapshot], nam
     from .explain import explain
 
     explanations = [explain(snapshot) for snapshot in snapshots]
+    report(parsed, explanations)
     if numbers:
         known = {t.thread.number for e in explanations for t in e.threads}
         missing = [n for n in numbers if n not in known]
@@ -191,6 +202,27 @@ def _tell(parsed: Parsed, numbers: List[int], snapshots: Sequence[Snapshot], nam
     page = output.render(explanations, parsed.format, form, colour=output.wants_colour(sys.stdout))
     _write(sys.stdout, page + after)
     return status(explanations)
+
+
+def report(parsed: Parsed, explanations: Sequence[Explanation]) -> None:
+    """Write the report that ``--report`` names, if any.
+
+    :raises UsageError: its name has another suffix than .md or .html
+    :raises Unreadable: the file can't be written
+    """
+    path = parsed.get(options.REPORT)
+    if path is None:
+        return
+    from .capture import host
+    from .render import report as reports
+
+    try:
+        machine = host.of([e.snapshot for e in explanations])
+        reports.write(path, explanations, not parsed.has(options.NO_REDACT), machine)
+    except reports.UnknownForm as error:
+        raise UsageError(str(error)) from error
+    except OSError as error:
+        raise Unreadable(f"cannot write {path}: {error.strerror}") from error
 
 
 def status(explanations: Sequence[Explanation]) -> int:

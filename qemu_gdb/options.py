@@ -34,7 +34,14 @@ FILE = Option(("--file",), "FILE", "explain the backtraces pasted into FILE inst
 REPORT = Option(("--report",), "FILE", "write a report for QEMU's issue tracker to FILE.md or FILE.html")
 SAVE = Option(("--save",), "FILE", "write the snapshot to FILE as JSON; qemu-gdb explain FILE reads it")
 SAMPLES = Option(("--samples",), "N", "capture the process N times and say which threads moved")
+NO_REDACT = Option(("--no-redact",), None, "leave paths, hosts, addresses, secrets and guest data in the report")
 INTERVAL = Option(("--interval",), "SECONDS", "time between samples, 1 second without it")
+RESUME = Option(("--resume",), "STATE", "triage: keep what is done in the file STATE.jsonl, and go on from there")
+TIMEOUT = Option(("--timeout",), "SECONDS", "triage: give up an input after this time; 60 for a text, 600 for a core")
+JOBS = Option(("-j", "--jobs"), "N", "triage: explain N inputs at a time; one a processor without it")
+OVERVIEW = Option(("--report",), "FILE", "write the groups as a page to FILE.html")
+FORMAT_LINES = Option(("-f", "--format"), "FORMAT", "text (default) or json: a line an input, a group, a summary",
+                      ("text", "json"))
 
 
 @dataclass

@@ -28,6 +28,9 @@ Works on a live process, on a core, and with --file on a pasted backtrace. Nothi
   -f, --format FORMAT  text (default), json or markdown
       --file FILE      explain the backtraces in the text FILE instead of this process
       --save FILE      also write the snapshot to FILE as JSON; "qemu-gdb explain FILE" reads it elsewhere
+      --report FILE    also write a report for QEMU's issue tracker to FILE.md or FILE.html; paths, hosts, addresses,
+                       secrets and guest data are replaced by labels
+      --no-redact      leave them in
 
 Examples: qemu-explain    qemu-explain 1    qemu-explain --all    qemu-explain --file bt.txt"""),
     Declaration("qemu-threads", "threads", """\

@@ -6,12 +6,12 @@ import os
 from typing import List
 
 from .. import options
-from ..model import Snapshot
+from ..model import Explanation, Snapshot
 from ..options import Parsed, UsageError
 from ..render import output
 from . import base, subject
 
-OPTIONS = (options.ALL, options.VERBOSE, options.FORMAT, options.FILE, options.SAVE)
+OPTIONS = (options.ALL, options.VERBOSE, options.FORMAT, options.FILE, options.SAVE, options.REPORT, options.NO_REDACT)
 TAKES_THREADS = True
 
 
@@ -25,7 +25,19 @@ def run(parsed: Parsed) -> None:
 
     told = [explain(snapshot) for snapshot in snapshots]
     subject.threads_checked(told, numbers)
+    _report(parsed, told)
     base.write(output.render(told, parsed.format, base.form(parsed, numbers), colour=base.wants_colour()))
+
+
+def _report(parsed: Parsed, told: List[Explanation]) -> None:
+    from .. import cli
+
+    if options.REPORT.key in parsed.values:
+        parsed.values[options.REPORT.key] = os.path.expanduser(parsed.values[options.REPORT.key])
+    try:
+        cli.report(parsed, told)
+    except cli.Unreadable as error:
+        raise UsageError(str(error)) from error
 
 
 def _save(snapshots: List[Snapshot], path: str) -> None:
