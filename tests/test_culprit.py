@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stacks import COND, HANDLER, MAIN, MUTEX, POLL, START, recorded, told
+from stacks import COND, HANDLER, MAIN, MUTEX, POLL, START, classified, recorded, thread, told
 
 ABORT = "__pthread_kill_implementation __GI_raise __GI_abort"
 KVM = f"kvm_cpu_exec kvm_vcpu_thread_fn {START}"
@@ -143,3 +143,36 @@ def test_an_idle_qemu_has_no_culprit():
 )
 def test_the_subsystem_is_the_work_not_the_helper(words, subsystem):
     assert told(words).subsystem == subsystem
+
+
+def test_who_passes_error_abort_is_blamed_where_the_stack_shows_it():
+    stack = f"{ABORT} error_handle error_setv error_setg_internal blockdev_init drive_new default_drive qemu_init main"
+    shown = {level: {"errp": "0x55bb <error_abort>"} for level in (5, 6, 7)}
+    explained = told(stack, args=shown)
+    assert (explained.culprit, explained.culprit_rule) == ("default_drive", "who-passed-error_abort")
+
+
+def interrupted(handler, interrupted_code, signal):
+    stack = thread(f"{handler} SIGNAL {interrupted_code}", current=True)
+    stack.frames[len(handler.split())].function = "<signal handler called>"
+    return classified(stack, signal=signal).explanation.threads[0]
+
+
+def test_a_crash_inside_a_signal_handler_is_the_handlers():
+    assert interrupted("termsig_handler", f"{POLL} {MAIN}", "SIGSEGV").culprit == "termsig_handler"
+
+
+def test_a_handler_that_raises_the_signal_again_is_looked_past():
+    assert (
+        interrupted("raise sigbus_reraise sigbus_handler", f"ram_load_precopy {MAIN}", "SIGBUS").culprit
+        == "ram_load_precopy"
+    )
+
+
+def test_the_rcu_thread_that_waits_for_readers_is_not_to_blame():
+    assert told(f"syscall qemu_event_wait wait_for_readers synchronize_rcu call_rcu_thread {START}").culprit is None
+
+
+def test_a_device_that_writes_to_a_chardev_is_named_not_the_chardev():
+    stack = f"clock_nanosleep g_usleep qemu_chr_write_buffer qemu_chr_fe_write_all debugcon_ioport_write {KVM}"
+    assert told(stack).culprit == "debugcon_ioport_write"

@@ -164,3 +164,9 @@ def test_a_handler_at_the_bottom_of_a_cut_stack_is_the_main_loops():
     assert (
         told(f"vhost_user_read {HANDLER.split()[0]}", number=None, lwp=None, truncated_bottom=True).role == "main-loop"
     )
+
+
+def test_thread_1_of_a_kernels_core_is_the_crashed_one_not_the_main_loop():
+    crashed = thread("virtio_scsi_command_complete scsi_req_complete coroutine_trampoline", number=1, lwp=103)
+    main = thread(f"{POLL} os_host_main_loop_wait {MAIN}", number=4, lwp=100)
+    assert [t.role for t in classified(crashed, main).explanation.threads] == ["iothread", "main-loop"]

@@ -203,3 +203,21 @@ def test_exit_handlers_are_the_end_of_the_process():
 @pytest.mark.parametrize("name", ["distribution-7.2-tcg-multi", "debug-10.0-tcg-multi", "distribution-7.2-tcg-single"])
 def test_every_thread_of_a_recorded_idle_qemu_rests(name):
     assert {t.state for t in recorded(name).explanation.threads} == {"idle"}
+
+
+def test_a_breakpoint_in_a_core_is_no_crash():
+    assert (
+        told(f"hpet_ram_write memory_region_write_accessor {KVM}", signal="SIGTRAP", current=True).state == "executing"
+    )
+
+
+def test_glib_ends_the_process_by_a_trap():
+    assert (
+        told(f"g_logv g_log g_malloc0 qemu_chr_open_ringbuf {HANDLER}", signal="SIGTRAP", current=True).state
+        == "aborting"
+    )
+
+
+def test_a_core_of_a_hung_qemu_that_was_killed_shows_the_hang():
+    stack = f"{POLL} fdmon_poll_wait aio_poll bdrv_drain_all_begin {HANDLER}"
+    assert told(stack, signal="SIGABRT", current=True).state == "waiting-drain-or-nested-poll"

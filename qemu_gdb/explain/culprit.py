@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional, Tuple
 
-from ..knowledge.aborts import FATAL_BY_NAME, MACHINERY
+from ..knowledge.aborts import FATAL_BY_NAME, MACHINERY, RAISES_AGAIN
 from ..knowledge.helpers import CONTENTION, THIN_LOCK, helper_for
 from ..knowledge.rests import VCPUS
 from ..knowledge.roles import ENTRIES, STARTERS
@@ -71,6 +71,11 @@ def _assign(subject: Subject) -> None:
         return
     if question is None or told.role in ("external-library", "glib-worker") or _ordinary(subject):
         return
+    if told.state_rule == "fatal-path:error_abort":
+        passed = _passed_error_abort(subject.stack)
+        if passed is not None:
+            _tell(subject, passed, "who-passed-error_abort")
+            return
     position = find(subject.stack, question)
     if position is not None:
         _tell(subject, position, question.name)
@@ -100,6 +105,8 @@ def _ordinary(subject: Subject) -> bool:
         return True
     if told.role == "unknown" and told.state.startswith(("waiting", "blocked")) and not _has_qemu(subject.stack):
         return True
+    if told.role == "rcu" and told.state == "waiting-condvar":
+        return True  # it waits for readers: they decide, not it
     if told.state not in ("waiting-bql", "waiting-aiocontext-lock"):
         return False
     stack = subject.stack
@@ -129,7 +136,7 @@ def find(stack: Stack, question: Question) -> Optional[int]:
     top = blocked(stack) if question.past == "wait" else None
     start = max(top.last, 0) if top is not None and question.name != "who-gave-up" else 0
     signal = stack.find(("<signal handler called>",))
-    if question.past == "crash" and signal is not None and signal < 12:
+    if question.past == "crash" and signal is not None and signal < 12 and _handler_only_ends(stack, signal):
         start = signal + 1
     lock_above = False
     for position in range(start, len(stack.frames)):
@@ -158,6 +165,23 @@ def find(stack: Stack, question: Question) -> Optional[int]:
             return first
         return position
     return first
+
+
+def _handler_only_ends(stack: Stack, signal: int) -> bool:
+    """Whether a signal's handler only reports it or raises it again: then the interrupted frame is the one to blame."""
+    return all(
+        name in RAISES_AGAIN for name, f in zip(stack.names[:signal], stack.frames) if code_of(f).owner == "qemu"
+    )
+
+
+def _passed_error_abort(stack: Stack) -> Optional[int]:
+    """Who gave &error_abort to a function that failed: the caller of the outermost frame that shows it as its errp."""
+    for position in range(len(stack.frames) - 2, -1, -1):
+        if stack.arg_symbol(position, "errp") in ("error_abort", "error_fatal"):
+            for outer in range(position + 1, len(stack.frames)):
+                if stack.names[outer] and code_of(stack.frames[outer]).owner == "qemu":
+                    return None if helper_for(stack.names[outer], "crash") else outer
+    return None
 
 
 def _decides_in_a_tool(subject: Subject) -> Optional[int]:

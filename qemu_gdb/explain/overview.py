@@ -102,11 +102,13 @@ def _only_kernel(subject: Subject) -> bool:
 
 def _file_fits(name: str, file: Optional[str]) -> bool:
     """Whether a frame's file can be the one that defines QEMU's function of that name; a header can be anybody's."""
-    if not file or "qemu" in file.lower() or file.endswith((".h", ".inc")):
+    if file and "qemu" in file.lower():
         return True
-    base = file.replace("\\", "/").rsplit("/", 1)[-1]
     places = functions.lookup(name)
-    return not places or any(place.file.rsplit("/", 1)[-1] == base for place in places)
+    if not file or file.endswith((".h", ".inc")):
+        return bool(places)
+    base = file.replace("\\", "/").rsplit("/", 1)[-1]
+    return any(place.file.rsplit("/", 1)[-1] == base for place in places)
 
 
 # Where the kernel is entered: what stands further in is the kernel's, whatever its name

@@ -9,6 +9,7 @@ from typing import NamedTuple, Optional
 from ..knowledge import functions
 from ..knowledge.aborts import MACHINERY
 from ..knowledge.roles import STARTERS
+from ..knowledge.subsystems import subsystem_of
 from ..knowledge.waits import kind_of_wait
 from ..model import Frame
 
@@ -27,6 +28,11 @@ _LIBC_FILE = (
     r"(?:^|/)(?:sysdeps|nptl|csu|libio|malloc|debug|elf|setjmp|posix|signal|stdlib|string|time|misc|io|bits|glibc[^/]*)/"
     r"|(?:^|/)(?:abort|assert|raise|pthread_\w+|sem_\w+|futex-internal|lowlevellock|clone3?|poll2?|ppoll)\.[chS]$"
     r"|libsanitizer|vg_replace|asan_|tsan_|string3\.h|string_fortified\.h"
+)
+_QEMU_TREE = (
+    r"(?:\.\./)*(?:\S*/[\w.+~-]*qemu[\w.+~-]*/|\S*/xemu/)?(?:\.\./)*(?P<path>(?:accel|audio|backends|block|chardev|crypto|disas|dump"
+    r"|ebpf|fpu|fsdev|gdbstub|hw|io|linux-user|bsd-user|migration|monitor|nbd|net|qapi|qga|qobject|qom|replay|rust|scsi"
+    r"|semihosting|softmmu|system|target|tcg|trace|ui|util)/[\w./+-]+\.(?:c|h|m|rs|inc))$"
 )
 _LIBRARY_FILE = (
     r"(?:^|/)(?:glib|gio|gobject|mesa|SDL|spice|gnutls|libglvnd)[^/]*/|(?:^|/)(?:gmain|gthread\w*|gtimer)\.c$"
@@ -62,6 +68,9 @@ def _code(name: str, file: Optional[str], library: Optional[str], kind: str) -> 
             return Code("library")
         if functions.section_of_file(file) is not None:
             return Code("qemu", owner, True)
+        inside = re.match(_QEMU_TREE, file)
+        if inside:  # a file that QEMU's releases don't have: a fork's, or a newer one
+            return Code("qemu", subsystem_of(inside.group("path"), None), True)
     if kind_of_wait(name) and not name.startswith(("qemu_", "aio_", "fdmon_", "kvm_", "qsp_", "safe_")):
         return Code("libc", None, in_qemu)
     if name in STARTERS or name in MACHINERY:

@@ -205,13 +205,25 @@ def _on_coroutine(context: Context, subject: Subject, process: Process, position
     if named:
         return named[0], f"coroutine-on-thread-named:{thread.name}"
     if thread.lwp is not None:
-        first = process.main_lwp or min(s.told.thread.lwp for s in context.live_subjects if s.told.thread.lwp)
-        if thread.lwp == process.main_lwp or (thread.number == 1 and (process.main_lwp is None or thread.lwp == first)):
-            role = {"tool": "tool-main", "test": "test"}.get(process.kind, "main-loop")
-            return role, "coroutine-on-first-thread"
-        if thread.number is not None and any(s.told.thread.number == 1 for s in context.live_subjects):
+        main = {"tool": "tool-main", "test": "test"}.get(process.kind, "main-loop")
+        if thread.lwp == process.main_lwp:
+            return main, "coroutine-on-first-thread"
+        if any(s is not subject and _is_main_loop(s.stack) for s in context.live_subjects):
+            return "iothread", "coroutine-beside-the-main-loop"
+        if thread.number == 1:
+            return main, "coroutine-on-first-thread"
+        if any(s.told.thread.number == 1 for s in context.live_subjects):
             return "iothread", "coroutine-on-another-thread"
     return "coroutine", "stack-of-a-coroutine"
+
+
+def _is_main_loop(stack: Stack) -> bool:
+    return stack.find_outermost(_MAIN_LOOP_FRAMES) is not None
+
+
+_MAIN_LOOP_FRAMES = frozenset(
+    {"main", "qemu_main_loop", "main_loop", "qemu_default_main", "qemu_init", "call_qemu_main"}
+)
 
 
 def _serves_a_monitor(context: Context, subject: Subject, position: int) -> bool:

@@ -197,7 +197,9 @@ def _mark_fatal(context: Context) -> None:
                 continue
             if name in ABORTS:
                 _set(subject, "aborting", f"signal:{name}")
-            elif name in FAULTS and not (name == "SIGTRAP" and not subject.told.thread.crashed):
+            elif name == "SIGTRAP":
+                _trap(context, subject)
+            elif name in FAULTS:
                 _set(subject, "crashed", f"signal:{name}")
             elif subject.told.thread.crashed and not name:
                 _set(subject, "crashed", "report-says-so")
@@ -213,7 +215,10 @@ def _mark_fatal(context: Context) -> None:
         if len(live) > 1 and not name:
             _jumped(context, live)
         return
-    if name == "SIGTRAP" and snapshot.signal is not None and not _names_trap_fatal(live):
+    if name == "SIGTRAP":
+        victim = _signalled(context, live)
+        if victim is not None:
+            _trap(context, victim)
         return
     if name in FAULTS or name in ABORTS:
         victim = _signalled(context, live)
@@ -224,8 +229,14 @@ def _mark_fatal(context: Context) -> None:
     _stopped_mid_statement(context, live)
 
 
-def _names_trap_fatal(live: List[Subject]) -> bool:
-    return any(fatal_path(s.stack) is not None for s in live)
+def _trap(context: Context, subject: Subject) -> None:
+    """SIGTRAP is a debugger's breakpoint, GLib's way to end, or (macOS) a trap instruction nothing should reach."""
+    if subject.stack.names[0].startswith(("g_log", "_g_log")):
+        _set(subject, "aborting", "fatal-path:glib-fatal")
+    elif context.snapshot.source.dialect.startswith(("macos", "ips", "apple")):
+        _set(subject, "crashed", "signal:SIGTRAP")
+    elif subject.told.state in ("running-guest", "unknown"):
+        _set(subject, "executing", "stopped-at-a-trap")
 
 
 def _can_have_taken(subject: Subject, name: str) -> bool:

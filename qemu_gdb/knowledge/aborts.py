@@ -274,6 +274,23 @@ CHECKS_ITS_CALLER = Names(
     "bql_unlock",
 )
 
+# Handlers that report a signal or raise it again: the interrupted code is to blame, not they.
+# system/cpus.c sigbus_handler, util/oslib-posix.c, linux-user/signal.c, accel/tcg/user-exec.c
+RAISES_AGAIN = Names(
+    "sigbus_handler",
+    "sigbus_reraise",
+    "host_signal_handler",
+    "host_sigsegv_handler",
+    "host_sigbus_handler",
+    "cpu_signal_handler",
+    "handle_cpu_signal",
+    "cpu_exit_tb_from_sighandler",
+    "dump_core_and_abort",
+    "queue_signal",
+    "force_sig*",
+    "qemu_mutex_*",
+)
+
 EXIT_FUNCTIONS = Names(
     "exit",
     "_exit",

@@ -174,7 +174,7 @@ HELPERS: Tuple[Helper, ...] = (
         "crash wait work owner",
     ),
     # chardev/char-fe.c: devices and monitors call it
-    Helper("chardev-frontend", Names("qemu_chr_fe_*", "qemu_chr_write*", "qemu_chr_be_*"), "crash owner"),
+    Helper("chardev-frontend", Names("qemu_chr_fe_*", "qemu_chr_write*", "qemu_chr_be_*"), "crash wait owner"),
     Helper(
         "io-channel",
         Names(
@@ -191,6 +191,11 @@ HELPERS: Tuple[Helper, ...] = (
             "qcrypto_tls_session_push",
             "unix_send_msgfds",
             "qemu_fill_buffer",
+            "qemu_put_*",
+            "qemu_get_*",
+            "qemu_file_*",
+            "add_to_iovec",
+            "add_buf_to_iovec",
             "qemu_get_b*",
             "qemu_peek_b*",
             "qemu_fflush",

@@ -79,6 +79,7 @@ FILE_SUBSYSTEMS: Tuple[Tuple[str, str], ...] = (
     ("hw/net/rtl8139", "RTL8139 network device"),
     ("hw/display/vga", "VGA"),
     ("hw/vfio/spapr", "VFIO"),
+    ("hw/acpi/piix4", "ACPI/SMBIOS"),
     ("hw/i386/kvmvapic", "X86 KVM CPUs"),
     ("hw/i386/vapic", "X86 KVM CPUs"),
     ("hw/display/cirrus_vga", "Cirrus VGA"),
