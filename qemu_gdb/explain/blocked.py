@@ -127,7 +127,7 @@ def _loop_follows(stack: Stack, position: int) -> bool:
     return False
 
 
-_NUMBERS = r"(?:0x[0-9a-fA-F]+|\d+)\b"
+_NUMBERS = r"(?:0x[0-9a-fA-F]{1,16}|\d{1,20})\b"
 
 
 def _is_kvm_run(stack: Stack) -> bool:

@@ -263,7 +263,7 @@ def _unnamed_tail_only(context: Context) -> bool:
 
 
 def _truncated(context: Context) -> None:
-    top = [s for s in context.live_subjects if s.told.thread.truncated_top]
+    top = [s for s in context.live_subjects if s.told.thread.truncated_top and len(s.stack)]
     bottom = [s for s in context.live_subjects if s.told.thread.truncated_bottom and not _ends_well(s)]
     if not top and not bottom:
         return
