@@ -73,10 +73,15 @@ def function_at(subject: Subject, position: Optional[int]) -> str:
     return subject.stack.names[position]
 
 
+def is_helper(name: str) -> bool:
+    """Whether a function only serves others: a generic one of QEMU's, or a QOM cast (VIRTIO_DEVICE)."""
+    return name in fatal.HELPERS or (name.isupper() and "_" in name)
+
+
 def past_helpers(stack: Stack, position: int) -> Optional[int]:
     """The first frame from ``position`` outwards that is no generic helper."""
     outer: Optional[int] = position
-    while outer is not None and stack.names[outer] in fatal.HELPERS and outer - position < 8:
+    while outer is not None and is_helper(stack.names[outer]) and outer - position < 8:
         outer = common.qemu_frame(stack, outer + 1)
     return outer
 
