@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qemu_gdb.model import (
+    Coroutine,
+    CoroutineExplanation,
     Evidence,
     Explanation,
     Facts,
@@ -155,6 +157,15 @@ def test_ascii_spelling_of_signs():
 def test_markdown_escapes_what_markdown_and_html_act_on():
     page = markdown.render([explanation([told(1, summary="<script>|*a*|`b`")])], Form())
     assert "<script>" not in page and "&lt;script&gt;\\|\\*a\\*\\|\\`b\\`" in page
+
+
+def test_resting_coroutines_stay_off_the_first_page():
+    both = [CoroutineExplanation(Coroutine(0x10), "idle", "the QMP dispatcher waits for the next command"),
+            CoroutineExplanation(Coroutine(0x20), "suspended", "read of 512 bytes on nbd0")]
+    one = explanation([told(1, "main-loop")], coroutines=both)
+    page = text.render([one], Form())
+    assert "Coroutines (1 suspended)" in page and "0x20  read of 512 bytes on nbd0" in page and "0x10" not in page
+    assert "0x10  the QMP dispatcher" in text.render([one], Form(verbose=True))
 
 
 def test_paths_are_those_of_qemus_tree():

@@ -74,8 +74,7 @@ def _page(explanation: Explanation, form: Form) -> List[str]:
         lines += [f"{words.count(len(explanation.findings) - limit, 'more finding')}; -v shows them.", ""]
     if explanation.threads:
         lines += ["Threads", *table(explanation, form, merge=not form.all_threads), ""]
-    if explanation.coroutines:
-        lines += [*_coroutines(explanation, form), ""]
+    lines += _coroutines(explanation, form)
     for notice in explanation.notices:
         lines += wrap(f"Note: {safe(notice.text)}", form.columns, hanging="  ")
     if form.all_threads:
@@ -218,15 +217,18 @@ def _row(explanation: Explanation, group: Sequence[ThreadExplanation], stopped: 
 
 
 def _coroutines(explanation: Explanation, form: Form) -> List[str]:
-    told = explanation.coroutines
+    """The suspended coroutines; those that rest only with --all or -v."""
+    told = [c for c in explanation.coroutines if c.state != "idle" or form.all_threads or form.verbose]
+    if not told:
+        return []
     lines = [f"Coroutines ({len(told)} suspended)"]
     shown = told if form.all_threads else told[:8]
     for c in shown:
         start = f"  {hex(c.coroutine.address)}  "
-        lines.append(cut(start + safe(c.summary or c.state), form.columns))
+        lines += wrap(safe(c.summary or c.state), form.columns, indent=start, hanging=" " * len(start))
     if len(shown) < len(told):
         lines.append(f"  and {len(told) - len(shown)} more; qemu-coroutines shows them")
-    return lines
+    return [*lines, ""]
 
 
 def _folded(told: Sequence[ThreadExplanation]) -> List[Tuple[ThreadExplanation, List[ThreadExplanation]]]:
