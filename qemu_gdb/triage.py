@@ -7,6 +7,8 @@ is a record of a few lines for each group, not the explanations, so that memory 
 from __future__ import annotations
 
 import contextlib
+import gc
+import hashlib
 import json
 import multiprocessing
 import multiprocessing.connection
@@ -27,6 +29,7 @@ TEXT_SECONDS, CORE_SECONDS = 60.0, 600.0  # that one input may take
 MAX_TEXT = 256 << 20  # bytes of a text
 MAX_MEMBERS = 1000  # paths that a group lists
 _BATCH = 16  # inputs given to a worker at a time
+_SAME, _SAME_SIZE = 2000, 1 << 20  # texts that a worker remembers, and how large they may be
 _RECYCLED = 4000  # inputs after which a worker is replaced, with what it has cached
 
 Record = Dict[str, Any]  # of one input: path, size, mtime, status, signature, digest, finding, ...
@@ -197,8 +200,9 @@ class Overview:
         return sorted(self.groups.values(), key=key)
 
     def plain(self) -> Record:
-        return {"type": "summary", "schema": SCHEMA, "inputs": self.explained + self.failed + self.empty, "failed": self.failed,
-                "nothing_found": self.empty, "groups": len(self.groups), "taken_over": self.taken_over, "seconds": round(self.seconds, 3)}
+        return {"type": "summary", "schema": SCHEMA, "inputs": self.explained + self.failed + self.empty,
+                "failed": self.failed, "nothing_found": self.empty, "groups": len(self.groups),
+                "taken_over": self.taken_over, "seconds": round(self.seconds, 3)}
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -209,18 +213,39 @@ def _work(channel: multiprocessing.connection.Connection, redacted: bool) -> Non
     """A worker's life: lists of paths come in, a record a path goes out."""
     os.setpgid(0, 0)  # so that gdb, which it starts for a core, ends with it; Ctrl-C reaches the parent alone
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.freeze()  # the indexes, which are shared, need not be looked through again and again
+    gc.set_threshold(50_000, 20, 20)
     quiet = os.open(os.devnull, os.O_RDWR)
     os.dup2(quiet, 0)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
+    same: Dict[bytes, Record] = {}
     try:
         while True:
             for path in channel.recv():
-                channel.send(record_of(path, redacted))
+                channel.send(_once(path, redacted, same))
     except (EOFError, OSError, KeyboardInterrupt):
         pass
     finally:
         os._exit(0)
+
+
+def _once(path: str, redacted: bool, same: Dict[bytes, Record]) -> Record:
+    """The record of an input; a text that is the same as one before, attached twice say, is not explained again."""
+    try:
+        about = os.stat(path)
+        if about.st_size > _SAME_SIZE:
+            return record_of(path, redacted)
+        with open(path, "rb") as stream:
+            key = hashlib.blake2b(stream.read(_SAME_SIZE + 1), digest_size=16).digest()
+    except OSError:
+        return record_of(path, redacted)
+    if key not in same:
+        if len(same) >= _SAME:
+            same.pop(next(iter(same)))
+        same[key] = record_of(path, redacted)
+        return same[key]
+    return {**same[key], "path": path, "size": about.st_size, "mtime": about.st_mtime_ns}
 
 
 class _Worker:
