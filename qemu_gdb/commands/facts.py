@@ -11,21 +11,21 @@ from ..render.safe import Form
 from . import base, subject
 
 
-def show(parsed: Parsed, page: Callable[[Explanation, Form], state.Page], search_everything: bool = False) -> None:
+def show(parsed: Parsed, page: Callable[[Explanation, Form], state.Page]) -> None:
     """Write the page that ``page`` makes of gdb's process.
 
     :raises UsageError: no process, or words where none are expected
     """
     if parsed.words:
         raise UsageError(f"expected no more words, found {parsed.words[0]!r}")
-    write(parsed, page, explained(search_everything))
+    write(parsed, page, explained(search=False))
 
 
-def explained(search_everything: bool = False) -> Explanation:
-    """gdb's process, captured and explained."""
+def explained(search: bool = True, search_everything: bool = False) -> Explanation:
+    """gdb's process, captured and explained; see ``subject.of_process``."""
     from ..explain import explain
 
-    return explain(subject.of_process(search_everything=search_everything))
+    return explain(subject.of_process(search=search, search_everything=search_everything))
 
 
 def write(

@@ -35,10 +35,11 @@ def snapshots(parsed: Parsed) -> List[Snapshot]:
     return [of_process()]
 
 
-def of_process(search_everything: bool = False) -> Snapshot:
+def of_process(search: bool = True, search_everything: bool = False) -> Snapshot:
     """Capture gdb's current process and read its state; selection and settings stay as they are.
 
-    ``search_everything``: look for coroutines in all writable memory, not only in the heaps.
+    ``search``: look for coroutines in memory, beside those that the block layer knows; ``search_everything``: in all
+    writable memory, not only in the heaps.
     """
     from ..capture import last_words, process
     from ..knowledge.arguments import WANTED_ARGUMENTS
@@ -48,19 +49,20 @@ def of_process(search_everything: bool = False) -> Snapshot:
             captured = process.capture(WANTED_ARGUMENTS)
         except process.NoProcess as error:
             raise UsageError(str(error)) from error
-        _read_state(captured, search_everything)
+        _read_state(captured, search, search_everything)
     last_words.add_messages(captured.snapshot)
     return captured.snapshot
 
 
-def _read_state(captured: object, search_everything: bool) -> None:
+def _read_state(captured: object, search: bool, search_everything: bool) -> None:
     """Fill the facts; what goes wrong there costs the facts, not the explanation."""
     snapshot: Snapshot = captured.snapshot  # type: ignore[attr-defined]
     try:
         from .. import state
         from . import base, parameters
 
-        limits = state.Limits(search_bytes=parameters.search_bytes(), search_everything=search_everything)
+        limits = state.Limits(search_bytes=parameters.search_bytes() if search else 0,
+                              search_everything=search_everything)
         try:
             state.read_all(snapshot, captured, progress=base.progress, limits=limits)
         finally:

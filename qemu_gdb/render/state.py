@@ -13,7 +13,7 @@ from .text import header as process_header
 from .words import role_label
 
 Plain = Dict[str, Any]
-_KEPT = 60  # rows on the first screen
+_KEPT = 40  # rows on the first screen
 
 
 @dataclass
@@ -200,7 +200,8 @@ def handlers(explanation: Explanation) -> Page:
     page = Page("handlers", ("Event loop", "fd", "Read", "Write", "What for"), nothing="No AioContext could be read.")
     loops = {t.context: f"iothread {t.name}" for t in facts.iothreads}
     loops[facts.main_context] = "main loop"
-    for handler in facts.handlers:
+    # What only wakes a loop up says the least, and comes last.
+    for handler in sorted(facts.handlers, key=lambda h: h.note.startswith("wakes")):
         loop = loops.get(handler.context, "main loop")
         page.rows.append((loop, str(handler.fd), handler.read or "-", handler.write or "-", handler.note))
         page.plain.append({"loop": loop, "context": hex(handler.context), "fd": handler.fd, "read": handler.read,

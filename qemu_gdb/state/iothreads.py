@@ -39,7 +39,7 @@ def read(process: Process, qom: Qom) -> List[IOThread]:
             value = process.at(address, type_)
             iothread.lwp = int(field(value, "thread_id")) or None
             iothread.context = int(field(value, "ctx"))
-    return list(found.values())
+    return sorted(found.values(), key=lambda t: (t.monitor, len(t.name), t.name))
 
 
 def served(process: Process, qom: Qom, iothreads: List[IOThread], devices: Dict[int, Set[str]]) -> None:
