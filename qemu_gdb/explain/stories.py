@@ -579,7 +579,7 @@ def summarize(context: Context, subject: Subject, story: Story) -> str:
         return _rest(context, subject, story)
     if state == "running-guest" and not any(p.row is not None and p.row.name == "guest access" for p in story.parts):
         if told.role == "vcpu-kvm":
-            return "runs guest code (KVM_RUN)"
+            return "in KVM_RUN: guest code, or halted in KVM"
         if told.role == "user-mode":
             return "runs the guest program"
         return "runs guest code"

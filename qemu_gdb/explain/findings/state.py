@@ -222,7 +222,7 @@ def _running(context: Context) -> Optional[Finding]:
             f"{one.node} ({one.driver}); no thread waits for it."
         )
     if guest:
-        sentences.append(f"{capital(common.listed(guest))} {'runs' if len(guest) == 1 else 'run'} guest code.")
+        sentences.append(f"{capital(common.listed(guest))} {'is' if len(guest) == 1 else 'are'} in the guest.")
     if busy:
         first = busy[0]
         sentences.append(f"{who(first)}: {first.told.summary or 'executes'}.")
@@ -281,7 +281,7 @@ def _quiet(context: Context) -> Optional[Finding]:
     if guest:
         return finding(
             "state.running",
-            "Nothing is stuck in QEMU: the vCPUs run guest code and the other threads rest",
+            "Nothing is stuck in QEMU: the vCPUs are in the guest, the other threads rest",
             "likely",
             [
                 f"{capital(common.listed(guest))} {'is' if len(guest) == 1 else 'are'} in the guest, and the main "
@@ -456,9 +456,9 @@ def _part(
         ]
         return finding(
             "state.running",
-            "The vCPU runs guest code; nothing else of the process is shown"
+            "The vCPU is in the guest; nothing else of the process is shown"
             if len(guest) == 1
-            else "The vCPUs run guest code; nothing else of the process is shown",
+            else "The vCPUs are in the guest; nothing else of the process is shown",
             "likely",
             sentences,
             subjects=guest[:4],

@@ -578,7 +578,7 @@ def _kvm(view: View) -> str:
     if view.has("kvm_handle_internal_error"):
         return "KVM reported an internal error for the vCPU"
     if "kvm_vcpu_ioctl" in view.all_names[: view.last + 1] or inner == "ioctl":
-        return "runs guest code: inside KVM_RUN"
+        return "in the guest: KVM_RUN has not returned"
     if reason:
         return f"left KVM_RUN for {reason}"
     return "runs the KVM vCPU loop"
