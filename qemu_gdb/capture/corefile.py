@@ -48,7 +48,7 @@ def read(path: str) -> Core:
                 raise NotACore(f"{path} is an ELF file but no core; expected: qemu-gdb core CORE [PROGRAM]")
             with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _read(data)
-    except (OSError, ValueError, struct.error) as error:
+    except (OSError, ValueError, OverflowError, struct.error) as error:
         if isinstance(error, NotACore):
             raise
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

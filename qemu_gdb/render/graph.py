@@ -288,7 +288,7 @@ def svg(graph: Graph, ident: str = "waits") -> str:
             for (x0, y0), (x1, y1) in zip(points, points[1:]):
                 middle = (y0 + y1) / 2
                 path += f" C{x0:.0f} {middle:.0f} {x1:.0f} {middle:.0f} {x1:.0f} {y1:.0f}"
-            (x0, y0), (x1, y1) = points[-2], points[-1]
+            (x0, y0), (x1, y1) = points[0], points[1]
             at = ((x0 + x1) / 2, (y0 + y1) / 2 + 3)
         else:
             lane = width + _LANE * (back.index(edge) + 0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from html import escape
 from typing import List, Optional, Sequence, Tuple
 
@@ -48,7 +49,7 @@ dt { color: var(--soft); } dd { margin: 0; min-width: 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); }
-th { color: var(--soft); font-weight: 600; }
+th { color: var(--soft); font-weight: 600; white-space: nowrap; }
 td.nowrap { white-space: nowrap; }
 @media (max-width: 40rem) { table.threads thead { display: none; }
   table.threads tr { display: block; padding: .35rem 0; border-bottom: 1px solid var(--line); }
@@ -154,7 +155,7 @@ def finding_parts(kind: str, title: str, confidence: str, explanation: str, step
     if steps:
         body += ["<p><b>Next</b></p>", "<ul>", *(f"<li>{e(step)}</li>" for step in steps), "</ul>"]
     for fix in text_page.worth_telling(fixes):
-        body.append(f"<p><b>Known</b>: {e(text_page.known(fix))}{_link(fix.link)}</p>")
+        body.append(f"<p><b>Known</b>: {e(text_page.known(dataclasses.replace(fix, link=None)))}{_link(fix.link)}</p>")
     if evidence:
         body += ["<details><summary>What this stands on</summary><ul>",
                  *(f"<li>{e('Seen' + where)}: {e(text)}</li>" for where, text in evidence), "</ul></details>"]

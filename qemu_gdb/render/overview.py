@@ -19,7 +19,8 @@ Plain = Dict[str, Any]  # a group or a failure as ``qemu_gdb.triage`` writes it 
 STYLE = """
 .bar { display: inline-block; height: .65rem; background: var(--link); border-radius: 2px; vertical-align: middle; }
 .count { font-weight: 700; margin-right: .5rem; white-space: nowrap; }
-td.share { width: 30%; min-width: 4rem; }
+td.share { width: 25%; min-width: 4rem; }
+@media (max-width: 40rem) { table.threads td.share { display: none; } }
 .group > summary .tag { margin-left: .2rem; }
 """
 
