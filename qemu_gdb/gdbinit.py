@@ -10,7 +10,9 @@ import gdb
 
 
 def _register() -> None:
-    here = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    # Not __file__: where another script runs "source", gdb leaves that script's name in it.
+    this = _register.__code__.co_filename
+    here = os.path.dirname(os.path.dirname(os.path.realpath(this)))
     if here not in sys.path:
         sys.path.insert(0, here)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Dict, List, Optional
 
-from ..model import Explanation, Facts, Snapshot, ThreadExplanation
+from ..model import Explanation, Facts, IOThread, Snapshot, ThreadExplanation, VCpu
 from .stack import Stack
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class Context:
         self._by_lwp: Dict[int, Subject] = {
             s.told.thread.lwp: s for s in self.subjects if s.told.thread.lwp is not None
         }
+        self._vcpus: Dict[int, VCpu] = {v.lwp: v for v in self.facts.vcpus if v.lwp is not None}
+        self._iothreads: Dict[int, IOThread] = {i.lwp: i for i in self.facts.iothreads if i.lwp is not None}
 
     @property
     def live_subjects(self) -> List[Subject]:
@@ -47,6 +49,13 @@ class Context:
 
     def by_lwp(self, lwp: Optional[int]) -> Optional[Subject]:
         return self._by_lwp.get(lwp) if lwp is not None else None
+
+    def vcpu_of(self, lwp: Optional[int]) -> Optional[VCpu]:
+        """The vCPU that a thread runs; of one that runs all of them, the last."""
+        return self._vcpus.get(lwp) if lwp is not None else None
+
+    def iothread_of(self, lwp: Optional[int]) -> Optional[IOThread]:
+        return self._iothreads.get(lwp) if lwp is not None else None
 
     def with_role(self, *roles: str) -> List[Subject]:
         return [s for s in self.live_subjects if s.told.role in roles]

@@ -229,9 +229,9 @@ _MAIN_LOOP_FRAMES = frozenset(
 def _serves_a_monitor(context: Context, subject: Subject, position: int) -> bool:
     """iothread.c iothread_run: only an iothread whose GMainContext was asked for runs a GLib loop; monitors ask."""
     thread = subject.told.thread
-    for known in context.facts.iothreads:
-        if known.lwp is not None and known.lwp == thread.lwp:
-            return known.monitor
+    known = context.iothread_of(thread.lwp)
+    if known is not None:
+        return known.monitor
     if thread.name:
         named = role_of_name(thread.name)
         if named and named[0] in ("iothread", "monitor-iothread"):
@@ -505,17 +505,17 @@ def _detail(context: Context, subject: Subject) -> None:
     detail: Dict[str, Any] = {}
     named = role_of_name(thread.name) if thread.name else None
     if told.role.startswith("vcpu"):
-        for vcpu in context.facts.vcpus:
-            if vcpu.lwp is not None and vcpu.lwp == thread.lwp and told.role != "vcpu-tcg-rr":
-                detail["vcpu"] = vcpu.index
+        vcpu = context.vcpu_of(thread.lwp)
+        if vcpu is not None and told.role != "vcpu-tcg-rr":
+            detail["vcpu"] = vcpu.index
         if "vcpu" not in detail and named and "vcpu" in named[2]:
             detail["vcpu"] = int(named[2]["vcpu"])
         if told.role == "vcpu-tcg-rr" and context.facts.vcpus:
             detail["vcpus"] = len(context.facts.vcpus)
     if told.role in ("iothread", "monitor-iothread"):
-        for known in context.facts.iothreads:
-            if known.lwp is not None and known.lwp == thread.lwp:
-                detail["iothread"] = known.name
+        known = context.iothread_of(thread.lwp)
+        if known is not None:
+            detail["iothread"] = known.name
         if "iothread" not in detail and named and "iothread" in named[2]:
             detail["iothread"] = named[2]["iothread"]
     if named and "channel" in named[2]:

@@ -504,7 +504,7 @@ def running_vcpus(context: Context) -> List[Subject]:
     """vCPUs that count as running: between cpu_exec_start and cpu_exec_end."""
     running = []
     for subject in context.with_role("vcpu-mttcg", "vcpu-tcg-rr", "vcpu-kvm", "vcpu-other", "unknown"):
-        vcpu = next((v for v in context.facts.vcpus if v.lwp is not None and v.lwp == subject.told.thread.lwp), None)
+        vcpu = context.vcpu_of(subject.told.thread.lwp)
         if vcpu is not None and vcpu.running is not None:
             if vcpu.running:
                 running.append(subject)
@@ -517,7 +517,7 @@ def unstopped_vcpus(context: Context) -> List[Subject]:
     """vCPUs that have not stopped, though they may have been asked to."""
     found = []
     for subject in context.with_role("vcpu-mttcg", "vcpu-tcg-rr", "vcpu-kvm", "vcpu-other"):
-        vcpu = next((v for v in context.facts.vcpus if v.lwp is not None and v.lwp == subject.told.thread.lwp), None)
+        vcpu = context.vcpu_of(subject.told.thread.lwp)
         if vcpu is not None and vcpu.stopped is not None:
             if not vcpu.stopped:
                 found.append(subject)

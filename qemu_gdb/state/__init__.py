@@ -174,14 +174,14 @@ class _Reading:
     def event_loops(self) -> None:
         process, facts = self.process, self.facts
         contexts = self._contexts()
+        iothreads_by_context = {iothread.context: iothread for iothread in facts.iothreads}
         for context in contexts:
             with process.guard("an AioContext"):
                 handlers = list(aio.handlers(process, self.qom, context, self.devices))
                 facts.handlers += handlers
                 facts.bottom_halves += list(aio.bottom_halves(process, context))
-                for iothread in facts.iothreads:
-                    if iothread.context == context:
-                        iothread.handlers = len(handlers)
+                if context in iothreads_by_context:
+                    iothreads_by_context[context].handlers = len(handlers)
         live = self.snapshot.source.kind == "live"
         facts.timers = list(aio.timers(process, contexts, aio.clocks_now(process, live)))
         iothreads.served(process, self.qom, facts.iothreads, self.devices)

@@ -124,11 +124,14 @@ def timers(process: Process, contexts: List[int], now: Dict[str, int]) -> Iterat
     list_type = process.type("struct QEMUTimerList", "timerlist_new", "timer_mod_ns")
     if list_type is None:
         return
+    active = next(f.bitpos // 8 for f in list_type.fields() if f.name == "active_timers")
     for group, _ in timer_groups(process, contexts):
+        lists = int(group["tl"].address)
         for number, clock in enumerate(CLOCKS):
             with process.guard("timers"):
-                pointer = int(group["tl"][number])
-                if not pointer:
+                pointer = process.word(lists + 8 * number)
+                # most lists are empty: a word tells it, where a Value would cost ten times as much
+                if not pointer or not process.word(pointer + active):
                     continue
                 first = process.at(pointer, list_type)["active_timers"]
                 for timer in process.walk(first, lambda t: t["next"], f"timers of the {clock} clock", _LIMIT):

@@ -36,6 +36,7 @@ class WaitReader:
     def __init__(self, process: Process, arguments: FrameArguments, names: Dict[int, str]) -> None:
         self._process, self._arguments, self._names = process, arguments, names
         self._lwps: Set[int] = set()
+        self._bql = next((address for address, name in names.items() if name == "BQL"), 0)
 
     def read(self, threads: List[Thread]) -> List[Wait]:
         """The waits of all threads that wait for something nameable."""
@@ -93,6 +94,10 @@ class WaitReader:
             return Wait(lwp, "mutex", address, self._name(address), owner_lwp=self.owner(address))
         condition = self._innermost(thread, _CONDITION_FUNCTIONS)
         semaphore = self._innermost(thread, _SEMAPHORE_FUNCTIONS)
+        named = self._condition_at(address)
+        if condition is not None and not condition.args and self._name(named).startswith("halt_cond"):
+            # one of many vCPU threads with the same stack: its own condition tells all (cpus.c: it goes with the BQL)
+            return Wait(lwp, "condvar", named, self._name(named), mutex=self._bql)
         if condition is not None:
             cond = self._arguments.number(thread, condition, "cond") or 0
             mutex = self._arguments.number(thread, condition, "mutex") or 0
