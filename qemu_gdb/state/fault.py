@@ -57,12 +57,43 @@ def read(process: Process, qom: Qom, threads: Sequence[Thread], signal: Optional
         return None
     gdb_thread.switch()
     frame = gdb.newest_frame()  # the fatal signal itself runs no handler: the newest frame made the access
+    if signal.address is None:
+        frame = _raised_again(process, frame, signal) or frame
     fault = Fault(lwp=thread.lwp, address=signal.address)
     _Reader(process, frame, fault).run()
     if fault.address is not None and signal.name in ("SIGSEGV", "SIGBUS"):
         with process.guard("the memory at the faulting address"):
             _place(process, qom, fault, _register(frame, "rsp"))
     return fault
+
+
+_SIGINFO = 304  # bytes from a signal frame's ucontext to its siginfo: struct rt_sigframe of Linux, x86-64
+
+
+def _raised_again(process: Process, newest: gdb.Frame, signal: Signal) -> Optional[gdb.Frame]:
+    """The frame that made the access, where a handler took its signal and raised it again; fills in the signal.
+
+    sigbus_handler (softmmu/cpus.c, system/cpus.c, 5.2 to 10.2) does so. The kernel left the first siginfo on the stack.
+    """
+    frame: Optional[gdb.Frame] = newest
+    for _ in range(12):
+        if frame is None:
+            return None
+        if frame.type() == gdb.SIGTRAMP_FRAME:
+            break
+        frame = frame.older()
+    place = _register(frame, "rsp") if frame is not None else None
+    if frame is None or place is None:
+        return None
+    try:
+        number, code = process.int32(place + _SIGINFO), process.int32(place + _SIGINFO + 8)
+        address = process.word(place + _SIGINFO + 16)
+    except NotReadable:
+        return None
+    if number != signal.number or code <= 0:
+        return None
+    signal.code, signal.address, signal.sender_pid = code, address, None
+    return frame.older()
 
 
 def _register(frame: gdb.Frame, name: str) -> Optional[int]:
