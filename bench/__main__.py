@@ -14,6 +14,8 @@ import tempfile
 import time
 from typing import List, Optional, Tuple
 
+from bench import triage
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GDBINIT = ROOT / "qemu_gdb" / "gdbinit.py"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -192,6 +194,7 @@ def pause() -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="qemu-gdb-bench-") as name:
         folder = pathlib.Path(name)
+        triage.measure(folder, show)
         loading()
         small_text(folder)
         large_text(folder)

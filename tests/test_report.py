@@ -290,6 +290,15 @@ def test_gdb_writes_the_report_of_a_live_qemu_with_its_host(idle_qemu, tmp_path)
     assert platform.node() not in text or len(platform.node()) < 4
 
 
+def test_report_of_a_core_has_the_whole_command_line(idle_core, tmp_path):
+    out = tmp_path / "core.md"
+    machine.gdb([machine.QEMU, idle_core], f"qemu-explain --report {out}")
+    command = out.read_text().partition("QEMU command line:")[2].partition("## Emulated")[0]
+    assert "-device scsi-hd,drive=d0,bus=s0.0" in command and "-name guest=<name" not in command
+    assert re.search(r"-qmp unix:<path \d+>,server=on,wait=off", command)
+    assert "Operating system: <!--" in out.read_text()  # a core may come from anywhere
+
+
 # ---------------------------------------------------------------------------------------------------------------
 # In a browser
 

@@ -10,6 +10,7 @@ from typing import Iterator, List, Optional, Tuple
 
 _NT_FILE, _NT_AUXV, _NT_PRPSINFO, _NT_GNU_BUILD_ID = 0x46494C45, 6, 3, 3
 _AT_ENTRY, _AT_EXECFN, _AT_PHDR = 9, 31, 3
+_MAX_STACK, _MAX_ARGUMENTS, _PAGE = 8 << 20, 10_000, 4096
 _MAX_NOTE, _MAX_FILES, _MAX_HEADERS = 64 << 20, 100_000, 70_000
 
 
@@ -23,6 +24,22 @@ class Core:
 
     programs: List[str] = field(default_factory=list)  # paths, the best first
     build_id: Optional[str] = None
+
+
+def arguments(path: str) -> List[str]:
+    """The words of the command line of the core at ``path``; empty where the core does not tell them.
+
+    They lie where the kernel put them when the program began: argc, argv, environment and auxiliary vector, one after
+    another at the outer end of the stack (fs/binfmt_elf.c, create_elf_tables). The last of these is found first.
+    """
+    try:
+        with open(path, "rb") as stream:
+            if stream.read(18)[:6] != b"\x7fELF\x02\x01":
+                return []
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _arguments(data)
+    except (OSError, ValueError, OverflowError, struct.error):
+        return []
 
 
 @dataclass
@@ -131,6 +148,38 @@ def _memory(data: mmap.mmap, segments: List[_Segment], address: int, size: int) 
 
 def _string(data: mmap.mmap, segments: List[_Segment], address: int) -> str:
     return os.fsdecode(_memory(data, segments, address, 4096).split(b"\0")[0]) if address else ""
+
+
+def _arguments(data: mmap.mmap) -> List[str]:
+    segments: List[_Segment] = []
+    vector = b""
+    for kind, offset, address, size in _headers(data):
+        if kind == 1:
+            segments.append(_Segment(offset, address, size))
+        elif kind == 4:
+            vector = vector or next((b for n, _name, b in _notes(data, offset, size) if n == _NT_AUXV), b"")
+    name = 0
+    for i in range(0, min(len(vector), 4096) - 15, 16):
+        key, value = struct.unpack_from("<QQ", vector, i)
+        name = value if key == _AT_EXECFN else name
+    stack = next((s for s in segments if s.address <= name < s.address + s.size), None) if name else None
+    if stack is None:
+        return []
+    end = stack.offset + name - stack.address
+    at = data.rfind(vector[:64], max(stack.offset, end - _MAX_STACK), end)
+
+    def word(place: int) -> int:
+        return int(struct.unpack_from("<Q", data, place)[0]) if place >= stack.offset else 0
+
+    place = at - 16  # the environment's last pointer; its end mark stands between
+    while at > 0 and word(place) and at - place < _MAX_STACK:
+        place -= 8
+    found: List[str] = []
+    place -= 8
+    while at > 0 and len(found) < _MAX_ARGUMENTS and word(place) >= _PAGE:
+        found.append(_string(data, [stack], word(place)))
+        place -= 8
+    return found[::-1] if found and word(place) == len(found) else []
 
 
 def _mapped_build_id(data: mmap.mmap, segments: List[_Segment], address: int) -> Optional[str]:

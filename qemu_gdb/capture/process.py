@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal as signals
 from collections import deque
 from typing import Callable, Deque, Dict, FrozenSet, Iterator, List, Optional, Tuple
@@ -11,7 +12,8 @@ from typing import Callable, Deque, Dict, FrozenSet, Iterator, List, Optional, T
 import gdb
 
 from ..model import Frame, Notice, Signal, Snapshot, Source, Thread
-from . import executable
+from . import corefile, executable
+from .alike import Alike
 
 MAX_THREADS = 20_000
 MAX_DEPTH = 60_000  # frames walked of one stack
@@ -158,7 +160,10 @@ def _program(inferior: gdb.Inferior, snapshot: Snapshot) -> executable.Program:
         snapshot.source.file = executable.open_core()
     snapshot.program = os.path.basename(path) or None
     snapshot.version, snapshot.package = program.version, program.package
-    snapshot.command_line = _command_line(inferior, snapshot.source.kind, path)
+    core = snapshot.source.file if snapshot.source.kind == "core" else None
+    words = corefile.arguments(core) if core else []
+    snapshot.command_line = (" ".join(map(shlex.quote, words)) if words else
+                             _command_line(inferior, snapshot.source.kind, path))
     if snapshot.program is None and snapshot.command_line:
         snapshot.program = os.path.basename(snapshot.command_line.split(" ")[0]) or None
     return program
@@ -180,7 +185,8 @@ def _command_line(inferior: gdb.Inferior, kind: str, path: str) -> Optional[str]
         if os.path.basename(running) != os.path.basename(path):
             return None
         with open(f"/proc/{inferior.pid}/cmdline", "rb") as stream:
-            return stream.read(65536).replace(b"\0", b" ").decode("utf-8", "replace").strip() or None
+            words = stream.read(65536).decode("utf-8", "replace").rstrip("\0").split("\0")
+            return " ".join(map(shlex.quote, words)).strip() if any(words) else None
     except OSError:
         return None
 
@@ -233,6 +239,7 @@ class _Walker:
         self._deep: List[Optional[int]] = []
         self._corrupt: List[Tuple[Optional[int], str]] = []
         self._limit = _backtrace_limit()
+        self._seen_stacks = Alike(process.inferior)
 
     def walk(self, each: gdb.InferiorThread, selected: bool) -> Thread:
         thread = Thread(number=each.num, lwp=each.ptid[1] or each.ptid[2] or None, name=each.name, current=selected)
@@ -252,7 +259,10 @@ class _Walker:
             thread.kernel_only = True
             return thread
         thorough = selected or (thread.signal is not None)
-        self._walk_frames(newest, thread, thorough)
+        if not thorough:
+            thread.frames = self._seen_stacks.frames(thread.registers)
+        if not thread.frames:
+            self._walk_frames(newest, thread, thorough)
         return thread
 
     def _walk_frames(self, newest: gdb.Frame, thread: Thread, thorough: bool) -> None:
@@ -281,6 +291,8 @@ class _Walker:
             level += 1
         self._read_arguments(inner, telling[: 2 * KEPT_INNER], thorough)
         self._mark_jit(inner)
+        if not thorough and not thread.stop_reason and frame is None:
+            self._remember(newest, thread)
         if level > KEPT_INNER:
             inner.extend(outer)
             if level - KEPT_INNER > KEPT_OUTER or frame is not None:
@@ -297,6 +309,12 @@ class _Walker:
         if thread.stop_reason:
             thread.truncated_bottom = True
             self._corrupt.append((thread.number, thread.stop_reason))
+
+    def _remember(self, newest: gdb.Frame, thread: Thread) -> None:
+        """From the first stack whose arguments are not read any more, those like it need no walk."""
+        alike = tuple(f.pc for f in thread.frames)
+        if self._alike.get(alike) == ALIKE + 1 and not self._limit:
+            self._seen_stacks.remember(newest, thread.frames, thread.registers)
 
     def _read_arguments(
         self, inner: List[Frame], telling: List[Tuple[gdb.Frame, Frame, Tuple[int, int]]], thorough: bool
