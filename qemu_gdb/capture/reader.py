@@ -1086,7 +1086,8 @@ class Reader:
         ):
             self._show(stripped, line)
             return
-        if messages.INTERESTING.search(stripped) and self._tell(line, stripped):
+        told = messages.INTERESTING.search(stripped) is not None and self._tell(line, stripped)
+        if told and " leak of " not in stripped:
             return
         heading = sanitizer.heading(stripped)
         if heading is not None:

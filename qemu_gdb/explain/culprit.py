@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple, Optional, Tuple
 
 from ..knowledge.aborts import FATAL_BY_NAME, MACHINERY, RAISES_AGAIN
-from ..knowledge.helpers import CONTENTION, THIN_LOCK, helper_for
+from ..knowledge.helpers import ALLOCATORS, CONTENTION, THIN_LOCK, helper_for
 from ..knowledge.rests import VCPUS
 from ..knowledge.roles import ENTRIES, STARTERS
 from .blocked import blocked
 from .context import Context, Subject
 from .owners import code_of
+from .recursion import find_recursion, is_deep, telling
 from .stack import Stack
 
 
@@ -50,10 +51,23 @@ QUESTIONS: Tuple[Question, ...] = (
 )
 
 
+LEAK = Question("who-forgets", (), "leak", "the function that had memory allocated, above constructors and visitors")
+
+
 def assign(context: Context) -> None:
     """Fill culprit, culprit_level and culprit_rule of every thread; roles and states are known already."""
     for subject in context.subjects:
         _assign(subject)
+
+
+def allocates(subject: Subject) -> bool:
+    """Whether a stack is that of an allocation, as reports of leaked memory show it: no signal, allocator on top."""
+    stack = subject.stack
+    if subject.told.state == "aborting" or not stack.names or subject.told.thread.signal is not None:
+        return False
+    if subject.told.state_rule.startswith(("signal:", "sanitizer-report")) and "nothing" not in subject.told.state_rule:
+        return False
+    return ALLOCATORS.match(next((n for n in stack.names if n), "")) is not None
 
 
 def _assign(subject: Subject) -> None:
@@ -65,7 +79,16 @@ def _assign(subject: Subject) -> None:
         if found is not None:
             _tell(subject, found, "who-decided-to-poll")
         return
+    if told.state == "crashed" or (told.state == "executing" and is_deep(subject.stack)):
+        recursion = find_recursion(subject.stack)
+        named = telling(recursion, subject.stack) if recursion is not None else ""
+        position = subject.stack.find(named) if named else None
+        if position is not None:
+            _tell(subject, position, "who-recurses")
+            return
     question = next((q for q in QUESTIONS if told.state in q.states), None)
+    if question is not None and question.past in ("crash", "work") and allocates(subject):
+        question = LEAK
     if told.thread.truncated_top and not _visible(subject):
         told.culprit_rule = "innermost-frames-missing"
         return

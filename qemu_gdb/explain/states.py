@@ -288,7 +288,7 @@ def _by_sanitizer(context: Context, live: List[Subject]) -> bool:
         return False
     text = " ".join(m.text for m in messages)
     if re.search(
-        r"runtime error|data race|ThreadSanitizer|LeakSanitizer|uninitiali[sz]ed|definitely lost|possibly lost", text
+        r"runtime error|data race|ThreadSanitizer|LeakSanitizer|irect leak of|uninitiali[sz]ed|are \w+ lost", text
     ) and not re.search(r"AddressSanitizer: (?!.*leak)|Invalid (?:read|write|free)|DEADLYSIGNAL|signal \d+", text):
         harmless = True
     else:
@@ -338,10 +338,13 @@ def _stopped_mid_statement(context: Context, live: List[Subject]) -> None:
     if re.search(_BREAKPOINT, prose):
         return
     top = next((p for p, f in enumerate(stack.frames) if code_of(f).owner not in ("libc", "none")), None)
-    if top is None or code_of(stack.frames[top]).owner != "qemu":
+    if top is None:
         return
-    if re.search(_PROSE_CRASH, prose):
+    mine = code_of(stack.frames[top]).owner == "qemu"
+    if re.search(_PROSE_CRASH, prose) and (mine or any(code_of(f).owner == "qemu" for f in stack.frames)):
         _set(subject, "crashed", "report-says-so")
+        return
+    if not mine:
         return
     if re.search(_PROSE_HANG, prose):
         return

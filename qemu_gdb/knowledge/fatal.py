@@ -77,17 +77,6 @@ ONLY_WITH_ABORT: FrozenSet[str] = frozenset(
     ("error-abort", "g-malloc", "glib", "c++", "qom-cast", "hvf", "rust-panic", "malloc", "spice", "raise", "objc")
 )
 
-# Frames that stand between a check and the QEMU function to blame (design: reasoning rules 1 and 2).
-HELPERS = Names(
-    "object_get_class", "object_dynamic_cast*", "object_class_dynamic_cast*", "object_class_get_*", "OBJECT_CHECK",
-    "qemu_mutex_lock*", "qemu_mutex_unlock*", "qemu_mutex_destroy", "qemu_cond_*", "qemu_sem_*", "qemu_thread_join",
-    "qemu_rec_mutex_*", "error_exit", "error_setg*", "error_set*", "error_handle*", "error_propagate*", "hw_error",
-    "cpu_abort", "qemu_coroutine_enter", "qemu_aio_coroutine_enter", "aio_co_enter", "aio_co_wake", "iov_*",
-    "qemu_iovec_*", "buffer_is_zero*", "buffer_zero_*", "select_accel_*", "_mm256_*", "_mm_*", "qemu_put_buffer",
-    "notifier_list_notify", "assert_hvf_ok*", "qemu_memalign", "qemu_vfree", "qemu_anon_ram_*", "g_*", "qobject_unref*",
-    "qemu_lockable_*", "qemu_coroutine_switch", "coroutine_trampoline", "qemu_strchrnul", "qdict_*", "qlist_*",
-)  # fmt: skip
-
 # A pc or a pointer with one of these patterns is memory that an allocator has marked.
 POISON: Dict[int, str] = {
     0x5A: "0x5a bytes: jemalloc's or MALLOC_PERTURB_'s mark of freed memory",
@@ -132,6 +121,10 @@ SANITIZER: Tuple[Tuple[str, str, str], ...] = (
     ("lock-order-inversion", "crash.invalid-access", "lock order inversion"),
     ("heap-use-after-free (", "crash.invalid-access", "use after free"),
     ("detected memory leaks", "crash.signal", "memory leak"),
+    ("irect leak of", "crash.signal", "memory leak"),
+    ("blocks are definitely lost", "crash.signal", "memory leak"),
+    ("blocks are indirectly lost", "crash.signal", "memory leak"),
+    ("blocks are possibly lost", "crash.signal", "memory leak"),
     ("Invalid read", "crash.invalid-access", "invalid read"),
     ("Invalid write", "crash.invalid-access", "invalid write"),
     ("Invalid free", "crash.heap-corruption", "invalid free"),

@@ -6,6 +6,7 @@ import functools
 import re
 from typing import NamedTuple, Tuple
 
+from . import functions
 from .match import Names
 
 
@@ -15,8 +16,8 @@ class Helper(NamedTuple):
     name: str
     functions: Names
     # in which questions the family is looked past: "crash" (which frame to blame for a crash), "wait" (who decided to
-    # wait),
-    # "work" (who is busy), "owner" (whose code is at work: the subsystem)
+    # wait), "work" (who is busy), "owner" (whose code is at work: the subsystem), "cause" (who handed the bad value
+    # over: these, and all of "crash"); "leak" (who forgets to free) has ``makes``
     past: str
 
 
@@ -170,6 +171,9 @@ HELPERS: Tuple[Helper, ...] = (
             "qemu_try_blockalign*",
             "qemu_anon_ram_*",
             "qemu_ram_mmap",
+            "malloc_and_trace",  # vl.c up to 2.8: GLib's allocator with a trace point
+            "realloc_and_trace",
+            "free_and_trace",
         ),
         "crash wait work owner",
     ),
@@ -184,6 +188,8 @@ HELPERS: Tuple[Helper, ...] = (
             "qio_dns_*",
             "io_channel_send*",
             "tcp_chr_write",
+            "tcp_chr_recv",
+            "tcp_chr_sync_read",
             "io_writev_*",
             "qcrypto_tls_session_read",
             "qcrypto_tls_session_write",
@@ -431,21 +437,87 @@ HELPERS: Tuple[Helper, ...] = (
         "owner",
     ),
     Helper("virtqueue", Names("virtio_queue_notify*", "virtio_queue_host_notifier_*"), "owner"),
+    # what a headline's function was called by matters more than the function: system/cpus.c, util/qemu-coroutine.c
+    Helper("ends-qemu", Names("hw_error", "cpu_abort", "assert_hvf_ok*"), "cause"),
+    Helper(
+        "coroutine-entry",
+        Names(
+            "qemu_coroutine_enter",
+            "qemu_aio_coroutine_enter",
+            "aio_co_enter",
+            "aio_co_wake",
+            "qemu_coroutine_switch",
+            "coroutine_trampoline",
+        ),
+        "cause",
+    ),
+    Helper("text", Names("qemu_strchrnul", "qemu_put_buffer"), "cause"),
 )
 
 # Casts of QOM's types: OBJECT(), VIRTIO_DEVICE_GET_CLASS()
 _CAPITALS = r"[A-Z][A-Z0-9_]{2,}\Z"
+
+
+def is_cast(name: str) -> bool:
+    """Whether a function is a cast of QOM's, which checks a type and nothing else."""
+    return re.match(_CAPITALS, name) is not None and not name.startswith("SDL")
+
+
 # A thin wrapper that locks something: only believed directly above the lock
 THIN_LOCK = re.compile(r"\w+_(?:lock|lock_output|lock_display|locks?_acquire|acquire)\Z")
 
 
+# Whoever allocates is named in a report of leaked memory, and whoever forgets to free is further out: above these.
+ALLOCATORS = re.compile(
+    r"(?:__interceptor_|_*libc_|tc_|je_)?(?:malloc|calloc|realloc|memalign|posix_memalign|aligned_alloc|strdup|strndup"
+    r"|vasprintf|reallocarray)\Z|(?:malloc|calloc|realloc)_and_trace\Z|g_(?:malloc|try_malloc|realloc|strdup|strndup"
+    r"|slice_alloc|memdup)\w*\Z|operator new"
+)
+# Folders of QEMU whose functions make things for others, and never keep them
+_MAKERS = re.compile(
+    r"(?:util|qobject|qapi|qom|include|hw/core|qemu-\w+|cutils|oslib-\w+|iov|json-\w+|q(?:dict|string|int|list|json)\.)"
+    r"|tests/qtest/lib|hw/qdev|hw/irq"
+)
+_MAKES = Names(
+    "virtio_add_queue",  # hw/virtio/virtio.c
+    "qemu_sglist_init",  # softmmu/dma-helpers.c
+    "pci_dma_sglist_init",
+    "usb_packet_init",  # hw/usb/core.c
+    "qemu_fopen_channel_*",  # migration/qemu-file-channel.c
+    "qemu_file_new_*",
+    "channel_get_output_return_path",
+    "qemu_file_get_return_path",
+    "create_device_tree",  # system/device_tree.c
+    "load_device_tree",
+    "qemu_find_file",  # system/datadir.c
+    "virtqueue_*pop",  # hw/virtio/virtio.c
+    "virtqueue_alloc_element",
+    "visit_type_*",  # scripts/qapi/visit.py
+    "audio_calloc",  # audio/audio.c
+    "*_fw_cfg_init",  # tests/qtest/libqos
+    "object_property_get*",
+    "property_get_*",
+    "pixman_image_*",
+)
+
+
+def makes(name: str) -> bool:
+    """Whether a function makes an object for its caller: a constructor, a visitor, code of QEMU's libraries."""
+    if ALLOCATORS.match(name) or name in _MAKES or helper_for(name, "crash"):
+        return True
+    files = {info.file for info in functions.lookup(name)}
+    return any(_MAKERS.match(file) for file in files)
+
+
 @functools.lru_cache(maxsize=32768)
 def helper_for(name: str, question: str) -> str:
-    """The family that ``name`` is looked past as, for "crash", "wait", "work" or "owner"; "" where it is not."""
-    if re.match(_CAPITALS, name) and not name.startswith("SDL"):
+    """The family that ``name`` is looked past as, for one of the questions of ``Helper.past``; "" where it is not."""
+    if question == "leak":
+        return "maker" if makes(name) else ""
+    if is_cast(name):
         return "object-model"
     for row in HELPERS:
-        if question in row.past and name in row.functions:
+        if (question in row.past or (question == "cause" and "crash" in row.past)) and name in row.functions:
             return row.name
     return ""
 

@@ -10,7 +10,7 @@ from ...model import Evidence, Message
 from ..context import Context, Subject
 from ..stack import Stack, number, symbol
 from . import common
-from .cause import Cause, blame_of, check_of, fatal_row, fatal_signal, function_at, is_fatal, past_helpers
+from .cause import Cause, blame_of, check_of, fatal_row, fatal_signal, function_at, is_fatal, is_helper, past_helpers
 from .common import at, capital, cut, evidence, oneline, place
 
 
@@ -247,7 +247,7 @@ def _assertion(
             cause.steps.append("look for the line \"Assertion `...' failed\" in QEMU's stderr or log")
     elif expression and len(headline) > 90 or (expression and spot and spot not in headline):
         cause.sentences.append(f'The check is "{expression}"' + (f" at {spot}." if spot else "."))
-    if blame is not None and stack.names[blame] in fatal.HELPERS:
+    if blame is not None and is_helper(stack.names[blame]):
         outer = past_helpers(stack, blame)
         if outer is not None and outer != blame:
             at_place = place(stack.frames[outer])
@@ -408,7 +408,7 @@ def _thread_error(context: Context, subject: Subject, position: int, start: int)
         operation or "a qemu-thread function",
     )
     outer = blame
-    while outer is not None and stack.names[outer] in fatal.HELPERS:
+    while outer is not None and is_helper(stack.names[outer]):
         outer = common.qemu_frame(stack, outer + 1)
     errno = {
         22: "Invalid argument",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import List, Optional, Tuple
+from typing import List, Optional
 
 from ...knowledge import fatal, rules
+from ...knowledge.helpers import helper_for
 from ...model import Evidence, Signal
 from ..context import Context, Subject
+from ..recursion import Recursion
 from ..stack import Stack
 from . import common
 
@@ -30,16 +32,6 @@ class Cause:
     file: Optional[str] = None
     line: Optional[int] = None
     recursion: Optional[Recursion] = None
-
-
-@dataclass
-class Recursion:
-    """Frames that repeat."""
-
-    names: Tuple[str, ...]
-    first: int  # level
-    last: int
-    times: int
 
 
 def fatal_signal(context: Context) -> Optional[Signal]:
@@ -75,7 +67,7 @@ def function_at(subject: Subject, position: Optional[int]) -> str:
 
 def is_helper(name: str) -> bool:
     """Whether a function only serves others: a generic one of QEMU's, or a QOM cast (VIRTIO_DEVICE)."""
-    return name in fatal.HELPERS or (name.isupper() and "_" in name)
+    return bool(helper_for(name, "cause"))
 
 
 def past_helpers(stack: Stack, position: int) -> Optional[int]:

@@ -8,13 +8,14 @@ from typing import Dict, List, Optional
 from ...knowledge import fatal
 from ...model import Finding, Message
 from ..context import Context, Subject
+from ..recursion import DEEP
 from ..stack import Stack, number, string, symbol
 from . import common, fault_facts
 from .aborts import aborted
 from .cause import Cause, check_of, fatal_row, fatal_signal, is_fatal
 from .common import oneline, place, who
 from .faults import ALIGNED, as_told, faulted
-from .recursion import DEEP, overflow
+from .recursion import overflow
 from .sanitizers import sanitizer
 
 

@@ -6,6 +6,7 @@ import re
 from typing import List, Optional, Tuple
 
 from ...knowledge import fatal
+from ...knowledge.helpers import is_cast
 from ...model import Evidence, Signal
 from ..context import Context, Subject
 from ..stack import Stack, number, string, symbol
@@ -95,6 +96,8 @@ def as_told(context: Context, subject: Subject) -> Optional[Cause]:
     blame = common.qemu_frame(stack, top)
     culprit = past_helpers(stack, blame) if blame is not None else None
     culprit = culprit if culprit is not None else blame
+    if blame is not None and is_cast(stack.names[blame]):
+        blame = culprit  # the cast only checks a type
     lines = [*context.snapshot.unparsed[:2000], *[t.heading for t in context.snapshot.threads if t.heading]]
     line = next((x for x in lines if _SEGFAULT.search(x)), None)
     function = function_at(subject, blame)
@@ -150,6 +153,8 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
     blame = common.qemu_frame(stack, top)
     culprit = past_helpers(stack, blame) if blame is not None else None
     culprit = culprit if culprit is not None else blame
+    if blame is not None and is_cast(stack.names[blame]):
+        blame = culprit  # the cast only checks a type
     function = function_at(subject, blame)
     spot = place(stack.frames[blame]) if blame is not None else ""
     inside = f" in {function}" if function else ""
@@ -247,9 +252,16 @@ def _bad_pointer(
         if where is not None:
             shown = joined([f'"{n}"' for n in names[:2]])
             passed = common.qemu_frame(stack, where + 1)
+            if passed is not None and not all(stack.names[where + 1 : passed]):
+                passed = None  # code without a name stands between, perhaps generated code
             by = f"; {stack.names[passed]} (frame {stack.level(passed)}) passed it" if passed is not None else ""
             if address is None or address == 0 or len(names) == 1:
                 cause.headline = f"NULL pointer {shown} in {stack.names[where] or function}{tail}"
+            if is_cast(stack.names[where]) and passed is not None:
+                spot = place(stack.frames[passed])
+                cause.headline = f"NULL pointer cast by {stack.names[where]}() in {stack.names[passed]}" + (
+                    f", {spot}" if spot else ""
+                )
             cause.sentences.append(
                 f"{shown} {'are' if len(names) > 1 else 'is'} 0x0 in frame {stack.level(where)}{by}."
             )

@@ -7,12 +7,12 @@ from typing import List, Optional, Tuple
 from ...knowledge import holders, rules
 from ...model import Finding
 from ..context import Context, Subject
+from ..recursion import find_recursion, telling
 from ..stack import Stack
 from . import common
 from .aborts import coroutine_line
 from .cause import Cause
 from .common import at, capital, evidence, finding, who
-from .recursion import find_recursion
 
 _MOST = 8  # broken rules that are told
 
@@ -214,15 +214,17 @@ def _recursion(context: Context, cause: Cause) -> List[Finding]:
     names = [n for n in recursion.names if n and n not in common.PLUMBING]
     if not names:
         return []
+    named = telling(recursion, cause.subject.stack) or names[-1]
     chain = " → ".join(reversed(names[:8]))
     return [
         finding(
             "rule.recursion",
-            f"{names[-1]} is entered again inside its own call, without end",
+            f"{named} is entered again and again inside its own call",
             "likely",
             [
                 f"The interval is {chain} → {names[-1]}.",
-                "One of these has to record that it is under way before it calls the next.",
+                "One of these has to stop it: by noting that it is under way, by a limit on the depth, or by a bottom "
+                "half that runs later.",
             ],
             subjects=[cause.subject],
             rule="recursion",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Optional
+from typing import List, Optional
 
 from ...knowledge import fatal
+from ...knowledge.helpers import ALLOCATORS
 from ...model import Evidence
 from ..context import Context, Subject
 from . import common
 from .cause import Cause, function_at
-from .common import capital, cut, oneline, place
+from .common import at, capital, cut, evidence, oneline, place
 
 
 def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
@@ -28,13 +29,12 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
             message = next(m for m in reports if oneline(m.text) == text)
             break
     text = oneline(message.text)
+    if meaning == "memory leak":
+        return _leak(subject, lines)
     address = _hex(re.search(r"(?:on (?:unknown )?address|address) (0x[0-9a-fA-F]+)", text))
     if kind == "crash.invalid-access" and "SEGV" in word and address is not None and address < 0x10000:
         kind, meaning = "crash.null-dereference", "NULL pointer"
     blame = common.qemu_frame(stack)
-    start = blame if blame is not None else 0
-    while start + 1 < len(stack) and stack.names[start] in fatal.HELPERS:
-        start += 1
     function = function_at(subject, blame)
     spot = place(stack.frames[blame]) if blame is not None else common.location(message.file, message.line)
     function = function or message.function or ""
@@ -66,7 +66,8 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
             + ". A report, not a crash: the damage depends on timing."
         )
     else:
-        cause.sentences.append(f"{tool} stopped it:{extra or ' ' + meaning} in {function or 'a function'}.")
+        verb = "reports" if tool == "Valgrind" else "stopped it"  # memcheck lets the program go on
+        cause.sentences.append(f"{tool} {verb}:{extra or ' ' + meaning} in {function or 'a function'}.")
     freed = [s for s in context.subjects if s.told.thread.history and "free" in s.told.thread.heading.lower()]
     made = [s for s in context.subjects if s.told.thread.history and ("alloc" in s.told.thread.heading.lower())]
     other = [s for s in context.subjects if s.told.thread.heading.startswith("Previous ")]
@@ -84,6 +85,45 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
                 cause.sentences.append(f"Before, {name}{by} {verb}.")
                 cause.proof.append(Evidence(text=f"{verb}: {name} {place(earlier[0].stack.frames[position])}".rstrip()))
     cause.proof.insert(0, Evidence(text=text, thread=subject.number))
+    return cause
+
+
+def _leak(subject: Subject, lines: List[str]) -> Cause:
+    """Memory that nothing frees: named is who asked for it, above constructors and visitors."""
+    stack = subject.stack
+    level = subject.told.culprit_level
+    keeper = next((p for p in range(len(stack)) if level is not None and stack.level(p) == level), None)
+    blame = keeper if keeper is not None else common.qemu_frame(stack)
+    function = function_at(subject, blame)
+    spot = place(stack.frames[blame]) if blame is not None else ""
+    made = common.qemu_frame(stack)
+    while made is not None and ALLOCATORS.match(stack.names[made]):
+        made = common.qemu_frame(stack, made + 1)
+    text = next((x for x in lines if "leak of" in x or "bytes in" in x), lines[0])
+    size = re.search(r"leak of (\d+) byte|([\d,]+) (?:\([^)]*\) )?bytes in", text)
+    amount = f"{(size.group(1) or size.group(2))} bytes of memory" if size else "Memory"
+    cause = Cause(
+        subject,
+        "crash.signal",
+        f"{amount} leaked" + (f": allocated for {function}" if function else "") + (f", {spot}" if spot else ""),
+        "sanitizer",
+        blame=blame,
+        function=function,
+    )
+    through = f" by {at(stack, made)}" if made is not None and blame is not None and made < blame else ""
+    cause.sentences.append(
+        f"Nothing crashed: the report lists memory that was allocated{through} and that nothing frees."
+        + (
+            f" {function} is the first function outside of constructors and libraries; it, or who takes its result, has"
+            " to free it on every path."
+            if function
+            else ""
+        )
+    )
+    cause.proof.append(Evidence(text=text, thread=subject.number))
+    if blame is not None:
+        cause.proof.append(evidence(subject, blame, f"{function} {spot}".rstrip()))
+        cause.steps.append(f"read every return of {function} after that call, and the matching unrealize or finalize")
     return cause
 
 

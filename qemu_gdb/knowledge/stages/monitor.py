@@ -54,6 +54,7 @@ _QMP: Dict[str, str] = {
 _SUBJECTS = ("id", "device", "node_name", "job_id", "uri", "filename", "path", "target", "name", "qom_path")
 _NOT_COMMANDS = frozenset(
     "qmp_dispatch qmp_capabilities_reset qmp_send_response qmp_find_command qmp_return qmp_error_response"
+    " qmp_fd_receive qmp_fd_send"  # tests/qtest/libqmp.c: the client's side
     " qmp_request_free qmp_marshal_output qmp_command_name qmp_is_oob qmp_dispatch_check_obj qmp_dispatch_bh".split()
 )
 _MACHINERY = Names(
