@@ -118,6 +118,7 @@ def test_explanation_itself_stays_unredacted():
     ("https://gitlab.com/qemu-project/qemu/-/issues/736", True), ("ctx=ctx@entry", True), ("NULL + 0x40", True),
     ("listens on 127.0.0.1", True), ("virtio_queue_notify (vdev=0)", True), ("libc.so.6", True),
     ("read of 512 bytes at 4294967296", True), ("null-co's latency-ns", True), ("fault at 0xffffffffffffffff", True),
+    ("CPU </KVM>, either/or, /* comment */", True), ("at 0x00000000015c6100", False),
     ("from 192.168.7.3", False), ("mail bob@corp.example", False), ("52:54:00:aa:bb:cc", False),
     ("ssh://me@host/path", False), ("unix:/run/user/1000/x.sock", False), ("in /srv/vm/a.qcow2", False),
     ("exec:ssh backup cat", False), ("tcp:filer:4444", False), ("secret=abcdef", False), ("0x7ffff7a00000", False),

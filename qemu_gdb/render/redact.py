@@ -55,9 +55,10 @@ _EXEC = re.compile(r"\bexec:(?P<rest>[^\"'<>`\n]+)")
 _DOMAIN = re.compile(r"(?i)(?<![\w./@-])(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+(?:com|org|net|edu|gov|mil|int|info|"
                      r"io|dev|cloud|local|lan|internal|intra|intranet|corp|home|localdomain|private|example|test|de|uk|"
                      r"fr|cn|jp|ru|nl|eu|it|ch|se|no|fi|pl|cz|br|in|au|ca)(?![\w-]|\.\w|\()")
-_PATH = re.compile(r"(?<![\w.~/<>$-])(?:~[\w.-]*)?/(?:[^\s\"'`,;:()<>{}\[\]|=/]+/)*[^\s\"'`,;:()<>{}\[\]|=/]+/?"
+_PART = r"[^\s\"'`,;:()<>{}\[\]|=/]+"
+_PATH = re.compile(rf"(?<![\w.~/<>$-])(?:~[\w.-]*)?/(?=[\w.~+-])(?:{_PART}/)*{_PART}/?"
                    r"|\b[A-Za-z]:\\[^\s\"'`,;()<>|]+")
-_HEX = re.compile(r"(?i)\b0x[0-9a-f]{7,16}\b|(?<![\w.])(?=[0-9a-f]*[a-f])0[0-9a-f]{15}(?![\w.])")
+_HEX = re.compile(r"(?i)\b0x[0-9a-f]{7,16}(?![0-9a-f])|(?<![\w.])(?=[0-9a-f]*[a-f])0[0-9a-f]{15}(?![\w.])")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"(?:\.\.\.)?|"[^"]*$')
 _CHARACTER = re.compile(r"(?<=\d )'(?:[^'\\]|\\.[^']{0,10})'(?: <repeats \d+ times>)?")
 _ARRAY = re.compile(r"\{(?:\s*(?:0x[0-9a-fA-F]+|-?\d+)(?: <repeats \d+ times>| '[^']{1,6}')?\s*,?){4,}"
@@ -149,7 +150,9 @@ class Redactor:
         except ValueError:
             return value
         digits = f"{number:x}"
-        if number < 1 << 32 or number >= (1 << 64) - (1 << 20) or len(set(digits)) <= 2:
+        # A pointer that is spelled with all its digits may lie low: a program that is not position-independent.
+        least = 1 << 16 if len(value) >= 14 else 1 << 32
+        if number < least or number >= (1 << 64) - (1 << 20) or len(set(digits)) <= 2:
             return value
         return self.label("address", digits)
 
@@ -202,7 +205,7 @@ class Redactor:
             text = _IPV6.sub(self._ipv6, text)
         text = _DOMAIN.sub(lambda m: self._host(m.group()), text)
         if "/" in text or ":\\" in text:
-            text = _PATH.sub(lambda m: self._path(m.group()), text)
+            text = _PATH.sub(lambda m: self._path(m.group()) if _is_path(m.group()) else m.group(), text)
         return _HEX.sub(lambda m: self.address(m.group()), text)
 
     def _url(self, found: Match[str]) -> str:
@@ -383,6 +386,11 @@ def _is_telling(what: str, value: str) -> bool:
     if len(value) < 4 or value.isdecimal() or value.lower() in _COMMON:
         return False
     return what == "host" or not value.isalpha() or not value.islower() or len(value) > 12
+
+
+def _is_path(text: str) -> bool:
+    """Whether what looks like a path in a sentence is one: ``/KVM`` and ``/s`` are none."""
+    return text.count("/") > 1 or not text.startswith("/") or bool(_IMAGE.search(text))
 
 
 def _words(line: str) -> List[str]:
