@@ -213,6 +213,17 @@ def test_graph_is_drawn_with_escaped_words():
     checked(drawn)
 
 
+def test_requests_that_wait_for_the_same_share_a_box():
+    told = hang()
+    for i in range(1, 5):
+        coroutine = model.Coroutine(0x1000 * (i + 1), [model.Frame(0, "qemu_co_sleep")], waits_text="a timer")
+        told.coroutines.append(model.CoroutineExplanation(coroutine))
+        told.snapshot.facts.requests.append(model.Request("dst", "null-co", "write", i, 65536, coroutine.address))
+    texts = [n.text for n in graph.build(told).nodes.values()]
+    assert "4 writes of 65536 bytes\ndst (null-co)" in texts and "4 coroutines\nyielded in qemu_co_sleep" in texts
+    assert sum("512 bytes" in t for t in texts) == 1
+
+
 def test_graph_marks_the_circle_of_a_deadlock():
     told = hang()
     told.threads[0].waits_for = model.WaitsFor("mutex", "lock A", 2)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
-from ..model import CoroutineExplanation, Explanation, ThreadExplanation
+from ..model import CoroutineExplanation, Explanation, Request, ThreadExplanation
 from . import words
 from .safe import cut, safe, wrap
 
@@ -171,6 +171,17 @@ def _requests(graph: Graph, explanation: Explanation, drains: Sequence[str], spe
         waiting = [r for r in facts.requests if _waits_text(told_coroutines.get(r.coroutine))]
     else:
         waiting = list(facts.requests)
+    linked = {r.waiting_for for r in waiting} | {r.coroutine for r in waiting if r.waiting_for}
+    alike: Dict[Tuple[object, ...], List[Request]] = {}
+    for i, request in enumerate(waiting):
+        told = told_coroutines.get(request.coroutine)
+        same = told is not None and not told.coroutine.waits_owner and request.coroutine not in linked
+        kind = (request.type, request.node, request.origin, _waits_text(told), _yielded_in(told))
+        alike.setdefault(kind if same else (i,), []).append(request)
+    several = [group for group in alike.values() if len(group) >= 3]
+    for group in several:
+        _alike_requests(graph, group, told_coroutines[group[0].coroutine], drains)
+    waiting = [group[i] for group in alike.values() if group not in several for i in range(len(group))]
     shown = waiting[:6]
     for request in shown:
         of = f"\nfor {request.origin}" if request.origin else ""
@@ -191,6 +202,31 @@ def _requests(graph: Graph, explanation: Explanation, drains: Sequence[str], spe
             graph.edge(drain, more, "drains")
 
 
+def _alike_requests(graph: Graph, group: Sequence[Request], told: CoroutineExplanation, drains: Sequence[str]) -> None:
+    """Several requests that wait for the same thing share a box, and so do their coroutines."""
+    first = group[0]
+    sizes = sorted({r.bytes for r in group})
+    size = f" of {sizes[0]} bytes" if len(sizes) == 1 else ""
+    of = f"\nfor {first.origin}" if first.origin else ""
+    key = graph.node(f"r several {first.coroutine:x}", "request",
+                     f"{words.count(len(group), first.type)}{size}\n{first.node} ({first.driver}){of}")
+    for drain in drains:
+        graph.edge(drain, key, "drains")
+    at = _yielded_in(told)
+    inner = graph.node(f"c several {first.coroutine:x}", "coroutine",
+                       f"{len(group)} coroutines" + (f"\nyielded in {at}" if at else ""))
+    graph.edge(key, inner, "run in")
+    waits = told.coroutine.waits_text
+    if waits:
+        graph.edge(inner, graph.node(f"o {waits}", "outside", waits), "wait for")
+
+
+def _yielded_in(told: Optional[CoroutineExplanation]) -> str:
+    """The function that gave control away, coroutine machinery left out."""
+    frames = told.coroutine.frames if told is not None else []
+    return next((f.name for f in frames if f.name and "coroutine" not in f.name), "")
+
+
 def _waits_text(told: Optional[CoroutineExplanation]) -> str:
     return told.coroutine.waits_text if told is not None else ""
 
@@ -203,7 +239,7 @@ def _coroutine(graph: Graph, told: Dict[int, CoroutineExplanation], address: int
         seen = key in graph.nodes
         found = told.get(address)
         coroutine = found.coroutine if found is not None else None
-        at = next((f.name for f in coroutine.frames if f.name and "coroutine" not in f.name), "") if coroutine else ""
+        at = _yielded_in(found)
         graph.node(key, "coroutine", f"coroutine {spell(address)}" + (f"\nyielded in {at}" if at else ""))
         graph.edge(source, key, label)
         if seen or coroutine is None:

@@ -113,12 +113,9 @@ def _process(report: Report, explanation: Explanation, index: int, count: int) -
     said = [safe(m.text) for m in explanation.snapshot.messages[:10] if m.text]
     if said:
         body += ["<h2>What the process said</h2>", f'<pre class="wrap">{escape(chr(10).join(said))}</pre>']
-    graph = graphs.build(explanation, report.spell)
-    drawn = graphs.svg(graph, f"waits{index}")
-    if drawn:
-        body += ["<h2>Who waits for whom</h2>", f'<div class="scroll" tabindex="0">{drawn}</div>',
-                 "<details><summary>In words</summary><ul>",
-                 *(f"<li>{e(s)}</li>" for s in graphs.sentences(graph)), "</ul></details>"]
+    crashed = bool(explanation.findings) and explanation.findings[0].kind.startswith("crash.")
+    if not crashed:
+        body += _graph(report, explanation, index)
     if explanation.threads:
         body += ["<h2>Threads</h2>", *_threads(explanation)]
         body += ["<h2>Stacks</h2>"]
@@ -129,6 +126,8 @@ def _process(report: Report, explanation: Explanation, index: int, count: int) -
             body += _stack(stack, is_open=is_open or len(found) == 1)
         if len(found) > reports.MAX_STACKS:
             body.append(f"<p>{len(found) - reports.MAX_STACKS} more stacks are left out.</p>")
+    if crashed:  # who waits meanwhile is the lesser question
+        body += _graph(report, explanation, index)
     waiting = reports.coroutines(explanation)
     if waiting:
         body.append("<h2>Coroutines</h2>")
@@ -137,6 +136,16 @@ def _process(report: Report, explanation: Explanation, index: int, count: int) -
             body += [f"<details><summary>{e(reports.spelled(report, told))}</summary>", _pre(lines), "</details>"]
     body += [f'<p class="soft">Note: {e(n.text)}</p>' for n in explanation.notices]
     return body
+
+
+def _graph(report: Report, explanation: Explanation, index: int) -> List[str]:
+    graph = graphs.build(explanation, report.spell)
+    drawn = graphs.svg(graph, f"waits{index}")
+    if not drawn:
+        return []
+    return ["<h2>Who waits for whom</h2>", f'<div class="scroll" tabindex="0">{drawn}</div>',
+            "<details><summary>In words</summary><ul>", *(f"<li>{e(s)}</li>" for s in graphs.sentences(graph)),
+            "</ul></details>"]
 
 
 def finding_block(finding: Finding) -> List[str]:
