@@ -49,6 +49,8 @@ def _code(name: str, file: Optional[str], library: Optional[str], kind: str) -> 
         return Code("signal")
     if kind == "jit" or name == "code_gen_buffer":
         return Code("jit")
+    if name.startswith(("core::", "std::", "alloc::", "<core::", "<std::", "<alloc::")):
+        return Code("library")  # of Rust, though QEMU has a crate hwcore under rust/hw/core
     in_qemu = bool(library and re.search(_QEMU_OBJECT, library))
     if not name:
         if library and not in_qemu:

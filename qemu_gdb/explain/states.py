@@ -68,10 +68,26 @@ def _state(context: Context, subject: Subject) -> State:
     top = blocked(stack)
     if not top.kind:
         return _running(context, subject)
+    if len(stack) == 1 and thread.truncated_bottom:
+        known = _innermost_only(subject, top)
+        if known is not None:
+            return known
     waiting = _WAITS[top.kind](context, subject, top)
     if waiting[0] not in ("idle", "running-guest") and _is_exiting(stack, top.last + 1):
         return "exiting", "thread-or-process-exit"
     return waiting
+
+
+def _innermost_only(subject: Subject, top: Blocked) -> Optional[State]:
+    """A row of ``info threads``: where the thread rests as a rule, it is taken to rest."""
+    role = subject.told.role
+    if role == "vcpu-kvm" and subject.stack.names[0] == "ioctl":
+        return "running-guest", "innermost-frame-only"
+    if role in ("main-loop", "iothread", "monitor-iothread") and top.kind == "poll":
+        return "idle", "innermost-frame-only"
+    if role in ("rcu", "vnc-worker", "thread-pool-worker", "spice-worker") and top.kind != "mutex":
+        return "idle", "innermost-frame-only"
+    return None
 
 
 # ----------------------------------------------------------------------------------------------------------------
@@ -249,6 +265,8 @@ def _can_have_taken(subject: Subject, name: str) -> bool:
         return True
     if name == "SIGBUS" and state == "running-guest":
         return True
+    if state == "idle" and blocked(subject.stack).last < 0:
+        return True  # in the event loop's own code, not in the kernel
     return state in ("executing", "unknown", "exiting", "crashed", "aborting") or (
         state == "running-guest" and subject.told.role != "vcpu-kvm"
     )

@@ -151,7 +151,8 @@ def guest_memory_wait(subject: Subject) -> Optional[Tuple[int, int]]:
         ),
         None,
     )
-    if inner is None:
+    # migration/ram.c: precopy writes guest memory, and loads no page that is still at the source
+    if inner is None or stack.find(("ram_load_precopy", "ram_handle_compressed", "ram_handle_zero")) is not None:
         return None
     outer = stack.find(_LOADS, inner)
     return (inner, outer) if outer is not None else None

@@ -15,6 +15,7 @@ from .aborts import aborted
 from .cause import Cause, check_of, fatal_row, fatal_signal, is_fatal
 from .common import oneline, place, who
 from .faults import ALIGNED, as_told, faulted
+from .guest_signal import guest_died
 from .recursion import overflow
 from .sanitizers import sanitizer
 
@@ -24,7 +25,7 @@ def find_cause(context: Context) -> Optional[Cause]:
     subject = crashed_subject(context)
     if subject is None:
         return None
-    for examine in (sanitizer, aborted, overflow, faulted, as_told):
+    for examine in (sanitizer, guest_died, aborted, overflow, faulted, as_told):
         cause = examine(context, subject)
         if cause is not None:
             fault_facts.refine(context, cause)

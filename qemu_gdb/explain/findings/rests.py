@@ -251,6 +251,8 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
             rule="exclusive-end",
         )
     if waiting.kind in ("condvar", "semaphore", "event", "futex", "poll", "sleep", "mutex"):
+        if len(stack) == 1 and last.told.thread.truncated_bottom:
+            return None  # a row of "info threads" does not tell whose wait it is
         if role in ("unknown", "coroutine") and not held and not victims:
             return None
         sentences.append(

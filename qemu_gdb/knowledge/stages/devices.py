@@ -695,7 +695,9 @@ ROWS = (
         Names("bmdma_*", "ide_*", "ahci_*", "handle_cmd", "handle_reg_h2d_fis", "piix_*", "cmd_*dma*"),
         lambda v: (
             "starts or stops the IDE bus master's DMA"
-            if any("bmdma" in n for n in v.names)
+            if any("bmdma" in n and not n.endswith(("_init", "_setup_bar")) for n in v.names)
+            else "sets up the IDE bus master"
+            if any(n in ("bmdma_init", "bmdma_setup_bar") for n in v.names)
             else "the AHCI controller executes a command"
             if any("ahci" in n for n in v.names)
             else "the IDE disk executes a command"

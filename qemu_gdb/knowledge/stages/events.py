@@ -151,6 +151,8 @@ def _bottom_half(view: View) -> str:
 
 def _timer(view: View) -> str:
     callee = view.callee
+    if callee.startswith("replay_"):  # util/qemu-timer.c: asked before the timers of a clock run
+        return "runs due timers"
     return f"runs the timer callback {callee}" if callee else "runs due timers"
 
 

@@ -179,6 +179,7 @@ TCG_MEMORY = Names(
     "slow_st*_mmu",
     "wswap_*",
 )
+_XEN = Names("cpu_handle_ioreq", "handle_ioreq", "cpu_ioreq_*")
 _TCG_IN_OUT = Names(*(f"helper_{d}{w}" for d in ("in", "out") for w in "bwl"))
 _PATH = (DISPATCH, ADDRESS_SPACE, EXIT, TCG_IO, TCG_MEMORY, _TCG_IN_OUT)
 
@@ -602,6 +603,8 @@ def _dma(view: View) -> str:
     """An access by QEMU's own code: DMA of a device, loaders, the monitor."""
     address = view.number(ADDRESS_SPACE, "addr")
     length = view.number(ADDRESS_SPACE, "len", "l")
+    if any(name in _XEN for name in view.names) and address is None:
+        return "serves an access that Xen hands over"
     write = _direction(view)
     verb = {True: "writes", False: "reads", None: "accesses"}[write]
     if any(name in DISPATCH for name in view.names):

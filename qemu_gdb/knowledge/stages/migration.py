@@ -47,6 +47,7 @@ _PHASES: Tuple[Tuple[Names, str], ...] = (
     (Names("source_return_path_thread"), "reading the destination's answers"),
     (Names("postcopy_ram_listen_thread"), "incoming: loading during postcopy"),
     (Names("postcopy_ram_fault_thread"), "serving page faults of postcopy"),
+    (Names("load_snapshot", "load_vmstate"), "loading a snapshot"),  # migration/savevm.c; before 3.0 load_vmstate
     (
         Names(
             "qemu_loadvm_state*",
@@ -92,6 +93,7 @@ _SHORT = {
     "incoming: loading": "incoming migration",
     "incoming: loading during postcopy": "incoming postcopy",
     "saving a snapshot": "snapshot save",
+    "loading a snapshot": "snapshot load",
     "switching to postcopy": "migration, switch to postcopy",
     "setting up": "migration setup",
     "connecting": "migration connects",
@@ -176,6 +178,7 @@ ROWS = (
             "qemu_savevm_*",
             "save_snapshot*",
             "load_snapshot*",
+            "load_vmstate",
             "process_incoming_migration*",
             "qemu_loadvm_*",
             "loadvm_*",
