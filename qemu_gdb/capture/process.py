@@ -291,8 +291,6 @@ class _Walker:
             level += 1
         self._read_arguments(inner, telling[: 2 * KEPT_INNER], thorough)
         self._mark_jit(inner)
-        if not thorough and not thread.stop_reason and frame is None:
-            self._remember(newest, thread)
         if level > KEPT_INNER:
             inner.extend(outer)
             if level - KEPT_INNER > KEPT_OUTER or frame is not None:
@@ -309,6 +307,8 @@ class _Walker:
         if thread.stop_reason:
             thread.truncated_bottom = True
             self._corrupt.append((thread.number, thread.stop_reason))
+        elif not thorough and level <= KEPT_INNER:
+            self._remember(newest, thread)
 
     def _remember(self, newest: gdb.Frame, thread: Thread) -> None:
         """From the first stack whose arguments are not read any more, those like it need no walk."""
