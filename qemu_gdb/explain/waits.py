@@ -359,6 +359,17 @@ def _unnamed_owners(lines: Sequence[str]) -> List[int]:
 _RESTING_KINDS = ("condvar", "event", "semaphore", "poll", "futex", "sleep")
 
 
+def _has_aiocontext_locks(context: Context) -> bool:
+    """Whether this QEMU still has AioContext locks; QEMU 9.0 has none, and calls the BQL ``bql`` (6bc30f194989)."""
+    told = context.facts.extra.get("aiocontext_locks")
+    if isinstance(told, bool):
+        return told
+    if any(name.startswith("bql_") for subject in context.live_subjects for name in subject.stack.names):
+        return False
+    major = re.match(r"(\d+)\.", context.snapshot.version or "")
+    return major is None or int(major.group(1)) < 9
+
+
 def resolve(context: Context) -> None:
     """Fill what every thread waits for and holds, and who must act for it to go on."""
     subjects = context.live_subjects
@@ -368,8 +379,9 @@ def resolve(context: Context) -> None:
         # hides the names by which find_wait knows some resting places.
         if subject.waiting is not None and subject.told.state == "idle" and subject.waiting.kind in _RESTING_KINDS:
             subject.waiting.resting = True
+    gone = frozenset() if _has_aiocontext_locks(context) else frozenset({"AioContext lock"})
     for subject in subjects:
-        subject.held = find_held(subject)
+        subject.held = [held for held in find_held(subject) if held.lock not in gone]
     _from_facts(context)
     _from_printed(context)
     owners = _Owners(context)

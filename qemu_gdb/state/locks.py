@@ -120,6 +120,8 @@ def read(process: Process, facts: Facts, waits: List[Wait], named: Dict[int, str
 
 def _aio_context_locks(process: Process, facts: Facts) -> List[Tuple[int, str]]:
     """AioContext.lock, as long as it means something: aio_context_acquire went away in 9.0 (6bc30f194989)."""
+    if process.has_types:
+        facts.extra["aiocontext_locks"] = process.symbol("aio_context_acquire") is not None
     if process.symbol("aio_context_acquire") is None:
         return []
     result = []

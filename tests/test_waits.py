@@ -1,0 +1,34 @@
+"""Which locks a thread's code holds, told from its stack."""
+
+from __future__ import annotations
+
+import pytest
+
+from qemu_gdb.explain import explain
+from qemu_gdb.model import Frame, Snapshot, Thread
+
+COMPLETION = """ppoll qemu_poll_ns fdmon_poll_wait aio_poll bdrv_drain_all_begin mirror_exit_common job_prepare_locked
+    job_finalize_locked job_exit aio_bh_call aio_bh_poll aio_dispatch aio_ctx_dispatch g_main_context_dispatch
+    glib_pollfds_poll os_host_main_loop_wait main_loop_wait qemu_main_loop main""".split()
+
+
+def held(version, extra=None):
+    stack = [Frame(level, name) for level, name in enumerate(COMPLETION)]
+    snapshot = Snapshot(version=version, threads=[Thread(frames=stack, number=1)])
+    snapshot.facts.extra.update(extra or {})
+    return explain(snapshot).threads[0].holds
+
+
+@pytest.mark.parametrize("version", ["7.2.22", "8.2.0", None])
+def test_job_completion_holds_its_aiocontext_lock_until_8_2(version):
+    assert held(version) == ["AioContext lock", "BQL"]
+
+
+@pytest.mark.parametrize("version", ["9.0.0", "10.0.13"])
+def test_no_aiocontext_lock_is_held_where_there_is_none(version):
+    assert held(version) == ["BQL"]
+
+
+def test_the_process_knows_better_than_its_version():
+    assert held("8.2.50", {"aiocontext_locks": False}) == ["BQL"]
+    assert "AioContext lock" in held("9.0.0", {"aiocontext_locks": True})
