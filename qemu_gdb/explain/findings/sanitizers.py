@@ -6,11 +6,13 @@ import re
 from typing import List, Optional
 
 from ...knowledge import fatal
-from ...knowledge.helpers import ALLOCATORS
+from ...knowledge.helpers import ALLOCATORS, helper_for
 from ...model import Evidence
 from ..context import Context, Subject
+from ..owners import code_of
+from ..stack import Stack
 from . import common
-from .cause import Cause, function_at
+from .cause import Cause, function_at, past_helpers
 from .common import at, capital, cut, evidence, oneline, place
 
 
@@ -39,6 +41,10 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
     spot = place(stack.frames[blame]) if blame is not None else common.location(message.file, message.line)
     function = function or message.function or ""
     headline = capital(meaning) + (f" in {function}" if function else "") + (f", {spot}" if spot else "")
+    caller = past_helpers(stack, blame) if blame is not None else None
+    if caller is not None and caller != blame:
+        spot = place(stack.frames[caller])
+        headline = f"{capital(meaning)} in {function}, called by {stack.names[caller]}" + (f", {spot}" if spot else "")
     cause = Cause(subject, kind, headline, "sanitizer", blame=blame, function=function)
     tool = (
         "ThreadSanitizer"
@@ -77,7 +83,7 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
         (made if not freed and not other else [], "allocated it"),
     ):
         if earlier:
-            position = common.qemu_frame(earlier[0].stack)
+            position = _who(earlier[0].stack, verb)
             if position is not None:
                 name = earlier[0].stack.names[position]
                 more = common.qemu_frame(earlier[0].stack, position + 1)
@@ -86,6 +92,15 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
                 cause.proof.append(Evidence(text=f"{verb}: {name} {place(earlier[0].stack.frames[position])}".rstrip()))
     cause.proof.insert(0, Evidence(text=text, thread=subject.number))
     return cause
+
+
+def _who(stack: Stack, verb: str) -> Optional[int]:
+    """The first frame of an earlier event that is no allocator's, constructor's or helper's; else the first at all."""
+    question = "leak" if verb == "allocated it" else "crash"
+    for position, name in enumerate(stack.names):
+        if name and code_of(stack.frames[position]).owner == "qemu" and not helper_for(name, question):
+            return position
+    return common.qemu_frame(stack)
 
 
 def _leak(subject: Subject, lines: List[str]) -> Cause:

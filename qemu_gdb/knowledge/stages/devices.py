@@ -243,7 +243,7 @@ def _memory(view: View) -> str:
         return f"{verb} an ioeventfd of a memory region"
     if any("flatview_destroy" in n or "phys_section" in n or "dispatch_free" in n for n in names):
         return "frees an old view of guest memory"
-    if any("log" in n or "dirty" in n for n in names):
+    if any(re.search(r"(?:^|_)log(?:_|$)|global_dirty_log|dirty", n) for n in names):
         return "changes or reads dirty logging of guest memory"
     if any("transaction_commit" in n or "topology" in n or "begin" in n for n in names):
         return "commits a change of the memory map"
@@ -251,6 +251,8 @@ def _memory(view: View) -> str:
         return "notifies of an IOMMU mapping"
     if any("finalize" in n or "destroy" in n or "unref" in n for n in names):
         return "frees a memory region or address space"
+    if all("translate" in n or "lookup" in n or n == "phys_page_find" for n in names if n):
+        return "looks up a guest-physical address"
     region = view.object(None, "mr", "subregion")
     return f"changes memory region {region}" if region else "changes a memory region"
 

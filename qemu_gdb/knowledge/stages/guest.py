@@ -389,6 +389,8 @@ def _access(view: View) -> Optional[GuestAccess]:
         truncated = view.frames[-1].name not in ("start_thread", "clone", "clone3", "thread_start", "main")
         if outer + 1 < len(names) and caller or not truncated:
             return None  # DMA or a reset handler: not the guest's own access
+        if names[last].startswith(("address_space_ld", "address_space_st")):
+            return None  # accelerators use address_space_rw; whose load this is, the cut stack does not show
     if not any(
         name in DISPATCH or name in TCG_IO or name in ADDRESS_SPACE or name == "kvm_handle_io" for name in run.names
     ):
