@@ -51,6 +51,8 @@ def _code(name: str, file: Optional[str], library: Optional[str], kind: str) -> 
         return Code("jit")
     if name.startswith(("core::", "std::", "alloc::", "<core::", "<std::", "<alloc::")):
         return Code("library")  # of Rust, though QEMU has a crate hwcore under rust/hw/core
+    if name.startswith("pixman_"):
+        return Code("library")  # include/ui/pixman-minimal.h has a few of them for builds without it
     in_qemu = bool(library and re.search(_QEMU_OBJECT, library))
     if not name:
         if library and not in_qemu:

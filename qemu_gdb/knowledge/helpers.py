@@ -437,6 +437,35 @@ HELPERS: Tuple[Helper, ...] = (
         "owner",
     ),
     Helper("virtqueue", Names("virtio_queue_notify*", "virtio_queue_host_notifier_*"), "owner"),
+    # accel/kvm/kvm-all.c: ioctl() with a request
+    Helper(
+        "kvm-ioctl", Names("kvm_ioctl", "kvm_vm_ioctl", "kvm_vcpu_ioctl", "kvm_device_ioctl"), "crash wait work owner"
+    ),
+    # util/qemu-option.c, util/notify.c, util/fifo8.c, include/qemu/fifo32.h, include/hw/pci/pci.h
+    Helper(
+        "containers",
+        Names(
+            "qemu_opt_get*",
+            "qemu_opt_find",
+            "qemu_opt_foreach",
+            "find_desc_by_name",
+            "notifier_remove",
+            "notifier_list_add",
+            "qemu_add_*_notifier",
+            "qemu_remove_*_notifier",
+            "fifo8_*",
+            "fifo32_*",
+            "pci_set_word",
+            "pci_set_long",
+            "pci_set_byte",
+            "pci_get_word",
+            "pci_get_long",
+        ),
+        "crash",
+    ),
+    # scripts/qapi/visit.py, types.py; qapi/qapi-visit-core.c
+    Helper("visitor", Names("visit_type_*", "visit_start_*", "visit_end_*", "visit_free", "qapi_free_*"), "crash"),
+    Helper("audio-check", Names("audio_bug", "audio_calloc"), "crash"),  # audio/audio.c
     # what a headline's function was called by matters more than the function: system/cpus.c, util/qemu-coroutine.c
     Helper("ends-qemu", Names("hw_error", "cpu_abort", "assert_hvf_ok*"), "cause"),
     Helper(
@@ -529,7 +558,7 @@ CONTENTION = Names(
     "main_loop_wait",
     "kvm_cpu_exec",
     "kvm_cpu_thread_fn",
-    "qemu_wait_io_event*",
+    "qemu_wait_io_event*", "qemu_process_cpu_events*",
     "qemu_*_wait_io_event",
     "*_cpu_thread_fn",
     "kvm_vcpu_thread_fn",
@@ -558,5 +587,5 @@ CONTENTION = Names(
     "address_space_ld*",
     "address_space_st*",
     "flatview_*",
-    "hvf_vcpu_exec",
+    "hvf_vcpu_exec", "hvf_arch_vcpu_exec",
 )
