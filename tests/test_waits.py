@@ -32,3 +32,14 @@ def test_no_aiocontext_lock_is_held_where_there_is_none(version):
 def test_the_process_knows_better_than_its_version():
     assert held("8.2.50", {"aiocontext_locks": False}) == ["BQL"]
     assert "AioContext lock" in held("9.0.0", {"aiocontext_locks": True})
+
+
+@pytest.mark.parametrize("rests_in", ["qemu_process_cpu_events", "qemu_wait_io_event"])
+def test_vcpu_rests_under_its_old_and_new_name(rests_in):
+    """qemu_wait_io_event is qemu_process_cpu_events since QEMU 10.2."""
+    names = f"""pthread_cond_wait qemu_cond_wait_impl {rests_in} mttcg_cpu_thread_fn qemu_thread_start start_thread
+        clone3""".split()
+    stack = [Frame(level, name) for level, name in enumerate(names)]
+    told = explain(Snapshot(threads=[Thread(frames=stack, number=1)]))
+    assert (told.threads[0].role, told.threads[0].state) == ("vcpu-mttcg", "idle")
+    assert not any(finding.kind.startswith("hang.") for finding in told.findings)

@@ -44,7 +44,8 @@ class Alike:
         try:
             while frame is not None:
                 here = int(frame.read_register("rsp")) & (1 << 64) - 1
-                # An inlined function shares its caller's stack pointer; gdb infers a tail call's frame, no word holds it.
+                # An inlined function shares its caller's stack pointer; no word holds the frame that gdb infers of a
+                # tail call.
                 if here != before and frame.type() != gdb.TAILCALL_FRAME:
                     words.append((here - 8 - sp, int(frame.pc())))
                     before = here

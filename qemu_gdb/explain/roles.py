@@ -368,7 +368,7 @@ def _by_shape(context: Context, subject: Subject, process: Process) -> Optional[
     if not _unnamed_start(stack):
         return None
     qemu = [n for n in stack.names if n and n not in STARTERS]
-    if any(n in ("qemu_wait_io_event", "qemu_wait_io_event_common") for n in qemu):
+    if any(n.startswith(("qemu_wait_io_event", "qemu_process_cpu_events")) for n in qemu):  # renamed in 10.2
         return _vcpu(context, stack, process), "shape:qemu_wait_io_event"
     module = any(frame.library and "accel-tcg" in frame.library for frame in stack.frames)
     if module:

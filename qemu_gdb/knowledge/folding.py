@@ -144,11 +144,13 @@ LAYERS: Tuple[Layer, ...] = (
         "qemu_run_all_timers", "qemu_run_timers", "aio_wait_bh", "qemu_aio_wait", "AIO_WAIT_WHILE*",
     )),
     Layer("vcpu", Names(
-        "kvm_cpu_exec", "kvm_vcpu_ioctl", "qemu_wait_io_event", "qemu_cpu_exec", "tcg_cpu_exec", "cpu_exec",
+        "kvm_cpu_exec", "kvm_vcpu_ioctl", "qemu_wait_io_event", "qemu_process_cpu_events", "qemu_cpu_exec",
+        "tcg_cpu_exec", "cpu_exec",
         "cpu_exec_loop", "cpu_exec_setjmp", "cpu_exec_step_atomic", "cpu_exec_nocache", "cpu_loop_exec_tb",
         "cpu_tb_exec", "code_gen_buffer", "static_code_gen_buffer", "tcg_qemu_tb_exec", "cpu_*_exec", "tcg_exec_all",
-        "tcg_cpus_exec", "process_queued_cpu_work", "cpu_loop", "hvf_vcpu_exec", "whpx_vcpu_run", "nvmm_vcpu_exec",
-        "jit*", "qemu_tcg_wait_io_event", "qemu_wait_io_event_common",
+        "tcg_cpus_exec", "process_queued_cpu_work", "cpu_loop", "hvf_vcpu_exec", "hvf_arch_vcpu_exec",
+        "whpx_vcpu_run", "nvmm_vcpu_exec",
+        "jit*", "qemu_tcg_wait_io_event", "qemu_wait_io_event_common", "qemu_process_cpu_events_common",
     )),
     Layer("guest-access", Names(
         "kvm_handle_io", "kvm_handle_mmio", "cpu_in?", "cpu_out?", "helper_in?", "helper_out?", "ioport_read*",

@@ -113,7 +113,8 @@ WAITS: Tuple[Wait, ...] = (
     # cpus-common.c/cpu-common.c: qemu_work_cond, mutex is the BQL
     Wait("run-on-cpu", Names("do_run_on_cpu", "run_on_cpu"), "vcpu-work", "qemu_work_cond",
          "until a vCPU has run the work queued for it", releases=("BQL",)),
-    Wait("halt", Names("qemu_wait_io_event", "qemu_kvm_wait_io_event", "qemu_tcg_wait_io_event",
+    Wait("halt", Names("qemu_wait_io_event", "qemu_process_cpu_events", "qemu_kvm_wait_io_event",
+         "qemu_tcg_wait_io_event",
                        "qemu_tcg_rr_wait_io_event", "rr_wait_io_event", "qemu_hax_wait_io_event",
                        "qemu_hvf_wait_io_event", "qemu_whpx_wait_io_event", "hvf_wait_for_ipi", "hvf_wfi"),
          "vcpu-halt", "halt_cond", "until the vCPU has something to do", releases=("BQL",), resting=True),
@@ -165,7 +166,8 @@ WAITS: Tuple[Wait, ...] = (
     Wait("colo-checkpoint", Names("colo_process_checkpoint"), "rest", "checkpoint", "for the next checkpoint",
          resting=True),
     # migration/savevm.c: the listen thread keeps the channel open until the main thread has loaded the devices
-    Wait("postcopy-listen", Names("postcopy_ram_listen_thread"), "postcopy-load", "main_thread_load_event",
+    Wait("postcopy-listen", Names("postcopy_ram_listen_thread", "postcopy_listen_thread"), "postcopy-load",
+         "main_thread_load_event",
          "until the main loop has loaded the devices' state"),
     Wait("postcopy-fault", Names("postcopy_ram_fault_thread"), "rest", "page faults", "for page faults", resting=True),
     # --- tracing
@@ -276,7 +278,7 @@ HOLDERS: Tuple[Holder, ...] = (
     Holder("tcg-interrupt", "BQL", Names("cpu_handle_interrupt"), ("vcpu-mttcg", "vcpu-tcg-rr"), "likely",
            "interrupts are delivered with the BQL held"),
     # system/cpus.c: queued work runs under the BQL, except exclusive work
-    Holder("queued-work", "BQL", Names("qemu_wait_io_event_common"), _VCPU, "likely",
+    Holder("queued-work", "BQL", Names("qemu_wait_io_event_common", "qemu_process_cpu_events_common"), _VCPU, "likely",
            "work queued for a vCPU runs with the BQL held"),
     # util/rcu.c: callbacks run between bql_lock and bql_unlock, all versions
     Holder("rcu-callback", "BQL", Names("call_rcu_thread"), ("rcu",), "likely", "RCU callbacks run with the BQL held"),
@@ -333,7 +335,8 @@ FORKS = Names("os_daemonize", "qemu_maybe_daemonize", "daemon", "fork", "__fork"
 # cpu-common.c; accel/tcg/cpu-exec.c (inside: tcg_cpu_exec / tcg_cpus_exec), accel/kvm/kvm-all.c kvm_cpu_exec
 RUNNING_CPU = Names(
     "cpu_tb_exec", "cpu_exec", "cpu_exec_loop", "cpu_exec_setjmp", "cpu_loop_exec_tb", "tcg_cpu_exec", "tcg_cpus_exec",
-    "code_gen_buffer", "kvm_vcpu_ioctl", "hvf_vcpu_exec", "kvm_handle_io", "tb_gen_code", "kvm_cpu_exec",
+    "code_gen_buffer", "kvm_vcpu_ioctl", "hvf_vcpu_exec", "hvf_arch_vcpu_exec", "kvm_handle_io", "tb_gen_code",
+    "kvm_cpu_exec",
 )  # fmt: skip
 
 

@@ -388,7 +388,7 @@ GIVE_AWAYS: Tuple[GiveAway, ...] = (
         "other-hypervisor-run",
         "vcpu-other",
         Names(
-            "hvf_vcpu_exec",
+            "hvf_vcpu_exec", "hvf_arch_vcpu_exec",
             "hvf_arch_init_vcpu",
             "hvf_init_vcpu",
             "hv_vcpu_run",

@@ -110,7 +110,7 @@ EXIT = Names(
     "write_phys_req_item",
     "handle_buffered_iopage",
     "handle_buffered_io",
-    "hvf_vcpu_exec",
+    "hvf_vcpu_exec", "hvf_arch_vcpu_exec",
     "hvf_handle_io",
     "hax_handle_io",
     "hax_handle_fastmmio",

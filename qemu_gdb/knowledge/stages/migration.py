@@ -45,7 +45,7 @@ _PHASES: Tuple[Tuple[Names, str], ...] = (
         "cleaning up",
     ),
     (Names("source_return_path_thread"), "reading the destination's answers"),
-    (Names("postcopy_ram_listen_thread"), "incoming: loading during postcopy"),
+    (Names("postcopy_ram_listen_thread", "postcopy_listen_thread"), "incoming: loading during postcopy"),
     (Names("postcopy_ram_fault_thread"), "serving page faults of postcopy"),
     (Names("load_snapshot", "load_vmstate"), "loading a snapshot"),  # migration/savevm.c; before 3.0 load_vmstate
     (
@@ -188,7 +188,7 @@ ROWS = (
             "source_return_path_thread",
             "postcopy_start",
             "await_return_path_close_on_source",
-            "postcopy_ram_listen_thread",
+            "postcopy_ram_listen_thread", "postcopy_listen_thread",
             "qemu_load_device_state",
             "snapshot_*_job_*",
             "close_return_path_on_source",
