@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 from ..knowledge.functions import subsystem as function_subsystem
+from ..knowledge.helpers import helper_for
 from ..knowledge.stages import TABLE, Row, View, block, events, guest, migration, monitor, process
 from ..knowledge.stages.block import BlockRequest, Drain
 from ..knowledge.stages.guest import GuestAccess
@@ -554,7 +555,8 @@ def _crash(context: Context, subject: Subject, story: Story) -> str:
     elif position is not None:
         where = f" in {story.view.all_names[position]}"
     top = story.view.all_names[0] if story.view.all_names else ""
-    if subject.told.culprit and top and top != subject.told.culprit and TABLE.row(top) is None:
+    plain = TABLE.row(top) is None and not helper_for(top, "crash")
+    if subject.told.culprit and top and top != subject.told.culprit and plain:
         where = f" in {top}"
     first = f"{name}{where}"
     return _after(story, first, frozenset(("signal", "memory copy", "abort")))

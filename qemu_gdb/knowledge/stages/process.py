@@ -117,7 +117,7 @@ def _victim(view: View) -> str:
 
 # GLib's and libc's allocation functions, which are not to blame.
 _LIBRARY = re.compile(
-    r"g_[a-z]|_int_|_*libc_|(?:free|malloc|calloc|realloc)(?:_\w+)?$|tcache_|unlink_chunk|malloc_consolidate"
+    r"g_[a-z]|(?:std|core|alloc)::|rust_|_int_|_*libc_|(?:free|malloc|calloc|realloc)(?:_\w+)?$|tcache_|unlink_chunk|malloc_consolidate"
 )
 _ALLOCATES = re.compile(r"g_(?:malloc|realloc|try_|memdup|strdup|new|slice_alloc|array)")
 
