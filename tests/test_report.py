@@ -128,6 +128,13 @@ def test_private_shapes_are_told_from_technical_ones(text, kept):
     assert (Redactor().text(text) == text) is kept
 
 
+@pytest.mark.parametrize("text", ["a." * 200000, "a@" * 100000, "exec:" * 50000, "/a" * 200000, "f:" * 100000])
+def test_hostile_text_is_cut_before_it_is_searched(text):
+    redactor = Redactor()
+    assert len(redactor.text(text)) < 200000 and len(redactor.value("buf", text)) < 200000
+    redactor.arguments(text)
+
+
 @pytest.mark.parametrize(("path", "shown"), [
     ("/home/me/qemu-10.0/hw/scsi/virtio-scsi.c", "hw/scsi/virtio-scsi.c"), ("../block/io.c", "block/io.c"),
     ("../../src/qemu-10.0.13+ds/util/main-loop.c", "util/main-loop.c"), ("/home/me/poll.c", "poll.c"),

@@ -64,6 +64,8 @@ _CHARACTER = re.compile(r"(?<=\d )'(?:[^'\\]|\\.[^']{0,10})'(?: <repeats \d+ tim
 _ARRAY = re.compile(r"\{(?:\s*(?:0x[0-9a-fA-F]+|-?\d+)(?: <repeats \d+ times>| '[^']{1,6}')?\s*,?){4,}"
                     r"(?:\.\.\.)?\s*\}?")
 
+_LONGEST, _LONGEST_LINE = 8192, 65536  # characters of one text and of a command line that are looked at
+
 # Arguments whose strings are QEMU's own words: assert's, error_setg's and QOM's.
 _OWN_STRINGS = frozenset("""assertion __assertion expr expression func function __function __func fmt format prop
     property typename type driver cmd_name command interface signature errmsg""".split())
@@ -185,6 +187,8 @@ class Redactor:
         """Prose, a message, a name."""
         if not text:
             return text or ""
+        if len(text) > _LONGEST:
+            text = text[:_LONGEST] + " ... (cut)"
         if self._known:
             if self._finder is None:
                 longest = sorted(self._known, key=len, reverse=True)
@@ -236,6 +240,7 @@ class Redactor:
 
     def value(self, name: str, value: str) -> str:
         """An argument's or a local's value, as a debugger prints it."""
+        value = value[:_LONGEST]
         if name in _OWN_STRINGS:
             value = _STRING.sub(
                 lambda m: m.group() if len(m.group()) < 300 and "/" not in m.group() else '"..."', value)
@@ -261,7 +266,7 @@ class Redactor:
         """QEMU's command line with its private values labelled."""
         if not line:
             return line or ""
-        words = _words(line)
+        words = _words(line[:_LONGEST_LINE])
         told: List[str] = []
         option = ""
         for i, word in enumerate(words):
@@ -368,17 +373,17 @@ class Redactor:
 
     def arguments(self, text: str) -> str:
         """A monitor command's arguments: JSON, or words with ``key=value`` among them."""
-        stripped = text.strip()
+        stripped = text[:_LONGEST].strip()
         if stripped.startswith("{"):
             return self._json(stripped)
-        pairs = re.compile(r'(?P<key>"?[\w.-]+"?)(?P<is>\s*[:=]\s*)(?P<value>"(?:[^"\\]|\\.)*"|[^\s,{}\[\]"]+)')
+        pairs = re.compile(r'(?P<key>"?(?<![\w.-])[\w.-]{1,64}"?)(?P<is>\s*[:=]\s*)(?P<value>"(?:[^"\\]|\\.)*"|[^\s,{}\[\]"]+)')
 
         def keyed(found: Match[str]) -> str:
             quote = '"' if found["value"].startswith('"') else ""
             bare = found["value"].strip('"')
             return f"{found['key']}{found['is']}{quote}{self._keyed(found['key'].strip(chr(34)), bare)}{quote}"
 
-        return self.text(pairs.sub(keyed, text))
+        return self.text(pairs.sub(keyed, stripped))
 
 
 def _is_telling(what: str, value: str) -> bool:
