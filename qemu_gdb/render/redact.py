@@ -376,7 +376,8 @@ class Redactor:
         stripped = text[:_LONGEST].strip()
         if stripped.startswith("{"):
             return self._json(stripped)
-        pairs = re.compile(r'(?P<key>"?(?<![\w.-])[\w.-]{1,64}"?)(?P<is>\s*[:=]\s*)(?P<value>"(?:[^"\\]|\\.)*"|[^\s,{}\[\]"]+)')
+        pairs = re.compile(r'(?P<key>"?(?<![\w.-])[\w.-]{1,64}"?)(?P<is>\s*[:=]\s*)'
+                           r'(?P<value>"(?:[^"\\]|\\.)*"|[^\s,{}\[\]"]+)')
 
         def keyed(found: Match[str]) -> str:
             quote = '"' if found["value"].startswith('"') else ""
