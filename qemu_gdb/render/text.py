@@ -113,25 +113,29 @@ def _where(thread: Optional[int], frame: Optional[int]) -> str:
 
 
 def worth_telling(fixes: Sequence[KnownFix]) -> List[KnownFix]:
-    """The known problems for a first page: two, and merely possible ones only where there is nothing better."""
-    better = [f for f in fixes if f.confidence != "possible"]
-    return list(better or fixes)[:2]
+    """The known problems for a first page: two, and merely possible ones only where no better one names a fix.
+
+    One whose fix this QEMU has is not this problem, as a rule.
+    """
+    open_ones = [f for f in fixes if not f.has_fix]
+    better = [f for f in open_ones if f.confidence != "possible"][:2]
+    if any(f.commit for f in better):
+        return better
+    return better + [f for f in open_ones if f.confidence == "possible" and (f.commit or not better)][:2]
 
 
 def known(fix: KnownFix, link: bool = False) -> str:
     """One known problem in words: what matched, the fix, whether this QEMU has it. A commit's link can be left out."""
-    told = fix.matched or "a known problem"
+    told = "a report" if fix.link else "a known problem"
     if fix.commit:
-        told += f"; fixed by {fix.commit[:12]}"
-        if fix.release:
-            told += f" in {fix.release}"
+        told = f"fixed by {fix.commit[:12]}" + (f" in {fix.release}" if fix.release else "")
     elif fix.release:
-        told += f"; fixed in {fix.release}"
+        told = f"fixed in {fix.release}"
     if fix.has_fix is not None:
         told += ", which this QEMU " + ("has" if fix.has_fix else "does not have")
     if fix.link and (link or not fix.commit):
         told += f" {fix.link}"
-    return f"{told} ({fix.confidence})"
+    return f"{told} ({fix.confidence}{f': {fix.matched}' if fix.matched else ''})"
 
 
 def _paragraph(line: str, form: Form, indent: str) -> List[str]:
