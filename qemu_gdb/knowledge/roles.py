@@ -203,6 +203,7 @@ ENTRIES: Dict[str, ThreadEntry] = {row.function: row for row in THREAD_ENTRIES}
 # Main functions of the tools, and functions that only a tool has: qemu-img.c, qemu-io.c, qemu-nbd.c, qemu-storage-
 # daemon.c, qga/main.c
 TOOL_FUNCTIONS = Names(
+    "qmp_guest_*",  # qga/commands*.c: the guest agent
     "img_*",
     "convert_do_copy",
     "convert_co_do_copy",
@@ -564,6 +565,35 @@ GIVE_AWAYS: Tuple[GiveAway, ...] = (
             "handle_qmp_command",
             "monitor_command_cb",
             "monitor_control_read",
+        ),
+    ),
+    # Handlers, bottom halves and timers that only the main context has: system/qtest.c, ui/vnc.c, ui/sdl2.c, ui/gtk.c,
+    # net/slirp.c, net/tap.c, gdbstub/system.c, hw/usb/redirect.c, hw/vfio/pci.c, migration/migration.c (10.2)
+    GiveAway(
+        "main-loop-handler",
+        "main-loop",
+        Names(
+            "qtest_read",
+            "qtest_process_inbuf",
+            "qtest_process_command",
+            "vnc_client_io",
+            "vnc_client_read",
+            "vnc_listen_io",
+            "sdl2_poll_events",
+            "gd_draw_event",
+            "dpy_refresh",
+            "net_slirp_poll_notify",
+            "tap_send",
+            "net_vhost_user_event",
+            "gdb_chr_receive",
+            "monitor_read",
+            "usbredir_chardev_read",
+            "vfio_msi_interrupt",
+            "vfio_intx_interrupt",
+            "ehci_work_bh",
+            "virtio_net_tx_bh",
+            "migration_cleanup_bh",
+            "process_incoming_migration_bh",
         ),
     ),
     GiveAway(
