@@ -43,3 +43,19 @@ def test_vcpu_rests_under_its_old_and_new_name(rests_in):
     told = explain(Snapshot(threads=[Thread(frames=stack, number=1)]))
     assert (told.threads[0].role, told.threads[0].state) == ("vcpu-mttcg", "idle")
     assert not any(finding.kind.startswith("hang.") for finding in told.findings)
+
+
+def test_iothread_rests_where_neither_qemu_nor_libc_has_symbols():
+    """A distribution's QEMU and libc without debug information: only exported functions have names."""
+    io = [("ppoll", "libc.so.6"), (None, None), ("aio_poll", None), (None, None), (None, None), (None, "libc.so.6"),
+          (None, "libc.so.6")]
+    main = [("ppoll", "libc.so.6"), ("qemu_poll_ns", None), ("main_loop_wait", None), ("qemu_main_loop", None),
+            ("qemu_default_main", None), (None, "libc.so.6"), ("__libc_start_main", "libc.so.6"), ("_start", None)]
+    threads = [
+        Thread(number=number, name=name, frames=[Frame(i, f, library=lib and f"/lib/{lib}", pc=0x1000 + i)
+                                                 for i, (f, lib) in enumerate(stack)])
+        for number, name, stack in ((1, "qemu-system-x86", main), (3, "IO io0", io))
+    ]
+    told = explain(Snapshot(program="qemu-system-x86_64", threads=threads))
+    assert (told.threads[1].role, told.threads[1].state) == ("iothread", "idle")
+    assert not any(finding.kind.startswith(("hang.", "rule.")) for finding in told.findings)

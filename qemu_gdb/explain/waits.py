@@ -389,8 +389,11 @@ def resolve(context: Context) -> None:
         subject.waiting = find_wait(subject.stack)
         # Where the table says that a thread rests, no finding may call the same place a wait: a stripped program
         # hides the names by which find_wait knows some resting places.
-        if subject.waiting is not None and subject.told.state == "idle" and subject.waiting.kind in _RESTING_KINDS:
-            subject.waiting.resting = True
+        waiting = subject.waiting
+        if waiting is None or subject.told.state != "idle":
+            continue
+        if waiting.kind in _RESTING_KINDS or (waiting.kind == "nested-poll" and not waiting.row):
+            waiting.resting = True
     gone = frozenset() if _has_aiocontext_locks(context) else frozenset({"AioContext lock"})
     for subject in subjects:
         subject.held = [held for held in find_held(subject) if held.lock not in gone]
