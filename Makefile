@@ -14,7 +14,7 @@ explain:
 
 # The whole suite on this machine's QEMU and gdb, with the linters. PYTEST= passes options: make test PYTEST="-k threads".
 test: $(VENV)/ready
-	@sh fixtures/tools.sh $(TOOLS) gcore:gdb gcc:gcc /usr/lib/python3/dist-packages/pygments:python3-pygments
+	@sh fixtures/tools.sh $(TOOLS) gcore:gdb gcc:gcc /usr/include/stdio.h:libc6-dev /usr/lib/python3/dist-packages/pygments:python3-pygments
 	@failed=; \
 	$(RUN) -m ruff check -q . || failed=1; \
 	$(RUN) -m mypy --no-error-summary || failed=1; \
