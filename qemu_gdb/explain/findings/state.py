@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import List, Optional
 
 from ...knowledge import fatal
@@ -439,8 +440,9 @@ def _part(
     if not vcpus:
         missing.append("vCPU")
     tool = context.with_role("tool-main", "user-mode", "test")
-    roles = list(dict.fromkeys(common.words(s.told.role) or "a thread" for s in resting))
-    sentences = [f"{capital(joined([_a(r) for r in roles[:5]]))} {'rests' if len(resting) == 1 else 'rest'} normally."]
+    roles = Counter(common.words(s.told.role) or "a thread" for s in resting)
+    named = [_a(role, count) for role, count in roles.items()][:5]
+    sentences = [f"{capital(joined(named))} {'rests' if len(resting) == 1 else 'rest'} normally."]
     titles = "The threads shown rest normally"
     if tool:
         return _tool(context, tool[0], resting, sentences)
@@ -560,7 +562,9 @@ def _huge(stack: Stack) -> str:
     return ""
 
 
-def _a(role: str) -> str:
+def _a(role: str, count: int) -> str:
+    if count > 1:
+        return f"{count} threads ({role[2:] if role.startswith('a ') else role})"
     if role in ("main loop",):
         return "the main loop"
     if role == "RCU":
