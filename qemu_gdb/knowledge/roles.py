@@ -364,6 +364,33 @@ class GiveAway(NamedTuple):
     frames: Names
 
 
+# cpu-exec.c, memory.c and ioport.c of QEMU up to 2.8, which had one thread for all CPUs
+_UP_TO_2_8 = (
+    "tcg_exec_all",
+    "tb_find_fast",
+    "tb_find_slow",
+    "memory_region_iorange_write",
+    "memory_region_iorange_read",
+    "cpu_alpha_exec",
+    "cpu_arm_exec",
+    "cpu_cris_exec",
+    "cpu_i386_exec",
+    "cpu_x86_exec",
+    "cpu_lm32_exec",
+    "cpu_m68k_exec",
+    "cpu_microblaze_exec",
+    "cpu_mips_exec",
+    "cpu_moxie_exec",
+    "cpu_or32_exec",
+    "cpu_ppc_exec",
+    "cpu_s390x_exec",
+    "cpu_sh4_exec",
+    "cpu_sparc_exec",
+    "cpu_unicore32_exec",
+    "cpu_xtensa_exec",
+    "qemu_cpu_exec",
+)
+
 # In order: the first row with a frame anywhere on the stack decides. Rows of threads that may run other threads'
 # usual work
 # (a vCPU or the migration thread polls the main AioContext and runs its handlers) stand above those threads' own.
@@ -436,32 +463,10 @@ GIVE_AWAYS: Tuple[GiveAway, ...] = (
         "tcg-in-turn",
         "vcpu-tcg-rr",
         Names(
-            "tcg_exec_all",
-            "rr_wait_io_event",
+            *_UP_TO_2_8,
             "qemu_tcg_rr_wait_io_event",
             "rr_cpu_exec",
-            "tb_find_fast",
-            "tb_find_slow",
-            "memory_region_iorange_write",
-            "memory_region_iorange_read",
-            "cpu_alpha_exec",
-            "cpu_arm_exec",
-            "cpu_cris_exec",
-            "cpu_i386_exec",
-            "cpu_x86_exec",
-            "cpu_lm32_exec",
-            "cpu_m68k_exec",
-            "cpu_microblaze_exec",
-            "cpu_mips_exec",
-            "cpu_moxie_exec",
-            "cpu_or32_exec",
-            "cpu_ppc_exec",
-            "cpu_s390x_exec",
-            "cpu_sh4_exec",
-            "cpu_sparc_exec",
-            "cpu_unicore32_exec",
-            "cpu_xtensa_exec",
-            "qemu_cpu_exec",
+            "rr_wait_io_event",
         ),
     ),
     GiveAway(
@@ -657,35 +662,7 @@ HANDLER_DISPATCH = Names(
     "qemu_gluster_init",
     "qemu_opts_foreach",
 )
-# TCG rows that belong to QEMU up to 2.8, which had one thread for all CPUs
-SINGLE_THREADED_ERA = Names(
-    "tcg_exec_all",
-    "tb_find_fast",
-    "tb_find_slow",
-    "memory_region_iorange_write",
-    "memory_region_iorange_read",
-    "cpu_alpha_exec",
-    "cpu_arm_exec",
-    "cpu_cris_exec",
-    "cpu_i386_exec",
-    "cpu_x86_exec",
-    "cpu_lm32_exec",
-    "cpu_m68k_exec",
-    "cpu_microblaze_exec",
-    "cpu_mips_exec",
-    "cpu_moxie_exec",
-    "cpu_or32_exec",
-    "cpu_ppc_exec",
-    "cpu_s390x_exec",
-    "cpu_sh4_exec",
-    "cpu_sparc_exec",
-    "cpu_unicore32_exec",
-    "cpu_xtensa_exec",
-    "qemu_cpu_exec",
-    "ioport_write",
-    "ioport_read",
-    "ioport_writeb_thunk",
-)
+SINGLE_THREADED_ERA = Names(*_UP_TO_2_8, "ioport_read", "ioport_write", "ioport_writeb_thunk")
 
 
 class Library(NamedTuple):
