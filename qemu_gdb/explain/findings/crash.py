@@ -296,6 +296,8 @@ def _guest(context: Context, cause: Cause) -> str:
     access = stories.guest_access(cause.subject.stack, context.facts)
     if access is None or (cause.blame is not None and access.first < cause.blame):
         return ""
+    if cause.kind == "crash.bus-error":  # memory that the host could not give: the guest has no part in that
+        return ""
     return "What is seen: an access of the guest leads to the failing code, so the guest can trigger it."
 
 
