@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, List, Optional, Sequence, TextIO
 
-from . import __version__, options
+from . import __version__, mistakes, options
 from .options import Parsed, UsageError
 
 if TYPE_CHECKING:
@@ -68,17 +68,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except Exception as error:  # a mistake of this program: one line for the user
         if os.environ.get("QEMU_GDB_DEBUG"):
             raise
-        sys.stderr.write(f"qemu-gdb: internal error: {_printable(_place(error))}; please report it with the input"
-                         " (QEMU_GDB_DEBUG=1 in the environment shows the traceback)\n")
+        sys.stderr.write(f"qemu-gdb: internal error: {_printable(mistakes.place(error))}; please report it"
+                         " with the input (QEMU_GDB_DEBUG=1 in the environment shows the traceback)\n")
         return BAD_USAGE
-
-
-def _place(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f" at {os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}{where}"
 
 
 def _printable(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Iterator, List, Optional, Sequence
 
 import gdb
 
-from .. import options
+from .. import mistakes, options
 from ..options import Option, Parsed, UsageError
 from ..render.output import columns_for, is_utf8
 from ..render.safe import Form, safe
@@ -45,7 +45,7 @@ def invoke(declaration: Declaration, line: str) -> None:
     except Exception as error:  # a mistake of this program: one line for the user, the place for its authors
         if os.environ.get("QEMU_GDB_DEBUG"):
             raise
-        raise gdb.GdbError(safe(f"{declaration.name}: internal error: {_place(error)}; please report it"
+        raise gdb.GdbError(safe(f"{declaration.name}: internal error: {mistakes.place(error)}; please report it"
                                 " (QEMU_GDB_DEBUG=1 in the environment shows the traceback)")) from None
 
 
@@ -57,14 +57,6 @@ def _no_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _place(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f" at {os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}{where}"
 
 
 def _module(declaration: Declaration) -> Any:
