@@ -228,6 +228,19 @@ def test_sanitizer_report_names_who_freed():
     assert found.kind == "crash.invalid-access"
     assert "Use after free in tb_jmp_cache_inval_tb" in found.title
     assert "cpu_exec_unrealizefn" in found.explanation and "freed it" in found.explanation
+    assert found.next_steps[0].startswith("read cpu_exec_unrealizefn and tb_jmp_cache_inval_tb: what has to be")
+
+
+def test_long_assertion_stands_whole_in_the_title():
+    expression = "bdrv_get_aio_context(old_bs) == bdrv_get_aio_context(new_bs)"
+    content = f"""qemu-system-x86_64: block.c:2240: bdrv_replace_child_noperm: Assertion `{expression}' failed.
+#0  0x00007ffff3ab150f in raise () from /lib64/libc.so.6
+#1  0x00007ffff3a9b895 in abort () from /lib64/libc.so.6
+#2  0x00007ffff3a9b769 in __assert_fail_base.cold.0 () from /lib64/libc.so.6
+#3  0x00007ffff3aa9a26 in __assert_fail () from /lib64/libc.so.6
+#4  0x0000555555d0e8d1 in bdrv_replace_child_noperm (child=0x555557066a00, new_bs=0x5555570ee5b0) at block.c:2240
+""" + main_loop(5)
+    assert expression in explain(text.parse(content)[0]).findings[0].title
 
 
 @pytest.mark.parametrize("size", [0, 1, 3])

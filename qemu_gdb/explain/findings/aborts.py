@@ -224,7 +224,7 @@ def _assertion(
         expression = shown
         headline = f'Assertion "{shown}" failed in {where}' + (f", {spot}" if spot else "")
         if len(headline) > 90 and spot:
-            headline = f'Assertion "{cut(shown, max(20, 66 - len(where)))}" failed in {where}'
+            headline = f'Assertion "{cut(shown, max(40, 120 - len(where)))}" failed in {where}'
     else:
         headline = f"An assertion failed in {where}" + (f", {spot}" if spot else "")
     cause = Cause(

@@ -363,6 +363,9 @@ def capital(text: str) -> str:
     return text if "_" in first or "(" in first else text[:1].upper() + text[1:]
 
 
+MAX_TITLE = 150  # characters: two lines of a terminal
+
+
 def cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 3].rstrip() + "..."
 
@@ -381,7 +384,7 @@ def finding(
     text = " ".join(s.strip() for s in sentences if s and s.strip())
     return Finding(
         kind=kind,
-        title=cut(title, 90),
+        title=cut(title, MAX_TITLE),
         confidence=confidence,
         explanation=text,
         threads=numbers(subjects),

@@ -298,7 +298,7 @@ def _guest(context: Context, cause: Cause) -> str:
         return ""
     if cause.kind == "crash.bus-error":  # memory that the host could not give: the guest has no part in that
         return ""
-    return "What is seen: an access of the guest leads to the failing code, so the guest can trigger it."
+    return "What is seen: the guest's own access leads to the failing code."
 
 
 def _default_steps(context: Context, cause: Cause) -> List[str]:

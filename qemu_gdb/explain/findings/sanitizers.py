@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 from ...knowledge import fatal
 from ...knowledge.helpers import ALLOCATORS, helper_for
@@ -74,6 +74,7 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
     else:
         verb = "reports" if tool == "Valgrind" else "stopped it"  # memcheck lets the program go on
         cause.sentences.append(f"{tool} {verb}:{extra or ' ' + meaning} in {function or 'a function'}.")
+    earlier_ones: Dict[str, str] = {}  # what it did: the function that did it
     freed = [s for s in context.subjects if s.told.thread.history and "free" in s.told.thread.heading.lower()]
     made = [s for s in context.subjects if s.told.thread.history and ("alloc" in s.told.thread.heading.lower())]
     other = [s for s in context.subjects if s.told.thread.heading.startswith("Previous ")]
@@ -89,9 +90,41 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
                 more = common.qemu_frame(earlier[0].stack, position + 1)
                 by = f", called by {earlier[0].stack.names[more]}" if more is not None else ""
                 cause.sentences.append(f"Before, {name}{by} {verb}.")
+                earlier_ones[verb] = name
                 cause.proof.append(Evidence(text=f"{verb}: {name} {place(earlier[0].stack.frames[position])}".rstrip()))
     cause.proof.insert(0, Evidence(text=text, thread=subject.number))
+    user = stack.names[caller] if caller is not None else function
+    cause.steps += _steps(tool, meaning, user, earlier_ones)
     return cause
+
+
+_IN_DEBUGGER = {  # how to stop at the report with the values still there
+    "AddressSanitizer": "run it in gdb with ASAN_OPTIONS=abort_on_error=1",
+    "ThreadSanitizer": "run it in gdb with TSAN_OPTIONS=halt_on_error=1:abort_on_error=1",
+    "UBSan": "run it in gdb with UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1",
+    "Valgrind": "run it with valgrind --vgdb-error=1 and attach gdb with: target remote | vgdb",
+}
+
+
+def _steps(tool: str, meaning: str, user: str, earlier: Dict[str, str]) -> List[str]:
+    """What to read in QEMU's source first: the process has ended, and the report holds no values.
+
+    ``user`` is the function that accessed the memory, ``earlier`` who did what before.
+    """
+    freed, other, made = earlier.get("freed it"), earlier.get("is the other side"), earlier.get("allocated it")
+    if not user:
+        return []
+    if freed and freed != user:
+        return [f"read {freed} and {user}: what has to be unregistered, cancelled, referenced or left to RCU before"
+                " the free"]
+    if meaning == "data race" and other:
+        return [f"read {user} and {other}: which lock or atomic access should order the two"]
+    if meaning.endswith("overflow") and made:
+        return [f"compare the size that {made} asks for with what {user} accesses"]
+    if meaning == "use of uninitialised memory" and tool == "Valgrind":
+        return ["run it with valgrind --track-origins=yes: it names where the memory was made"]
+    start = _IN_DEBUGGER.get(tool)
+    return [f"{start}, then info locals in {user}"] if start else []
 
 
 def _who(stack: Stack, verb: str) -> Optional[int]:
