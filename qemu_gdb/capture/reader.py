@@ -1013,6 +1013,7 @@ class Reader:
         self.side = side
         self.thread = None
         self.head = _Head(text=stripped)
+        self.segment.note(stripped)
         return True
 
     def _on_arrow(self, line: str, stripped: str) -> bool:

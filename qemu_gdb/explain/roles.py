@@ -140,7 +140,7 @@ def _role(context: Context, subject: Subject, process: Process) -> Tuple[str, st
     library = _by_library(stack)
     if library is not None:
         return library
-    for way in (_by_give_away, _by_name, _by_shape, _by_program):
+    for way in (_by_give_away, _by_first_thread, _by_name, _by_shape, _by_program):
         found = way(context, subject, process)
         if found is not None:
             return found
@@ -307,6 +307,15 @@ def _by_give_away(context: Context, subject: Subject, process: Process) -> Optio
     if stack.find_outermost(HANDLER_DISPATCH) is not None:
         return _cut_handler(stack, subject, process)
     return None
+
+
+def _by_first_thread(context: Context, subject: Subject, process: Process) -> Optional[Tuple[str, str]]:
+    """A stack that libc started with main(), which left no frame: it was inlined, or called exit() as its last act."""
+    position = subject.stack.find_outermost(_CALLS_MAIN)
+    return _main(subject.stack, position, process) if position is not None else None
+
+
+_CALLS_MAIN = Names("libc_start_main", "libc_start_call_main", "__libc_start_main_impl", "libc_start_main_stage2")
 
 
 def _in_nested_poll(stack: Stack, position: int) -> bool:

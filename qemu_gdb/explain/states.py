@@ -242,6 +242,7 @@ def _mark_fatal(context: Context) -> None:
             _set(victim, "aborting" if name in ABORTS else "crashed", f"signal:{name}")
         return
     _jumped(context, live)
+    _cut_assertion(context, live)
     _stopped_mid_statement(context, live)
 
 
@@ -263,6 +264,8 @@ def _can_have_taken(subject: Subject, name: str) -> bool:
     state = subject.told.state
     if name == "SIGSYS" and state == "blocked-syscall":
         return True
+    if name in FAULTS and subject.stack.names[0] in _TOUCHES_ITS_LOCK:
+        return True
     if name == "SIGBUS" and state == "running-guest":
         return True
     if state == "idle" and blocked(subject.stack).last < 0:
@@ -270,6 +273,14 @@ def _can_have_taken(subject: Subject, name: str) -> bool:
     return state in ("executing", "unknown", "exiting", "crashed", "aborting") or (
         state == "running-guest" and subject.told.role != "vcpu-kvm"
     )
+
+
+# Entries of libc and of QEMU that read the lock's memory themselves; a thread that waits stands one call further in
+_TOUCHES_ITS_LOCK = frozenset(
+    """pthread_mutex_lock pthread_mutex_lock_full pthread_mutex_cond_lock pthread_mutex_cond_lock_full
+    pthread_mutex_trylock pthread_mutex_unlock pthread_mutex_unlock_full pthread_cond_signal pthread_cond_broadcast
+    sem_post pthread_spin_lock qemu_mutex_lock_impl qemu_mutex_lock g_mutex_lock g_rec_mutex_lock""".split()
+)
 
 
 def _set(subject: Subject, state: str, rule: str) -> None:
@@ -337,18 +348,27 @@ def _jumped(context: Context, live: List[Subject]) -> None:
                 _set(subject, "crashed", "no-code-at-pc")
 
 
+def _cut_assertion(context: Context, live: List[Subject]) -> None:
+    """A stack without the frames of the assertion that the text tells of: it starts in the function that checks."""
+    failed = {m.function for m in context.snapshot.messages if m.kind in ("assertion", "glib") and m.function}
+    for subject in live:
+        if subject.told.state == "executing" and subject.stack.names[0] in failed:
+            _set(subject, "aborting", "cut-above-a-failed-assertion")
+            return
+
+
 def _stopped_mid_statement(context: Context, live: List[Subject]) -> None:
     """One stack that runs QEMU's code and comes without any word on why it stopped.
 
     gdb shows no address for frame 0 when it stands at the start of a statement, as at a breakpoint;
     a fault is in its middle.
     """
-    alone = [s for s in live if not s.told.thread.coroutine and s.told.role != "coroutine"]
+    alone = [s for s in live if not s.told.thread.coroutine]
     if len(alone) != 1 or len(live) != 1 or context.snapshot.source.kind != "text":
         return
     subject = alone[0]
     stack = subject.stack
-    if subject.told.state not in ("executing", "running-guest") or stack.level(0) != 0:
+    if subject.told.state not in ("executing", "running-guest") or stack.level(0) != 0 or blocked(stack).kind:
         return
     if subject.told.thread.number is not None and subject.told.thread.lwp is not None:
         return

@@ -291,7 +291,10 @@ def file_kind(file: str) -> Optional[str]:
     return None
 
 
-TEST_FUNCTIONS = Names("g_test_run", "g_test_run_suite", "g_test_run_suite_internal", "g_test_run_suite_internal.*")
+TEST_FUNCTIONS = Names(
+    "g_test_run", "g_test_run_suite", "g_test_run_suite_internal", "g_test_run_suite_internal.*",
+    "LLVMFuzzerTestOneInput",  # tests/qtest/fuzz/fuzz.c
+)  # fmt: skip
 
 # Thread names: QEMU sets them with -name debug-threads=on (libvirt does), libraries set their own.
 # Names are hints: they are believed where the frames don't tell, and to tell one vCPU or iothread from another.
@@ -394,6 +397,19 @@ _UP_TO_2_8 = (
 # In order: the first row with a frame anywhere on the stack decides. Rows of threads that may run other threads'
 # usual work
 # (a vCPU or the migration thread polls the main AioContext and runs its handlers) stand above those threads' own.
+_FD_HANDLERS = (
+    """tap_writable tap_can_send vde_to_qemu net_socket_send net_socket_send_dgram net_socket_writable
+    net_socket_accept net_socket_connect net_dgram_send net_dgram_writable net_l2tpv3_send l2tpv3_writable netmap_send
+    netmap_writable af_xdp_send af_xdp_writable net_bridge_* slave_read backend_read vhost_kernel_iotlb_read
+    vfio_ioeventfd_handler vfio_err_notifier_handler vfio_req_notifier_handler vfio_ap_req_notifier_handler
+    vfio_ccw_io_notifier_handler vfio_ccw_crw_notifier_handler vfio_ccw_req_notifier_handler intr_resample_handler
+    ivshmem_vector_notify ivshmem_read cpu_handle_ioreq usb_host_handle_fd can_host_socketcan_read input_linux_event
+    virtio_input_host_event u2f_passthru_read vhost_user_gpu_chr_read vfu_object_ctx_run vfu_object_attach_ctx
+    gd_hw_gl_flushed oss_helper_poll_in oss_helper_poll_out sndio_poll_in sndio_poll_out entropy_available
+    xen_9pfs_evtchn_event xen_pv_evtchn_event xen_device_event xenstore_update rdma_accept_incoming_migration
+    rdma_cm_poll_handler hv_syndbg_recv_event cryptodev_lkcf_handle_response""".split()
+)
+
 GIVE_AWAYS: Tuple[GiveAway, ...] = (
     GiveAway(
         "kvm-run",
@@ -522,6 +538,21 @@ GIVE_AWAYS: Tuple[GiveAway, ...] = (
             "colo_process_checkpoint",
         ),
     ),
+    # hw/display/qxl.c: "called from spice server thread context only" (1.0 to 10.2)
+    GiveAway(
+        "spice-server",
+        "spice-worker",
+        Names(
+            "interface_get_command",
+            "interface_req_cmd_notification",
+            "interface_release_resource",
+            "interface_get_cursor_command",
+            "interface_req_cursor_notification",
+            "interface_flush_resources",
+            "interface_update_area_complete*",
+            "interface_async_complete*",
+        ),
+    ),
     GiveAway("rcu", "rcu", Names("call_rcu_thread", "try_dequeue")),
     GiveAway("pool-work", "thread-pool-worker", Names("aio_worker", "handle_aiocb_*", "do_spawn_thread")),
     GiveAway(
@@ -599,6 +630,8 @@ GIVE_AWAYS: Tuple[GiveAway, ...] = (
             "virtio_net_tx_bh",
             "migration_cleanup_bh",
             "process_incoming_migration_bh",
+            # what devices and backends hand to qemu_set_fd_handler (5.2 to 10.2)
+            *_FD_HANDLERS,
         ),
     ),
     GiveAway(
@@ -617,6 +650,7 @@ GIVE_AWAYS: Tuple[GiveAway, ...] = (
             "device_init_func",
             "*_machine_init",
             "machine_init*",
+            "user_creatable_*",
         ),
     ),
     GiveAway(

@@ -76,6 +76,7 @@ FILE_SUBSYSTEMS: Tuple[Tuple[str, str], ...] = (
     ("net/vhost-user", "vhost-user"),
     ("hw/virtio/vhost-user", "vhost-user"),
     ("hw/net/e1000", "e1000 network device"),
+    ("hw/net/e1000e", "e1000e network device"),
     ("hw/net/rtl8139", "RTL8139 network device"),
     ("hw/display/vga", "VGA"),
     ("hw/vfio/spapr", "VFIO"),
