@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence
 
 from ..knowledge.match import Names
 from ..model import Coroutine, CoroutineExplanation, Request, Thread, ThreadExplanation, WaitsFor
@@ -16,6 +16,7 @@ _YIELDS = Names(
     "qemu_co_rwlock_*", "qio_channel_yield", "yield_until_fd_readable", "aio_co_reschedule_self", "qemu_co_timeout",
     "coroutine_trampoline", "__start_context", "makecontext", "thread_start", "swapcontext", "siglongjmp",
 )  # fmt: skip
+_OWNED = {"comutex": "which coroutine {} holds"}  # what the owner has to do with what is waited for
 _LIMIT = 4000  # coroutines that get frames' subsystems
 
 
@@ -60,8 +61,19 @@ def waits(coroutine: Coroutine, place: Optional[str] = None) -> str:
         return where
     owner = ""
     if coroutine.waits_owner:
-        owner = f", which coroutine {coroutine.waits_owner:#x} holds"
+        owner = f", {_OWNED.get(coroutine.waits_kind, 'of coroutine {}').format(hex(coroutine.waits_owner))}"
     return f"{where} and waits for {coroutine.waits_text}{owner}"
+
+
+def last_links(coroutines: Iterable[Coroutine], first: int) -> List[int]:
+    """The coroutines for which the one at ``first`` waits, in this order; the last one waits for no coroutine."""
+    owners = {c.address: c.waits_owner for c in coroutines}
+    path: List[int] = []
+    current: Optional[int] = first
+    while current is not None and current not in path:
+        path.append(current)
+        current = owners.get(current)
+    return path[1:]
 
 
 def yielded_in(stack: Stack) -> str:

@@ -20,6 +20,7 @@ from . import (
     migration,
     monitor,
     pointers,
+    queues,
     rcu,
     runstate,
     vcpus,
@@ -72,6 +73,7 @@ class _Reading:
         self.qom = Qom(process)
         self.arguments = FrameArguments(process)
         self.graph = block.Graph()
+        self.queued: Dict[int, queues.Queued] = {}
         self.devices: Dict[int, Set[str]] = {}
         self.bql = 0
         self.names_of_locks: Dict[int, str] = {}
@@ -130,6 +132,7 @@ class _Reading:
         if self.graph.backends:
             self.facts.extra["block_backends"] = block.plain_backends(self.graph)
         self.facts.jobs = jobs.read(self.process)
+        self.queued = queues.read(self.process, self.graph)
         for context, labels in self.graph.devices.items():
             self.devices.setdefault(context, set()).update(labels)
 
@@ -137,6 +140,7 @@ class _Reading:
         facts = self.facts
         known: List[Tuple[int, str]] = [(r.coroutine, "request") for r in facts.requests]
         known += [(j.coroutine, "job") for j in facts.jobs]
+        known += [(address, "queue") for address in self.queued]
         dispatcher = self.process.variable("qmp_dispatcher_co")  # monitor/monitor.c, since 5.2
         if dispatcher is not None:
             known.append((int(dispatcher), "monitor"))
@@ -219,6 +223,7 @@ class _Reading:
 
     def finish(self) -> None:
         """Join facts of different topics."""
+        self._owners()
         by_coroutine = {r.coroutine: r for r in self.facts.requests if r.coroutine}
         by_node = {n.name: n for n in self.facts.nodes}
         for coroutine in self.snapshot.coroutines:
@@ -230,3 +235,16 @@ class _Reading:
             if node.peer not in coroutine.waits_text:
                 head = coroutine.waits_text.partition(" at ")[0]
                 coroutine.waits_text = f"{head} at {node.peer}"
+
+    def _owners(self) -> None:
+        """What the block layer's own queues and mutexes tell of the coroutines that wait for them."""
+        for coroutine in self.snapshot.coroutines:
+            queued = self.queued.get(coroutine.address)
+            if queued is not None:
+                coroutine.waits_kind, coroutine.waits_text = queued.kind, queued.text
+                coroutine.waits_object, coroutine.waits_owner = queued.object, queued.owner or None
+            elif coroutine.waits_kind == "comutex":
+                coroutine.waits_text = self.graph.mutex_label(coroutine.waits_object) or coroutine.waits_text
+        for coroutine in self.snapshot.coroutines:
+            if coroutine.waits_kind == "flush" and not coroutine.waits_owner:
+                coroutine.waits_owner = queues.flusher(self.snapshot.coroutines, coroutine) or None

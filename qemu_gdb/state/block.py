@@ -47,6 +47,7 @@ class Graph:
     requests: List[Request] = dataclass_field(default_factory=list)
     backends: List[Backend] = dataclass_field(default_factory=list)
     devices: Dict[int, Set[str]] = dataclass_field(default_factory=dict)  # by AioContext
+    values: Dict[int, gdb.Value] = dataclass_field(default_factory=dict)  # BlockDriverState by a node's address
 
     def label(self, address: int) -> str:
         """What to call the node or BlockBackend at an address, "" if none is there."""
@@ -58,6 +59,17 @@ class Graph:
                 return backend.label
         return ""
 
+    def mutex_label(self, address: int) -> str:
+        """What to call a CoMutex inside a node's or its driver's state, "" for one elsewhere."""
+        for node in self.nodes:
+            bs = self.values[node.address]
+            size = optional(lambda: int(bs["drv"]["instance_size"]), 0)  # noqa: B023
+            if size and 0 <= address - int(bs["opaque"]) < size:
+                return f"the {node.driver} driver's CoMutex of {node.name}"
+            if 0 <= address - node.address < bs.type.sizeof:
+                return f"a CoMutex of node {node.name}"
+        return ""
+
 
 def read(process: Process, qom: Qom) -> Graph:
     """All nodes (``all_bdrv_states``, block.c, since 2.10), backends (``block_backends``) and tracked requests."""
@@ -67,7 +79,7 @@ def read(process: Process, qom: Qom) -> Graph:
         return graph
     link = "bs_list" if process.symbol("all_bdrv_states") is not None else "node_list"
     _read_backends(process, qom, graph)
-    values: Dict[int, gdb.Value] = {}
+    values = graph.values
     for bs in process.qtailq(head, link, "block nodes", _LIMIT):
         with process.guard("a block node"):
             values[int(bs)] = bs.dereference()

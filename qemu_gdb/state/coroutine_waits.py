@@ -11,7 +11,7 @@ from typing import Dict, List, Optional, Tuple
 import gdb
 
 from . import frames as frame_tools
-from .access import NotReadable, Process, field, optional
+from .access import NotReadable, Process, optional
 from .channels import describe, socket_address
 from .qom import Qom
 
@@ -215,12 +215,12 @@ def classify(process: Process, qom: Qom, frames: List[gdb.Frame]) -> CoroutineWa
     wait = CoroutineWait(row.kind, row.text, frame_tools.pointer(row_frame, *row.object) if row.object else 0)
     inner_object = frame_tools.pointer(frames[level], *inner.object) if inner.object else 0
     with process.guard("what a coroutine waits for"):
-        _refine(process, qom, wait, inner, inner_object, row_frame)
+        _refine(process, qom, wait, inner, inner_object)
     return wait
 
 
 def _refine(
-    process: Process, qom: Qom, wait: CoroutineWait, inner: Yields, inner_object: int, row_frame: gdb.Frame
+    process: Process, qom: Qom, wait: CoroutineWait, inner: Yields, inner_object: int
 ) -> None:
     if inner.kind == "comutex" and inner_object:
         # CoMutex.holder, include/qemu/coroutine.h (coroutine-core.h in 8.0 to 8.2)
@@ -246,15 +246,6 @@ def _refine(
             wait.text = f"{wait.text} at {where}" if where else wait.text
     elif wait.kind == "fd" and inner_object:
         wait.text = f"descriptor {inner_object}"
-    elif wait.kind == "request":
-        request = frame_tools.variable(row_frame, "self", "req")
-        if request is not None:
-            other = optional(lambda: field(request, "waiting_for"))
-            if other is not None and int(other):
-                wait.owner = int(other["co"]) or None
-                wait.text = (
-                    f"an overlapping request at {int(other['offset'])}, {int(other['bytes'])} bytes"
-                )
 
 
 def _name(frame: gdb.Frame) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Optional
+
+import gdb
 
 from ..model import Job
 from .access import Process, field, optional
@@ -27,16 +29,28 @@ def read(process: Process) -> List[Job]:
                                          int(field(job, "progress")["total"])))  # noqa: B023
             if progress:
                 entry.progress = f"{progress[0]} of {progress[1]} bytes"
-            entry.in_flight = _in_flight(process, job, kind)
+            entry.in_flight = _in_flight(process, job)
             result.append(entry)
     return result
 
 
-def _in_flight(process: Process, job, kind: str):  # type: ignore[no-untyped-def]
-    """Copies that a mirror job has started and not finished (MirrorBlockJob.in_flight, block/mirror.c)."""
-    if kind not in ("mirror", "commit"):
-        return None
+def mirrors(process: Process) -> List[gdb.Value]:
+    """The MirrorBlockJobs (block/mirror.c) among the jobs."""
+    head = process.variable("jobs")
+    found = [] if head is None else process.qlist(head, "job_list", "jobs", 1024)
+    states = (_mirror(process, job) for job in found)
+    return [state for state in states if state is not None]
+
+
+def _mirror(process: Process, job: gdb.Value) -> Optional[gdb.Value]:
+    """A job's MirrorBlockJob; None for a job of another kind (an active commit is a mirror too)."""
     type_ = process.type("MirrorBlockJob", "mirror_start", "mirror_job_driver")
-    if type_ is None or process.function_at(job["driver"]["run"]) != "mirror_run":
+    if type_ is None or optional(lambda: process.function_at(job["driver"]["run"])) != "mirror_run":
         return None
-    return optional(lambda: int(process.at(int(job), type_)["in_flight"]))
+    return process.at(int(job), type_)
+
+
+def _in_flight(process: Process, job: gdb.Value) -> Optional[int]:
+    """Copies that a mirror job has started and not finished."""
+    mirror = _mirror(process, job)
+    return None if mirror is None else optional(lambda: int(mirror["in_flight"]))

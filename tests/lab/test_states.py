@@ -10,7 +10,8 @@ from explained import Explained, role_matches
 
 @pytest.mark.truth("functions")
 def test_the_lab_made_the_state_it_claims(case, explained: Explained):
-    missing = [name for name in explained.truth["functions"] if name not in explained.backtrace]
+    wanted = explained.truth["functions"]
+    missing = [names for names in wanted if not any(name in explained.backtrace for name in names.split("|"))]
     assert not missing, f"not in any thread's backtrace: {missing}\n{explained.backtrace[-1500:]}"
 
 
@@ -49,7 +50,7 @@ def test_threads_do_what_they_do(case, explained: Explained):
 
 @pytest.mark.truth("runstate")
 def test_run_state_is_known(case, explained: Explained):
-    assert explained.answer["qemu"]["runstate"] == explained.truth["runstate"]
+    assert explained.answer["qemu"]["runstate"] in explained.truth["runstate"].split("|")
 
 
 def test_accelerator_is_known(case, explained: Explained):

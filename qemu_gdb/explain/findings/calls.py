@@ -175,10 +175,13 @@ def page_waits(search: Search) -> None:
             return
 
 
+# accel/tcg/cputlb.c: how TCG reads guest memory by itself; load_helper until 8.0, do_ld*_mmu since
+_READS = ("__memcpy", "__memmove", "flatview_read", "address_space_ld", "translator_ld", "load_helper", "load_memop",
+          "full_ld", "cpu_ld", "do_ld")  # fmt: skip
+
+
 def _copies(name: str) -> bool:
-    return name in _COPIES or name.startswith(
-        ("__memcpy", "__memmove", "flatview_read", "address_space_ld", "translator_ld")
-    )
+    return name in _COPIES or name.startswith(_READS)
 
 
 def _page_wait(

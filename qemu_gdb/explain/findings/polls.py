@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ...knowledge import holders
-from ...model import Evidence, Finding, Request
+from ...model import Coroutine, Evidence, Finding, Request
 from .. import coroutines
 from ..context import Context, Subject
 from ..stack import Stack
@@ -40,11 +40,11 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
         sentences.append(_requests(context, requests))
         confidence = "certain"
         server = next((n.peer for n in context.facts.nodes if n.peer and any(r.node == n.name for r in requests)), "")
-        driver = requests[0].driver
-        if driver == "nbd":
+        served = _one_each(context, requests)
+        if served[0].driver == "nbd":
             steps.append(f"look at that NBD server{f' ({server})' if server else ''}")
-        steps += [f"qemu-coroutines 0x{r.coroutine:x}" for r in requests[:2] if r.coroutine]
-        for request in requests[:4]:
+        steps += [f"qemu-coroutines 0x{r.coroutine:x}" for r in served[:2] if r.coroutine]
+        for request in served[:4]:
             proof.append(Evidence(text=_request_text(request)))
     elif (
         peer := peer_of(stack, waiting.at, min(waiting.at + 3, len(stack)))[0]
@@ -260,7 +260,7 @@ def _graph_writer(stack: Stack, waiting: Waiting) -> str:
 
 
 def _requests(context: Context, requests: Sequence[Request]) -> str:
-    """The requests in flight, each with what its coroutine waits for; one whose wait is known first."""
+    """The requests in flight, each with what its coroutine waits for; those that wait for no other request first."""
     found = {c.address: c for c in context.snapshot.coroutines}
     parts = []
     requests = _one_each(context, requests)
@@ -271,6 +271,7 @@ def _requests(context: Context, requests: Sequence[Request]) -> str:
             peer = next((n.peer for n in context.facts.nodes if n.name == request.node), "")
             server = f" ({peer})" if peer and peer not in coroutine.waits_text else ""
             text += f"; its coroutine {request.coroutine:#x} {coroutines.waits(coroutine)}{server}"
+            text += _end_of_chain(found, request.coroutine, {r.coroutine for r in requests})
         elif request.waiting_for:
             text += f"; it waits for the request of coroutine {request.waiting_for:#x}"
         parts.append(text)
@@ -279,15 +280,29 @@ def _requests(context: Context, requests: Sequence[Request]) -> str:
     return f"{count} request{'s are' if count != 1 else ' is'} in flight: " + "; ".join(parts) + more + "."
 
 
+def _end_of_chain(found: Dict[int, Coroutine], first: int, told: Set[int]) -> str:
+    """What the last coroutine of a chain waits for, where no request in flight is its own; "" otherwise."""
+    path = coroutines.last_links(found.values(), first)
+    if not path or path[-1] in told or path[-1] not in found:
+        return ""
+    last = "that one" if len(path) == 1 else f"behind that, coroutine {path[-1]:#x}"
+    return f"; {last} {coroutines.waits(found[path[-1]])}"
+
+
 def _one_each(context: Context, requests: Sequence[Request]) -> List[Request]:
-    """One request for each coroutine: the one on the node that talks to a server, else the innermost (the last)."""
+    """One request for each coroutine: the one on the node that talks to a server, else the innermost (the last).
+
+    Those that keep others waiting come first, and before those that wait for others.
+    """
     peers = {n.name for n in context.facts.nodes if n.peer}
     chosen: Dict[int, Request] = {}
     for index, request in enumerate(requests):
         key = request.coroutine or -index - 1
         if key not in chosen or chosen[key].node not in peers:
             chosen[key] = request
-    return list(chosen.values())
+    owners = {c.address: c.waits_owner for c in context.snapshot.coroutines}
+    blamed = set(owners.values())
+    return sorted(chosen.values(), key=lambda r: (bool(owners.get(r.coroutine)), r.coroutine not in blamed))
 
 
 def _request_text(request: Request) -> str:
