@@ -13,7 +13,8 @@ import gdb
 
 from ..knowledge.arguments import WANTED_ARGUMENTS
 from ..model import SCHEMA, Notice, Snapshot, to_plain
-from . import subject
+from . import base, imports, parameters, subject  # noqa: F401  base and parameters: imported before the attach
+from .libraries import Libraries
 
 MAX_LIBRARIES = 300  # whose symbols are read before an attach
 
@@ -34,7 +35,8 @@ def main() -> None:
 def _attach(task: Dict[str, Any]) -> List[Snapshot]:
     pid, samples, interval = int(task["pid"]), int(task["samples"]), float(task["interval"])
     _warm_up()
-    _preload(pid)
+    _preload(Libraries(pid).files)
+    gdb.execute("set auto-solib-add off", to_string=True)
     snapshots: List[Snapshot] = []
     for sample in range(samples):
         if sample:
@@ -47,8 +49,8 @@ def _attach(task: Dict[str, Any]) -> List[Snapshot]:
 def _warm_up() -> None:
     """Read what can be read before the process is stopped: this program's code, QEMU's symbols and types."""
     from .. import state
-    from ..capture import process  # noqa: F401
 
+    imports.load()
     nobody = Snapshot()
     try:
         state.read_all(nobody, None, limits=state.Limits(search_bytes=0))
@@ -59,21 +61,14 @@ def _warm_up() -> None:
             gdb.lookup_global_symbol(name)
 
 
-def _preload(pid: int) -> None:
+def _preload(libraries: List[str]) -> None:
     """Read the symbols of the process's libraries into inferiors of their own: gdb shares what it has read of a file,
-    and the attach, which would read them all while the process stands still, takes a third of the time.
+    so that what an attached process needs of them is there already.
     """
-    libraries: List[str] = []
-    try:
-        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="surrogateescape") as stream:
-            for line in stream:
-                path = line.split(maxsplit=5)[-1].rstrip("\n")
-                if path.startswith("/") and ".so" in path and path not in libraries and not set(path) & set(" '\"\\"):
-                    libraries.append(path)
-    except OSError:
-        return
     missing = "qemu_gdb_no_such_symbol"
     for path in libraries[:MAX_LIBRARIES]:
+        if set(path) & set(" '\"\\"):
+            continue
         try:
             gdb.execute(f"add-inferior -no-connection -exec {path}", to_string=True)
         except gdb.error:  # deleted or replaced since
@@ -87,10 +82,14 @@ def _preload(pid: int) -> None:
 
 
 def _once(pid: int) -> Snapshot:
+    libraries = Libraries(pid)
     before = time.monotonic()
     gdb.execute(f"attach {pid}", to_string=True)
     try:
+        libraries.read_needed()
         snapshot = subject.of_process()
+        if not libraries.enough_for(snapshot):
+            snapshot = subject.of_process()
     finally:
         gdb.execute("detach", to_string=True)
         stopped = (time.monotonic() - before) * 1000

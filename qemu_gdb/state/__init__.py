@@ -145,7 +145,7 @@ class _Reading:
         if dispatcher is not None:
             known.append((int(dispatcher), "monitor"))
         stack_pointers = [t.registers["rsp"] for t in self.snapshot.threads if "rsp" in t.registers]
-        heap = [] if self.process.limits.search_everything else [
+        heap = None if self.process.limits.search_everything else [
             facts.main_context, *(t.context for t in facts.iothreads), *(address for address, _ in known)
         ]
         self.snapshot.coroutines = coroutines.read(self.process, self.qom, known, stack_pointers, heap, progress)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Iterable, List
+from typing import Iterable, List, Optional
+
+import gdb
 
 from ..model import Chardev
 from .access import Process, optional
@@ -24,12 +26,12 @@ def read(process: Process, qom: Qom) -> List[Chardev]:
 
 def unfinished(process: Process, qom: Qom, addresses: Iterable[int]) -> List[Chardev]:
     """Those of these addresses that are character devices without a place in the tree: being opened now."""
-    base = process.type("Chardev", "qemu_chr_write", "qemu_chr_be_event")
     result = []
     for address in addresses:
-        if base is not None and (qom.type_name(address) or "").startswith("chardev-"):
+        if (qom.type_name(address) or "").startswith("chardev-"):
+            base = _base_type(process)
             found = qom.object(address)
-            if found is not None and not found.path:
+            if base is not None and found is not None and not found.path:
                 with process.guard("a character device"):
                     name = process.string(process.at(address, base)["label"], 64)
                     found.id = name
@@ -37,13 +39,22 @@ def unfinished(process: Process, qom: Qom, addresses: Iterable[int]) -> List[Cha
     return result
 
 
+def _base_type(process: Process) -> Optional[gdb.Type]:
+    return process.type("Chardev", "qemu_chr_write", "qemu_chr_be_event")
+
+
+def _socket_type(process: Process) -> Optional[gdb.Type]:
+    return process.type("SocketChardev", "char_socket_type_info", "tcp_chr_connect")
+
+
 def _chardev(process: Process, qom: Qom, name: str, address: int) -> Chardev:
     kind = (qom.type_name(address) or "chardev").replace("chardev-", "")
     entry = Chardev(name, kind, address=address)
-    socket_type = process.type("SocketChardev", "char_socket_type_info", "tcp_chr_connect")
-    base = process.type("Chardev", "qemu_chr_write", "qemu_chr_be_event")
+    # types are dear to look up: only the one that is needed
+    socket_type = _socket_type(process) if kind == "socket" else None
+    base = _base_type(process) if socket_type is None else None
     with process.guard(f"chardev {name}"):
-        if kind == "socket" and socket_type is not None:
+        if socket_type is not None:
             value = process.at(address, socket_type)
             state = optional(lambda: int(value["state"]))
             if state is not None and 0 <= state < len(_STATES):

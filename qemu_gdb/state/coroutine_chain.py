@@ -70,9 +70,10 @@ def _running(
 ) -> int:
     sp = thread.registers.get("rsp", 0)
     others = [p for p in stack_pointers if p != sp]
-    for candidate in search_candidates(process, reader, stacks, memory.heap_ranges(process, others)):
-        if candidate.stack <= sp < candidate.stack + candidate.stack_size:
-            return candidate.address
+    for heap in ((), None):
+        for candidate in search_candidates(process, reader, stacks, memory.heap_ranges(process, others, heap)):
+            if candidate.stack <= sp < candidate.stack + candidate.stack_size:
+                return candidate.address
     raise NotReadable("the coroutine that this thread runs has no saved context yet")
 
 

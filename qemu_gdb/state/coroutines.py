@@ -191,7 +191,7 @@ def read(
     qom: Qom,
     known: Iterable[Tuple[int, str]],
     stack_pointers: Sequence[int] = (),
-    heap_pointers: Sequence[int] = (),
+    heap_pointers: Optional[Sequence[int]] = None,
     progress: Optional[Callable[[str], None]] = None,
 ) -> List[Coroutine]:
     """All suspended coroutines: those in ``known`` (address, origin) first, then those that the memory search finds.
@@ -233,7 +233,7 @@ def _searched(
     process: Process,
     reader: CoroutineReader,
     stacks: CoroutineStacks,
-    pointers: Tuple[Sequence[int], Sequence[int]],
+    pointers: Tuple[Sequence[int], Optional[Sequence[int]]],
     progress: Optional[Callable[[str], None]],
 ) -> List[Candidate]:
     if process.limits.search_bytes <= 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import re
+import struct
 import time
 from typing import Callable, List, Optional, Sequence, Tuple
 
@@ -14,6 +15,9 @@ from .access import NotReadable, Process, field
 Range = Tuple[int, int]  # first address, address after the last
 _SECTION = re.compile(r"0x([0-9a-f]+)->0x([0-9a-f]+) at 0x[0-9a-f]+: load\S* (.*)")
 _MAPPING = re.compile(r"0x([0-9a-f]+) - 0x([0-9a-f]+) is load\d+")
+_DATA_SECTION = re.compile(r"^\t0x[0-9a-f]+ - 0x([0-9a-f]+) is \.bss$", re.MULTILINE)
+_BREAK_MAX = (1 << 30) + (64 << 20)
+_PAGE = 4096
 _STEP = 16 << 20
 _HEAP_MAX = 64 << 20
 _SHOW_AFTER = 2.0  # seconds
@@ -63,21 +67,22 @@ def guest_ram(process: Process) -> List[Range]:
 
 
 def heap_ranges(
-    process: Process, stack_pointers: Sequence[int] = (), heap_pointers: Sequence[int] = ()
+    process: Process, stack_pointers: Sequence[int] = (), heap_pointers: Optional[Sequence[int]] = None
 ) -> List[Range]:
     """Writable mappings without guest RAM and without the threads' stacks.
 
-    With ``heap_pointers``, addresses of small objects that QEMU allocated, only glibc's heaps: the mappings that hold
-    those, and the arenas, which begin at a multiple of 64 MB (HEAP_MAX_SIZE, glibc malloc/arena.c). What is left out
-    are single large allocations: TLBs, translated code, buffers.
+    With ``heap_pointers``, addresses of small objects that QEMU allocated (zeros are skipped), only glibc's heaps: the
+    mappings that hold those, or the one that the kernel grows behind the program where there are none, and the arenas.
+    What is left out are single large allocations: guest RAM, TLBs, translated code, buffers.
     """
-    anchors = sorted({p for p in heap_pointers if p})
     ranges: List[Range] = []
-    if anchors and not _other_allocator():
+    if heap_pointers is not None and not _other_allocator():
         everything = _core_ranges() or writable_ranges(process)
-        ranges = [r for r in everything if r[0] % _HEAP_MAX == 0 or _holds(r, anchors)]
-    if not any(_holds(r, anchors) for r in ranges):
-        ranges = writable_ranges(process)
+        anchors = sorted({p for p in heap_pointers if p}) or _program_break(process, everything)
+        ranges = [r for r in everything if _holds(r, anchors) or _is_arena(process, r)]
+        if not any(_holds(r, anchors) for r in ranges):
+            ranges = []
+    ranges = ranges or writable_ranges(process)
     stacks = sorted(stack_pointers)
     ranges = [r for r in ranges if not _holds(r, stacks)]
     ram = guest_ram(process)
@@ -105,7 +110,32 @@ def _core_ranges() -> List[Range]:
 
 
 def _other_allocator() -> bool:
-    return any("jemalloc" in (o.filename or "") or "tcmalloc" in (o.filename or "") for o in gdb.objfiles())
+    return any(name in (o.filename or "") for o in gdb.objfiles() for name in ("jemalloc", "tcmalloc", "ld-musl"))
+
+
+def _is_arena(process: Process, span: Range) -> bool:
+    """Whether one of glibc's heaps for threads begins here: at a multiple of HEAP_MAX_SIZE, with heap_info's ar_ptr,
+    prev, size and mprotect_size (glibc malloc/arena.c, 2.3 to 2.41).
+    """
+    if span[0] % _HEAP_MAX:
+        return False
+    try:
+        arena, _, size, writable = struct.unpack("<4Q", process.read(span[0], 32))
+    except NotReadable:
+        return False
+    return 0 < arena % _HEAP_MAX < _PAGE and 0 < size <= writable <= _HEAP_MAX
+
+
+def _program_break(process: Process, mappings: Sequence[Range]) -> List[int]:
+    """An address in the heap that brk grows: the first mapping that begins behind the program's data, which the kernel
+    moves up by at most 32 MB, since Linux 6.9 1 GB (arch_randomize_brk, arch/x86/kernel/process.c). Empty: not found.
+    """
+    end = 0
+    if process.objfile is not None:
+        told = gdb.execute("info files", to_string=True)
+        end = max((int(m.group(1), 16) for m in _DATA_SECTION.finditer(told)), default=0)
+    behind = min((first for first, _ in mappings if end <= first <= end + _BREAK_MAX), default=0) if end else 0
+    return [behind] if behind else []
 
 
 def search(

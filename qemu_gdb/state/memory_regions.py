@@ -20,11 +20,12 @@ def region_type(process: Process) -> Optional[gdb.Type]:
 
 def read(process: Process, qom: Qom, addresses: Iterable[int]) -> List[Region]:
     """The regions at these addresses; what is none is left out."""
-    type_ = region_type(process)
     result: List[Region] = []
-    for address in addresses if type_ is not None else ():
+    for address in addresses:
         kind = qom.type_name(address) or ""
-        if "memory-region" not in kind:  # "memory-region", "iommu-memory-region" and types derived from it
+        # "memory-region", "iommu-memory-region" and types derived from it; the type is dear to look up
+        type_ = region_type(process) if "memory-region" in kind else None
+        if type_ is None:
             continue
         with process.guard("a memory region"):
             result.append(describe(process, qom, process.at(address, type_)))

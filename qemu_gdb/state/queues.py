@@ -63,12 +63,12 @@ def _serialising(_process: Process, graph: Graph) -> Iterator[Queued]:
 
 def _allocations(process: Process, graph: Graph) -> Iterator[Queued]:
     """Writes that wait in QCowL2Meta.dependent_requests (block/qcow2-cluster.c, handle_dependencies)."""
-    state_type = process.type("BDRVQcow2State", "handle_dependencies", "qcow2_alloc_host_offset", "bdrv_qcow2")
-    if state_type is None:
-        return
     for node in graph.nodes:
         opaque = int(graph.values[node.address]["opaque"]) if node.driver == "qcow2" else 0
-        if not opaque:
+        # the type is dear to look up: only where a node needs it
+        state_type = process.type("BDRVQcow2State", "handle_dependencies", "qcow2_alloc_host_offset", "bdrv_qcow2") \
+            if opaque else None
+        if state_type is None:
             continue
         state = process.at(opaque, state_type)
         for meta in process.qlist(state["cluster_allocs"], "next_in_flight", "allocations of qcow2", 1024):

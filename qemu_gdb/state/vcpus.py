@@ -28,11 +28,10 @@ def read(process: Process, accelerator: Optional[str] = None) -> List[VCpu]:
         return []
     result: List[VCpu] = []
     x86 = process.type("X86CPU", "x86_cpu_dump_local_apic_state", "cpu_x86_cpuid")
-    run_type = process.type("struct kvm_run", "kvm_cpu_exec")
     accelerator = accelerator or _accelerator(process)
     for cpu in process.qtailq(head, "node", "the list of vCPUs", _LIMIT):
         with process.guard("a vCPU"):
-            result.append(_vcpu(process, cpu, x86, run_type, accelerator))
+            result.append(_vcpu(process, cpu, x86, accelerator))
     return result
 
 
@@ -45,13 +44,7 @@ def _accelerator(process: Process) -> Optional[str]:
     return None
 
 
-def _vcpu(
-    process: Process,
-    cpu: gdb.Value,
-    x86: Optional[gdb.Type],
-    run_type: Optional[gdb.Type],
-    accelerator: Optional[str],
-) -> VCpu:
+def _vcpu(process: Process, cpu: gdb.Value, x86: Optional[gdb.Type], accelerator: Optional[str]) -> VCpu:
     result = VCpu(int(field(cpu, "cpu_index")), address=int(cpu), accelerator=accelerator)
     result.lwp = optional(lambda: int(cpu["thread_id"])) or None
     for name in ("halted", "stop", "stopped", "running", "exit_request"):
@@ -62,17 +55,17 @@ def _vcpu(
         # cpu_thread_is_idle's own reasons to run (system/cpus.c): a stop request or queued work; an interrupt
         # request may be masked, which only the target's has_work decides.
         result.has_work = bool(result.stop or queued) or (None if requests else False)
-    if run_type is not None:
-        _kvm_exit(process, cpu, run_type, result)
+    _kvm_exit(process, cpu, result)
     if x86 is not None:
         with process.guard(f"registers of vCPU {result.index}"):
             _guest_x86(process, cpu, x86, result)
     return result
 
 
-def _kvm_exit(process: Process, cpu: gdb.Value, run_type: gdb.Type, result: VCpu) -> None:
+def _kvm_exit(process: Process, cpu: gdb.Value, result: VCpu) -> None:
     run = optional(lambda: int(cpu["kvm_run"]), 0)
-    if not run:
+    run_type = process.type("struct kvm_run", "kvm_cpu_exec") if run else None
+    if run_type is None:
         return
     result.accelerator = "kvm"
     try:
