@@ -58,6 +58,11 @@ def assign(context: Context) -> None:
     """Fill culprit, culprit_level and culprit_rule of every thread; roles and states are known already."""
     for subject in context.subjects:
         _assign(subject)
+        if subject.told.state_rule == "cut-above-a-failed-assertion":
+            failed = [m.function for m in context.snapshot.messages if m.function]
+            position = subject.stack.find(failed, 0, 3)
+            if position is not None and not helper_for(subject.stack.names[position], "crash"):
+                _tell(subject, position, "who-failed-the-check")
 
 
 def allocates(subject: Subject) -> bool:

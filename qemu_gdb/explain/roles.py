@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from ..knowledge import functions
 from ..knowledge.aborts import EXIT_FUNCTIONS
 from ..knowledge.match import Names
 from ..knowledge.rests import POLLERS
@@ -111,9 +112,17 @@ def _kind_by_frames(context: Context) -> str:
                 return kind
             if stack.names[position] in TOOL_FUNCTIONS:
                 return "tool"
+            if not file and _only_in_tests(stack.names[position]):
+                return "test"
         if stack.find(("cpu_loop", "target_cpu_loop", "clone_func")) is not None:
             return "user"
     return ""
+
+
+def _only_in_tests(name: str) -> bool:
+    """Whether every function of that name in QEMU's source is a test's."""
+    places = functions.lookup(name) if name else ()
+    return bool(places) and all(file_kind(place.file) == "test" for place in places)
 
 
 def _assign(context: Context, subject: Subject, process: Process) -> None:

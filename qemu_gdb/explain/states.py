@@ -349,12 +349,17 @@ def _jumped(context: Context, live: List[Subject]) -> None:
 
 
 def _cut_assertion(context: Context, live: List[Subject]) -> None:
-    """A stack without the frames of the assertion that the text tells of: it starts in the function that checks."""
+    """A stack without the frames of the assertion that the text tells of: it starts in the function that checks.
+
+    Or near it; and the only stack of a text is that assertion's, wherever it starts.
+    """
     failed = {m.function for m in context.snapshot.messages if m.kind in ("assertion", "glib") and m.function}
     for subject in live:
-        if subject.told.state == "executing" and subject.stack.names[0] in failed:
+        if subject.told.state == "executing" and not failed.isdisjoint(subject.stack.names[:3]):
             _set(subject, "aborting", "cut-above-a-failed-assertion")
             return
+    if failed and len(live) == 1 and live[0].told.state == "executing":
+        _set(live[0], "aborting", "the-only-stack-beside-a-failed-assertion")
 
 
 def _stopped_mid_statement(context: Context, live: List[Subject]) -> None:

@@ -11,6 +11,7 @@ from ..knowledge.roles import ENTRIES, KERNEL_THREADS, LIBRARIES, STARTERS
 from .blocked import blocked
 from .context import Context, Subject
 from .owners import code_of
+from .recursion import find_recursion
 from .stack import Stack
 
 # Whose a thread is that does nothing of its own: role and subsystem
@@ -72,6 +73,16 @@ def assign(context: Context) -> None:
 def _subsystem(subject: Subject) -> Optional[str]:
     told = subject.told
     stack = subject.stack
+    if told.culprit_rule == "who-forgets":  # above those that allocate for others
+        owner = next((code_of(f).subsystem for f in stack.frames if f.level == told.culprit_level), None)
+        if owner and owner not in _CARRIERS:
+            return owner
+    if told.culprit_rule == "who-recurses":  # where the stack ran out says nothing
+        found = find_recursion(stack)
+        positions = [stack.find(name) for name in (found.names if found else ())]
+        owners = [code_of(stack.frames[p]).subsystem for p in positions if p is not None]
+        at_work = _at_work(subject)
+        return at_work if at_work in owners else next((o for o in owners if o and o not in _CARRIERS), at_work)
     if told.state in ("idle", "running-guest"):
         return _resting(subject)
     if told.thread.kernel_only or not any(stack.names):

@@ -210,10 +210,38 @@ NESTED_POLLS: Tuple[NestedPoll, ...] = (
                             "job_cancel_sync_all", "job_complete_sync*", "block_job_finish_sync",
                             "block_job_cancel_sync",
                             "block_job_cancel_sync_all"), "job", "until the job has ended"),
-    # include/block/block-io.h, block/io.c, block/block-gen: the synchronous form of a coroutine function
-    # block/export/export.c, nbd/server.c
+    # block/export/export.c, nbd/server.c, blockdev-nbd.c, util/vhost-user-server.c, block/export/vduse-blk.c
     NestedPoll("nbd-server", Names("nbd_export_*", "blk_exp_close_all*", "blk_exp_*"), "other",
                "until every block export is closed"),
+    NestedPoll("nbd-server-free", Names("nbd_server_free"), "other", "until every client of the NBD server is gone"),
+    NestedPoll("vhost-user-server", Names("vhost_user_server_stop", "vhost_user_server_detach_aio_context"), "other",
+               "until the vhost-user export's requests have ended"),
+    NestedPoll("vduse", Names("vduse_blk_detach_ctx", "vduse_blk_drained_*"), "other",
+               "until the VDUSE export's requests have ended"),
+    # block/nbd.c, block/nbd-client.c to 6.0: the coroutine that receives replies
+    NestedPoll("nbd-teardown", Names("nbd_teardown_connection", "nbd_client_close", "nbd_client_session_close"),
+               "other", "until the coroutine that receives the NBD server's replies has ended"),
+    # block/throttle-groups.c, block/nvme.c, block/nfs.c, block/qcow2.c (10.2)
+    NestedPoll("throttle-restart", Names("throttle_group_unregister_tgm"), "other",
+               "until the restart of its throttled requests is over"),
+    NestedPoll("nvme-command", Names("nvme_admin_cmd_sync", "nvme_cmd_sync"), "other",
+               "until the NVMe controller has completed an admin command"),
+    NestedPoll("nfs-size", Names("nfs_get_allocated_file_size"), "other", "until the NFS server has answered"),
+    NestedPoll("cache-clean-timer", Names("cache_clean_timer_del_and_wait"), "other",
+               "until qcow2's cache cleaner has stopped"),
+    # block/io.c, dma-helpers.c
+    NestedPoll("cancel", Names("bdrv_aio_cancel", "blk_aio_cancel"), "request",
+               "until the request that it cancels has ended"),
+    # net/colo-compare.c, net/filter-mirror.c, backends/tpm/tpm_backend.c, hw/ppc/spapr_nvdimm.c, hw/virtio
+    NestedPoll("colo-compare", Names("colo_compare_finalize", "colo_flush_packets"), "other",
+               "until the packets that colo-compare is sending are out"),
+    NestedPoll("filter-mirror", Names("filter_send"), "other", "until the network filter's packet is sent"),
+    NestedPoll("tpm", Names("tpm_backend_finish_sync"), "other", "until the TPM's command has ended"),
+    NestedPoll("nvdimm", Names("spapr_nvdimm_finish_flushes", "virtio_pmem_unrealize"), "other",
+               "until the flushes of the guest's persistent memory are done"),
+    # monitor/hmp.c: an HMP command that runs in a coroutine, 5.1 and later
+    NestedPoll("hmp-coroutine", Names("handle_hmp_command"), "other", "until the HMP command's coroutine has ended"),
+    # include/block/block-io.h, block/io.c, block/block-gen: the synchronous form of a coroutine function
     NestedPoll("flush", Names("bdrv_flush", "blk_flush", "bdrv_flush_all", "blk_flush_all"), "request",
                "until the flush is done"),
     NestedPoll("request", Names("bdrv_poll_co", "bdrv_run_co", "bdrv_prwv_co", "blk_prw", "blk_do_*", "blk_pread",
@@ -383,7 +411,8 @@ PEERS: Tuple[Peer, ...] = (
          "connect a client to that chardev, or create it with wait=off"),
     # hw/virtio/vhost-user.c: until 9.x it spins a nested GMainLoop or blocks in read
     Peer("vhost-user", Names("vhost_user_read", "vhost_user_read_header", "vhost_user_write", "process_message_reply",
-                             "vhost_user_*"),
+                             # all but vhost_user_server_*, where QEMU itself is the back-end
+                             "vhost_user_[!s]*", "vhost_user_s[!e]*", "vhost_user_se[!r]*"),
          "the vhost-user back-end", "The vhost-user back-end does not answer",
          "look at the back-end process (virtiofsd, DPDK, ...): it has not answered this request"),
     # crypto/tlssession.c, io/channel-tls.c

@@ -394,6 +394,20 @@ _UP_TO_2_8 = (
     "qemu_cpu_exec",
 )
 
+# Handlers of the human monitor's commands before they were called hmp_*: monitor.c, savevm.c, migration.c, blockdev.c,
+# hw/qdev.c of QEMU 0.9 to 1.1 (do_savevm to 2.3)
+OLD_HMP_HANDLERS = tuple(
+    """do_savevm do_loadvm do_delvm do_cont do_change do_change_block do_change_vnc do_eject
+    do_screen_dump do_logfile do_singlestep do_gdbserver do_memory_dump do_physical_memory_dump do_sendkey
+    do_mouse_move do_mouse_button do_ioport_read do_ioport_write do_system_powerdown do_usb_add
+    do_usb_del do_device_add do_device_del do_wav_capture do_stop_capture do_memory_save do_physical_memory_save
+    do_boot_set do_migrate do_migrate_cancel do_migrate_set_speed do_migrate_set_downtime
+    do_snapshot_blkdev do_drive_del do_netdev_add do_netdev_del do_set_link do_watchdog_action do_balloon
+    do_block_set_passwd do_block_resize do_getfd do_closefd do_inject_mce do_inject_nmi
+    do_pci_device_hot_remove pci_device_hot_add drive_hot_add do_trace_event_set_state
+    do_trace_file do_info do_info_qtree do_info_snapshots""".split()
+)
+
 # In order: the first row with a frame anywhere on the stack decides. Rows of threads that may run other threads'
 # usual work
 # (a vCPU or the migration thread polls the main AioContext and runs its handlers) stand above those threads' own.
@@ -601,6 +615,7 @@ GIVE_AWAYS: Tuple[GiveAway, ...] = (
             "handle_qmp_command",
             "monitor_command_cb",
             "monitor_control_read",
+            *OLD_HMP_HANDLERS,
         ),
     ),
     # Handlers, bottom halves and timers that only the main context has: system/qtest.c, ui/vnc.c, ui/sdl2.c, ui/gtk.c,

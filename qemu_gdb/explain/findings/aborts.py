@@ -247,15 +247,8 @@ def _assertion(
             cause.steps.append("look for the line \"Assertion `...' failed\" in QEMU's stderr or log")
     elif expression and len(headline) > 90 or (expression and spot and spot not in headline):
         cause.sentences.append(f'The check is "{expression}"' + (f" at {spot}." if spot else "."))
-    if blame is not None and is_helper(stack.names[blame]):
-        outer = past_helpers(stack, blame)
-        if outer is not None and outer != blame:
-            at_place = place(stack.frames[outer])
-            cause.sentences.append(
-                f"{stack.names[blame]} is a helper; what it got came from "
-                f"{at(stack, outer)}{f', {at_place}' if at_place else ''}."
-            )
-            cause.proof.append(evidence(subject, outer, f"called by {stack.names[outer]}"))
+    if blame is not None:
+        _called_by(cause, blame)
     if said is not None:
         cause.proof.append(evidence(subject, said, f"{stack.names[said]}: {expression or 'assertion'}"))
     elif message is not None:
@@ -263,6 +256,19 @@ def _assertion(
     if blame is not None:
         cause.proof.append(evidence(subject, blame, f"{stack.names[blame]} {place(stack.frames[blame])}".rstrip()))
     return cause
+
+
+def _called_by(cause: Cause, blame: int) -> None:
+    """Where a helper gave up: who called it, for that is where to read on."""
+    stack = cause.subject.stack
+    outer = past_helpers(stack, blame) if is_helper(stack.names[blame]) else None
+    if outer is None or outer == blame:
+        return
+    spot = place(stack.frames[outer])
+    cause.sentences.append(
+        f"{stack.names[blame]} is a helper; what it got came from {at(stack, outer)}{f', {spot}' if spot else ''}."
+    )
+    cause.proof.append(evidence(cause.subject, outer, f"called by {stack.names[outer]}"))
 
 
 def _strip_assertion(expression: str) -> str:
@@ -430,9 +436,7 @@ def _thread_error(context: Context, subject: Subject, position: int, start: int)
         )
     elif "mutex" in primitive:
         cause.sentences.append(
-            f"{primitive} got an error from pthread, so QEMU ends itself: the mutex that {caller or 'the caller'} "
-            f"passed is not "
-            "a live one (destroyed, or in memory that was freed), or is locked by this thread already."
+            f"{primitive} got an error from pthread, so QEMU ends itself: {_mutex_error(stack, primitive, caller)}"
         )
     elif "thread_create" in primitive:
         cause.sentences.append("No further thread could be made: a limit of the user, the cgroup (pids.max) or memory.")
@@ -441,14 +445,41 @@ def _thread_error(context: Context, subject: Subject, position: int, start: int)
             f"{primitive} got an error from pthread that QEMU takes for impossible, and ends itself."
         )
     cause.proof.append(evidence(subject, position, f"error_exit{f': {operation}' if operation else ''}"))
+    if "unlock" in primitive:
+        cause.steps.append("p *mutex in the unlock's frame: __owner is the LWP that holds it, 0 if nobody does")
     if outer is not None:
         cause.proof.append(evidence(subject, outer, f"{caller} passed the object"))
+        if "unlock" in primitive:
+            return cause
         pointer = next((v for n, v in stack.frames[outer].args.items() if (number(v) or 0) > 0xFFFF), None)
         if pointer:
             cause.steps.append(
                 f"print the object that holds the mutex in frame {stack.level(outer)}; who freed it before?"
             )
     return cause
+
+
+def _mutex_error(stack: Stack, primitive: str, caller: str) -> str:
+    """What pthread's refusal means: util/qemu-thread-posix.c, and which errors POSIX gives for each call."""
+    who = caller or "the caller"
+    if "unlock" in primitive and stack.find(("aio_context_release",)) is not None:
+        # include/block/aio-wait.h up to 8.2: AIO_WAIT_WHILE() releases the lock around its poll
+        return (
+            f"the AioContext's lock that {who} gives up is not held by this thread. AIO_WAIT_WHILE() gives it up "
+            "around its poll (to 8.2) and wants its caller to hold it; either nobody on this stack took it, or the "
+            "node was moved to another AioContext since."
+        )
+    if "unlock" in primitive:
+        return f"the mutex that {who} unlocks is not held by this thread, or was destroyed."
+    if "destroy" in primitive:
+        return (
+            f"the mutex that {who} destroys is still locked (somebody uses it, or never unlocked it), or was destroyed "
+            "before."
+        )
+    return (
+        f"the mutex that {who} passed is not a live one (destroyed, or in memory that was freed), or is locked by this "
+        "thread already."
+    )
 
 
 def _qom_cast(context: Context, subject: Subject, position: int, start: int) -> Optional[Cause]:
@@ -663,6 +694,8 @@ def _plain_abort(context: Context, subject: Subject, start: int, position: Optio
             )
             if frame_place:
                 cause.steps.append(f"read the check at {frame_place}, and QEMU's stderr")
+    if blame is not None:
+        _called_by(cause, blame)
     if position is not None:
         cause.proof.append(evidence(subject, position, stack.names[position]))
     if blame is not None:

@@ -292,6 +292,8 @@ def _bad_pointer(
             + (f", {place(stack.frames[culprit])}." if place(stack.frames[culprit]) else ".")
         )
         cause.proof.append(evidence(subject, culprit, f"called from {stack.names[culprit]}"))
+        if stack.names[culprit] and stack.names[culprit] not in cause.headline and cause.headline.endswith(function):
+            cause.headline += f", called by {stack.names[culprit]}"
     nearest = subject.told.culprit_level
     if culprit is not None and nearest is not None and nearest > stack.level(culprit) and not _of_qemu(stack, culprit):
         mine = next(

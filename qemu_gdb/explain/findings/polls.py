@@ -14,6 +14,8 @@ from . import common
 from .common import at, capital, evidence, finding, short, who
 from .links import ALL_THREADS, Search, actor, blocked_call, command_of, holding, lead, peer_of, victims_text
 
+_POLL_KINDS = {row.name: row.kind for row in holders.NESTED_POLLS}
+
 
 def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: Waiting) -> Finding:
     stack = last.stack
@@ -75,6 +77,8 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
                 hidden = (
                     "Which reader that is, no stack shows: it is a coroutine that has yielded inside a read section."
                 )
+            elif waiting.kind == "nested-poll" and _POLL_KINDS.get(waiting.row) == "other":
+                hidden = "What would end that, no stack shows: a coroutine that has yielded, or an event to come."
             sentences.append(hidden)
         if context.snapshot.source.kind == "text":
             steps += _text_steps(stack, waiting)

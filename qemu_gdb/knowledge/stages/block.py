@@ -875,10 +875,10 @@ ROWS = (
     # util/vhost-user-server.c, subprojects/libvhost-user/libvhost-user.c (10.2)
     Row(
         "block export",
-        Names("vu_blk_*", "vduse_blk_*", "fuse_*", "blk_exp_*", "vu_client_trip", "vu_dispatch"),
+        Names("vu_blk_*", "vhost_user_server_*", "vduse_blk_*", "fuse_*", "blk_exp_*", "vu_client_trip", "vu_dispatch"),
         lambda v: (
             "closes block exports and waits for their requests"
-            if any("close" in n or "shutdown" in n for n in v.names)
+            if any("close" in n or "shutdown" in n or n.endswith("_stop") for n in v.names)
             else "serves a block export"
         ),
         weight=5,
@@ -887,7 +887,7 @@ ROWS = (
     # qemu-img.c, qemu-io-cmds.c
     Row(
         "tool command",
-        Names("img_*", "convert_*", "qemuio_command", "qemu_io_*", "check_*_func", "command", "bench_cb"),
+        Names("img_*", "convert_*", "qemuio_command", "qemu_io_*", "check_*_func", "bench_cb"),
         lambda v: (
             f"qemu-img {v.outermost[4:].replace('_', ' ')}"
             if v.outermost.startswith("img_")

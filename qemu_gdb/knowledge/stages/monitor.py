@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Dict, Optional
 
+from ..functions import is_qemu_function
 from ..match import Names
+from ..roles import OLD_HMP_HANDLERS
 from .rows import Row, View, readable
 
 # HMP commands whose function is not hmp_<name>: hmp-commands.hx, hmp-commands-info.hx
@@ -18,10 +20,16 @@ _HMP: Dict[str, str] = {
     "hmp_system_powerdown": "system_powerdown",
     "hmp_migrate_cancel": "migrate_cancel",
     "hmp_snapshot_blkdev": "snapshot_blkdev",
-    "do_savevm": "savevm",
     "hmp_info_qtree": "info qtree",
-    "do_info_qtree": "info qtree",
-    "do_cont": "cont",
+    "pci_device_hot_add": "pci_add",
+    "drive_hot_add": "drive_add",
+    "do_pci_device_hot_remove": "pci_del",
+    "do_eject": "eject",
+    **{
+        name: name[3:].replace("info_", "info ")
+        for name in OLD_HMP_HANDLERS
+        if name.startswith("do_") and name not in ("do_pci_device_hot_remove", "do_change_block", "do_change_vnc")
+    },
 }
 # QMP commands with an upper-case or odd command name: qapi/*.json
 _QMP: Dict[str, str] = {
@@ -154,7 +162,13 @@ def _command(view: View) -> Optional[MonitorCall]:
             qmp = MonitorCall("QMP", word, position, _subject(inner) if inner is not None else "")
         elif name.startswith(("qmp_output_", "qmp_input_")):
             continue
-        elif name.startswith("qmp_") and name not in _NOT_COMMANDS and qmp is None and name not in _MACHINERY:
+        elif (
+            name.startswith("qmp_")
+            and name not in _NOT_COMMANDS
+            and qmp is None
+            and name not in _MACHINERY
+            and not _called_by_qemu(view, position)
+        ):
             qmp = MonitorCall("QMP", _qmp_word(name[4:]), position, _subject(view.part(position, position)))
     if hmp is not None and qmp is not None and qmp.position < hmp.position:
         return hmp  # HMP commands call the QMP function of the same purpose
@@ -174,6 +188,16 @@ def _command(view: View) -> Optional[MonitorCall]:
         return qmp
     complete = view.all_names[-1] in ("start_thread", "clone", "clone3", "_start", "main", "coroutine_trampoline")
     return None if complete else qmp  # else QEMU's own call of a QMP function
+
+
+def _called_by_qemu(view: View, position: int) -> bool:
+    """Whether QEMU's own code calls a qmp_* function for itself: no command came over QMP (qdev_device_help...)."""
+    caller = next((n for n in view.all_names[position + 1 : position + 2] if n), "")
+    return bool(caller) and caller not in _MACHINERY and not _carries(caller) and is_qemu_function(caller)
+
+
+def _carries(name: str) -> bool:
+    return name.startswith(("hmp_", "aio_", "monitor_", "coroutine_", "qemu_coroutine")) or name in _HMP
 
 
 def _hmp_line(line: str, position: int) -> MonitorCall:

@@ -167,7 +167,10 @@ def death(view: View, brief: bool = False) -> str:
     if "cpu_abort" in names:
         text = whole.string("cpu_abort", "fmt") or ""
         return f'cpu_abort{at}: "{_clip(text, 60)}"' if text else f"cpu_abort{at}"
-    if any(n.startswith(("error_handle", "error_setg_internal", "error_setv", "error_propagate")) for n in names):
+    raised = any(n.startswith(("error_handle", "error_setg_internal", "error_setv", "error_propagate")) for n in names)
+    if raised and not any(n.startswith("error_handle") or n in ("abort", "raise") for n in view.inward):
+        return "makes an error object"
+    if raised:
         text = next((m.text for m in messages if m.kind == "error-abort"), "")
         return (
             f'an error that may not happen (&error_abort){at}: "{_clip(text, 60)}"'
@@ -373,7 +376,9 @@ ROWS = (
             "handle_pending_signal",
             "host_signal_handler",
             "queue_signal",
-            "load_elf_*",
+            "load_elf_binary",
+            "load_elf_image",
+            "load_elf_interp",
             "loader_exec",
             "target_mmap*",
             "target_munmap",

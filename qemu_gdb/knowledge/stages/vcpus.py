@@ -710,8 +710,22 @@ ROWS = (
         weight=7,
         trigger=True,
     ),
-    # system/qtest.c: a test plays the guest
-    Row("qtest", Names("qtest_*"), "serves a qtest command: a test plays the guest", weight=7, trigger=True),
+    # system/qtest.c: a test plays the guest; tests/qtest/libqtest.c, whose names begin alike, is that test
+    Row(
+        "qtest",
+        Names(
+            "qtest_read",
+            "qtest_process_*",
+            "qtest_event",
+            "qtest_irq_handler",
+            "qtest_clock_warp",
+            "qtest_server_inproc_recv",
+            "qtest_send*",
+        ),
+        "serves a qtest command: a test plays the guest",
+        weight=7,
+        trigger=True,
+    ),
     # semihosting/arm-compat-semi.c (10.2); before: arm-semi.c, target-arm/arm-semi.c
     Row(
         "semihosting",

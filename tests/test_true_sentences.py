@@ -1,0 +1,116 @@
+"""Sentences that would send a reader astray: each stack here is one of which something false could be said."""
+
+import io
+import json
+
+import pytest
+
+from qemu_gdb.capture import text
+from qemu_gdb.explain import explain
+from qemu_gdb.render import json as as_json
+from qemu_gdb.render import output
+
+
+def pasted(names, above=""):
+    """A pasted stack of names alone, under a line that came with it."""
+    return above + "\n" + "\n".join(f"#{i}  {name} ()" for i, name in enumerate(names.split())) + "\n"
+
+
+def read(words, above=""):
+    """The first thread as JSON, the first finding, and the page with its lines joined."""
+    explanations = [explain(s) for s in text.parse(pasted(words, above))]
+    said = json.loads(as_json.render(explanations))
+    said = said[0] if isinstance(said, list) else said
+    page = output.render(explanations, "text", output.form_for(io.StringIO()))
+    return said["threads"][0], said["findings"][0], " ".join(page.split())
+
+
+def test_an_unlock_that_pthread_refuses_is_of_a_lock_that_the_thread_does_not_hold():
+    _, finding, page = read(
+        "raise abort error_exit qemu_mutex_unlock_impl aio_context_release bdrv_flush bdrv_close bdrv_delete "
+        "bdrv_unref qmp_transaction"
+    )
+    assert finding["kind"] == "crash.abort"
+    assert "is not held by this thread" in page
+    assert "locked by this thread already" not in page
+
+
+def test_a_mutex_that_cannot_be_destroyed_is_still_locked():
+    _, _, page = read(
+        "raise abort error_exit qemu_mutex_destroy qemu_chr_free_common qemu_chr_free qemu_chr_cleanup main"
+    )
+    assert "is still locked" in page
+
+
+def test_qemus_own_call_of_a_qmp_function_is_no_command():
+    _, _, page = read(
+        "object_get_class object_apply_compat_props device_post_init object_init_with_type object_new_with_type "
+        "qmp_device_list_properties qdev_device_help qemu_opts_foreach",
+        "Program received signal SIGSEGV, Segmentation fault.",
+    )
+    assert 'QMP "' not in page
+    assert "called by object_apply_compat_props" in page
+
+
+def test_the_only_stack_beside_a_failed_assertion_is_its():
+    line = "qemu-system-x86_64: ../block.c:7070: bdrv_unref: Assertion `bs->refcnt > 0' failed."
+    thread, finding, page = read(
+        "bdrv_replace_child_tran bdrv_replace_node_noperm bdrv_drop_filter stream_prepare job_prepare_locked job_exit",
+        line,
+    )
+    assert thread["state"] == "aborting"
+    assert finding["kind"] == "crash.assertion"
+    assert "No signal and no failed check" not in page
+
+
+def test_an_error_object_that_leaks_is_no_error_abort():
+    _, _, page = read(
+        "__interceptor_calloc g_malloc0 error_setv error_setg_internal load_elf_hdr arm_load_elf "
+        "arm_load_kernel_notify notifier_list_notify main",
+        "Direct leak of 64 byte(s) in 1 object(s) allocated from:",
+    )
+    assert "&error_abort" not in page
+    assert "runs the guest program" not in page
+
+
+def test_a_sound_cards_command_is_not_qemu_ios():
+    _, _, page = read(
+        "abort audio_bug audio_calloc audio_pcm_sw_init_out AUD_open_out continue_dma8 dma_cmd8 command dsp_write"
+    )
+    assert "qemu-io" not in page
+    assert "audio_bug is a helper" in page
+
+
+def test_a_test_program_is_no_main_loop_and_plays_no_guest():
+    thread, _, page = read(
+        "memcmp qtest_cb_for_every_machine main __libc_start_main", "qemu crashes with this backtrace"
+    )
+    assert thread["role"] == "test"
+    assert "plays the guest" not in page
+
+
+def test_a_recursions_owner_is_who_recurses_and_not_where_the_stack_ran_out():
+    thread, _, _ = read(
+        "malloc g_malloc qemu_aio_get thread_pool_submit_aio blk_pread cd_read_sector_sync "
+        + "ide_atapi_cmd_reply_end ahci_start_transfer " * 14,
+        "Program received signal SIGSEGV, Segmentation fault.",
+    )
+    assert thread["subsystem"] == "IDE"
+
+
+@pytest.mark.parametrize(
+    ("poller", "until"),
+    [
+        ("nbd_teardown_connection", "the coroutine that receives the NBD server's replies has ended"),
+        ("nbd_server_free", "every client of the NBD server is gone"),
+        ("throttle_group_unregister_tgm", "the restart of its throttled requests is over"),
+        ("vhost_user_server_stop", "the vhost-user export's requests have ended"),
+    ],
+)
+def test_a_nested_poll_says_what_it_waits_for(poller, until):
+    _, finding, page = read(
+        f"ppoll qemu_poll_ns aio_poll {poller} bdrv_close bdrv_delete bdrv_unref qmp_quit main_loop_wait main"
+    )
+    assert finding["kind"].startswith("hang.")
+    assert f"until {until}" in page
+    assert "Which request that is" not in page
