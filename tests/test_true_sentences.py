@@ -114,3 +114,49 @@ def test_a_nested_poll_says_what_it_waits_for(poller, until):
     assert finding["kind"].startswith("hang.")
     assert f"until {until}" in page
     assert "Which request that is" not in page
+
+
+def test_a_cast_that_faults_is_no_failed_check():
+    thread, _, _ = read(
+        "object_dynamic_cast_assert virtio_vmstate_change vm_state_notify vm_prepare_start vm_start qmp_cont hmp_cont",
+        "Program received signal SIGSEGV, Segmentation fault.",
+    )
+    assert (thread["state"], thread["culprit"]) == ("crashed", "virtio_vmstate_change")
+
+
+def test_waiting_for_all_rcu_readers_inside_an_rcu_section_is_a_deadlock():
+    _, finding, page = read(
+        "syscall qemu_futex_wait qemu_event_wait drain_call_rcu qmp_device_add do_qmp_dispatch_bh aio_bh_call "
+        "aio_bh_poll aio_poll bdrv_poll_co blk_pwrite pflash_update pflash_write memory_region_dispatch_write "
+        "flatview_write address_space_write address_space_rw kvm_cpu_exec kvm_vcpu_thread_fn qemu_thread_start"
+    )
+    assert finding["kind"] == "hang.deadlock"
+    assert "is such a reader itself: address_space_rw" in page
+
+
+def test_an_assertions_function_is_named_without_its_signature():
+    _, finding, page = read(
+        "raise abort __assert_fail_base __assert_fail bdrv_register_buf ram_block_added process_incoming_migration_co "
+        "coroutine_trampoline",
+        "qemu-system-x86_64: ../block/graph-lock.c:276: void bdrv_graph_rdlock_main_loop(void): "
+        "Assertion `!qemu_in_coroutine()' failed.",
+    )
+    assert "failed in bdrv_graph_rdlock_main_loop" in finding["title"]
+    assert "void bdrv" not in page.lower()
+
+
+def test_a_lone_stack_of_a_coroutine_that_is_said_to_crash_crashed():
+    thread, _, _ = read(
+        "?? qio_channel_set_aio_fd_handler qio_channel_yield qemu_fill_buffer process_incoming_migration_co "
+        "coroutine_trampoline ?? ??",
+        "QEMU crashes with this backtrace:",
+    )
+    assert thread["state"] == "crashed"
+
+
+def test_an_old_qemus_synchronous_read_waits():
+    thread, finding, _ = read(
+        "qemu_aio_wait bdrv_read_em bdrv_pread bdrv_open2 drive_init drive_init_func qemu_opts_foreach main"
+    )
+    assert thread["state"] == "waiting-drain-or-nested-poll"
+    assert finding["kind"].startswith("hang.")

@@ -248,6 +248,15 @@ def kernel_thread(line: str) -> Optional[Tuple[str, int]]:
     return (match.group("comm"), int(match.group("tid"))) if match is not None else None
 
 
+_SIGNATURE = re.compile(r"(?:[\w:<>,&*~ ]*[ *&])?([\w:~]+) ?\(.*\)(?: const)?$")
+
+
+def _named(function: Optional[str]) -> Optional[str]:
+    """The name alone of ``void f(int)``, as clang's and C++'s assert() write the function."""
+    found = _SIGNATURE.match(function.strip()) if function and "(" in function else None
+    return found.group(1) if found is not None else function
+
+
 def message_of(line: str) -> Optional[Message]:
     """The message that ``line`` is, None where it is none that bears on a crash."""
     if "ssert" in line:
@@ -259,7 +268,7 @@ def message_of(line: str) -> Optional[Message]:
                 return Message(
                     "assertion",
                     _clip(line),
-                    function=groups.get("function"),
+                    function=_named(groups.get("function")),
                     file=groups.get("file"),
                     line=int(number[:9]) if number else None,
                     expression=groups.get("expression"),

@@ -61,6 +61,8 @@ def _state(context: Context, subject: Subject) -> State:
     if thread.history:
         return "executing", "sanitizer-history"
     path = fatal_path(stack)
+    if path is not None and path.name == "qom-cast" and _faulted(context, subject):
+        path = None  # the cast itself read a bad pointer: nothing was checked yet
     if path is not None:
         return "aborting", f"fatal-path:{path.name}"
     if thread.truncated_top and stack.level(0) >= 3 and stack.names[0] in CHECKS_ITS_CALLER:
@@ -133,6 +135,12 @@ def fatal_path(stack: Stack) -> Optional[FatalPath]:
 @functools.lru_cache(maxsize=8192)
 def _by_pattern(name: str) -> Optional[FatalPath]:
     return next((row for row in FATAL_PATHS if name in row.functions), None) if name[0] in "_grsc" else None
+
+
+def _faulted(context: Context, subject: Subject) -> bool:
+    """Whether the thread's signal, or the process's, is that of a bad access."""
+    signal = subject.told.thread.signal or context.snapshot.signal
+    return signal is not None and signal_name(signal) in FAULTS
 
 
 def _raises_abort(stack: Stack, position: int) -> bool:
@@ -368,10 +376,9 @@ def _stopped_mid_statement(context: Context, live: List[Subject]) -> None:
     gdb shows no address for frame 0 when it stands at the start of a statement, as at a breakpoint;
     a fault is in its middle.
     """
-    alone = [s for s in live if not s.told.thread.coroutine]
-    if len(alone) != 1 or len(live) != 1 or context.snapshot.source.kind != "text":
+    if len(live) != 1 or context.snapshot.source.kind != "text":
         return
-    subject = alone[0]
+    subject = live[0]
     stack = subject.stack
     if subject.told.state not in ("executing", "running-guest") or stack.level(0) != 0 or blocked(stack).kind:
         return

@@ -196,7 +196,7 @@ def _nested_poll(stack: Stack) -> Optional[Waiting]:
     """The innermost nested poll of an AioContext in which the thread sits, with why it polls."""
     poll: Optional[int] = None
     for position, name in enumerate(stack.names):
-        if name in ("aio_poll", "aio_poll_locked"):
+        if name in ("aio_poll", "aio_poll_locked", "qemu_aio_wait", "qemu_aio_flush"):  # the latter two up to 1.6
             poll = position
             break
         if name and name not in holders.EVENT_LOOP_INTERNALS and name not in holders.PRIMITIVES:

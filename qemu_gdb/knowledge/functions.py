@@ -105,7 +105,8 @@ IMPLIED: Tuple[Tuple[str, str], ...] = (
     (r"tcg_gen_.+", "tcg/tcg-op.c"),
     (r"(?:parts(?:64|128)|b?float(?:x80|\d+)|u?int\d+_to_b?float\d+)_.+", "fpu/softfloat.c"),  # softfloat-parts.c.inc
     (r"cirrus_(?:bitblt|colorexpand|patternfill|fill)_.+", "hw/display/cirrus_vga.c"),  # cirrus_vga_rop*.h
-    (r"AUD_.+|audio_pcm_.+|(?:clip|conv)_.+_(?:to|from)_(?:mono|stereo)", "audio/audio.c"),  # audio_template.h
+    # audio/audio_template.h
+    (r"AUD_.+|audio_pcm_.+|audio_get_pd\w+|(?:clip|conv)_.+_(?:to|from)_(?:mono|stereo)", "audio/audio.c"),
     (r"(?:zrle|zywrle|tight|send_hextile|hextile|draw_hextile)_.+", "ui/vnc.c"),  # vnc-enc-*-template.c
     (r"qsp_.+", "util/qsp.c"),
     (r"pc_(?:init|machine|i440fx|q35|compat)_.+", "hw/i386/pc.c"),  # DEFINE_PC_MACHINE

@@ -176,6 +176,15 @@ WAITS: Tuple[Wait, ...] = (
 )  # fmt: skip
 
 
+# Functions that call out of an RCU read-side section: RCU_READ_LOCK_GUARD() in system/physmem.c, memory_ldst.c.inc,
+# accel/tcg/cpu-exec.c, util/aio-posix.c, migration/ram.c, hw/core/bus.c, hw/net/virtio-net.c, hw/scsi/virtio-scsi.c
+# (5.2 to 10.2; rcu_read_lock() before)
+RCU_READ_SECTIONS = Names("address_space_write", "address_space_read_full", "address_space_rw", "address_space_ld*",
+                          "address_space_st*", "cpu_exec", "run_poll_handlers", "ram_save_setup", "ram_save_iterate",
+                          "ram_save_complete", "virtio_net_do_receive", "virtio_scsi_do_tmf", "bus_set_realized",
+                          "qbus_walk_children")  # fmt: skip
+
+
 @dataclass(frozen=True)
 class NestedPoll:
     """A function that polls an AioContext until something has happened."""

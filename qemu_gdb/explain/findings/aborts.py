@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Dict, Optional, Tuple
 
-from ...knowledge import fatal
+from ...knowledge import fatal, functions
 from ...model import Evidence, Message
 from ..context import Context, Subject
 from ..stack import Stack, number, symbol
@@ -659,6 +659,14 @@ def coroutine_line(context: Context) -> Tuple[str, str]:
     return "", ""
 
 
+def _in_a_strange_handler(stack: Stack, blame: Optional[int]) -> Optional[int]:
+    """Where a signal interrupted the thread, if the function that aborts is in its handler and not QEMU's."""
+    if blame is None or functions.lookup(stack.names[blame]):
+        return None
+    handler = stack.find(("<signal handler called>",), blame)
+    return handler + 1 if handler is not None and handler < blame + 8 and handler + 1 < len(stack) else None
+
+
 _OWN_LINE = re.compile(r"(?:^|[\s>`\"])(?:qemu[\w-]*|kvm|\w+-softmmu): (.{6,200})")
 
 
@@ -686,6 +694,11 @@ def _plain_abort(context: Context, subject: Subject, start: int, position: Optio
             cause.sentences.append(check)
         if said:
             cause.sentences.append(f'QEMU had written "{cut(said, 160)}".')
+        elif (interrupted := _in_a_strange_handler(stack, blame)) is not None:
+            cause.sentences.append(
+                f"{function} is no function of QEMU's: a library's signal handler ended the process. What the signal "
+                f"was for happened in {at(stack, interrupted)}."
+            )
         elif function and not check:
             cause.sentences.append(
                 f"{function} gives up on a state that it takes for impossible (abort() itself, or an assertion "

@@ -32,7 +32,7 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
     }.get(waiting.kind, "")
     sentences.append(
         f"It polls in {at(stack, waiting.at)}{f', called by {asked},' if asked else ''} {waiting.says}"
-        f"{f' (aio_poll, {poll_frame})' if poll_frame else ''}."
+        f"{f' ({stack.names[waiting.poll or 0]}, {poll_frame})' if poll_frame else ''}."
     )
     proof = [evidence(last, waiting.at, f"polls {waiting.says}")]
     steps: List[str] = []

@@ -84,6 +84,8 @@ def rcu_stall(context: Context, last: Subject, victims: List[Subject], waiting: 
         )
         proof.append(evidence(reader, 0, "inside rcu_read_lock"))
         steps.append(f"{capital(short(reader))} is the one to look at")
+    elif (section := stack.find_outermost(holders.RCU_READ_SECTIONS)) is not None and section > waiting.at:
+        return _own_reader(context, last, victims, waiting, section)
     else:
         steps.append(
             "print registry in util/rcu.c: a reader whose ctr is not 0 is the one that holds the grace period up"
@@ -99,6 +101,37 @@ def rcu_stall(context: Context, last: Subject, victims: List[Subject], waiting: 
         proof=proof,
         steps=steps,
         rule="rcu",
+    )
+
+
+def _own_reader(context: Context, last: Subject, victims: List[Subject], waiting: Waiting, section: int) -> Finding:
+    """A thread that waits for all RCU readers while it is one: the grace period ends only when it goes on."""
+    stack = last.stack
+    poll = stack.find(("aio_poll",), waiting.at, section)
+    sentences = [
+        lead(context, last),
+        f"{who(last)} waits in {at(stack, waiting.at)} {waiting.says}. They run when every reader has left its RCU "
+        f"section, and {short(last)} is such a reader itself: {at(stack, section)} calls out with rcu_read_lock() "
+        "held.",
+    ]
+    if poll is not None:
+        sentences.append(
+            f"That access did not ask for it: a nested poll ({at(stack, poll)}) runs whatever handler is ready, and it "
+            "ran this one."
+        )
+    sentences.append(victims_text(victims))
+    return finding(
+        "hang.deadlock",
+        f"{capital(actor(context, last))} waits for all RCU readers inside an RCU section of its own",
+        "likely",
+        sentences,
+        subjects=[last, *victims],
+        proof=[
+            evidence(last, waiting.at, f"waits {waiting.says}"),
+            evidence(last, section, "inside rcu_read_lock"),
+        ],
+        steps=[f"p rcu_reader.depth (a thread-local) in {short(last)}: not 0 proves it"],
+        rule="rcu-own-reader",
     )
 
 
