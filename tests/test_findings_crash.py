@@ -243,6 +243,35 @@ def test_long_assertion_stands_whole_in_the_title():
     assert expression in explain(text.parse(content)[0]).findings[0].title
 
 
+def names(words):
+    return "".join(f"#{n} 0x{0x555500000000 + 64 * n:x} in {word} ()\n" for n, word in enumerate(words.split()))
+
+
+def test_signal_that_ends_an_emulated_program_is_told_where_compilers_inlined_the_death():
+    found = first(names("sigsuspend process_pending_signals cpu_loop main"))
+    assert found.title == "The emulated program died of a signal; QEMU ends itself with it"
+
+
+def test_emulated_program_in_translated_code_is_not_at_rest():
+    found = first("#0  float64_sub ()\n" + names("x helper_subsd code_gen_buffer cpu_tb_exec cpu_exec cpu_loop main").partition("\n")[2])
+    assert found.title == "The emulated program runs; nothing shows that it is stuck"
+
+
+def test_cpu_abort_for_code_outside_of_memory_tells_of_the_guests_jump():
+    found = first(ABORT + names("cpu_abort get_page_addr_code tb_find_fast cpu_x86_exec tcg_exec_all").replace("#", "#1"))
+    assert "neither RAM nor ROM" in found.explanation
+
+
+def test_valgrinds_complaint_about_a_system_call_names_what_it_is():
+    found = first("""==7== Syscall param ioctl(generic) points to uninitialised byte(s)
+==7==    at 0x5A: ioctl (in /usr/lib64/libc-2.28.so)
+==7==    by 0x5B: kvm_ioctl (kvm-all.c:2365)
+==7==    by 0x5C: kvm_arch_get_supported_msr_feature (kvm.c:469)
+""")
+    assert found.title.startswith("Uninitialised memory in a system call's argument in kvm_ioctl")
+    assert "Valgrind reports" in found.explanation
+
+
 @pytest.mark.parametrize("size", [0, 1, 3])
 def test_an_explanation_of_little_does_not_fail(size):
     fake = Snapshot(threads=[Thread(frames=[Frame(i) for i in range(size)])])

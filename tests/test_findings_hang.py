@@ -233,3 +233,18 @@ def test_all_at_rest_is_no_hang():
     iothread = thread(4, ["__poll", "g_main_context_iterate", "g_main_loop_run", "iothread_run", "qemu_thread_start", "clone3"])
     kinds = [f.kind for f in told(main, thread(2, RCU), vcpu, iothread).findings]
     assert kinds == ["state.running"]
+
+
+def test_main_loop_that_waits_for_work_on_a_vcpu_is_told_on_i386_too():
+    found = first(thread(1, ["__kernel_vsyscall", "__pthread_cond_wait", "qemu_cond_wait", "run_on_cpu",
+                             "kvm_cpu_synchronize_state", "main_loop", "main"]))  # fmt: skip
+    assert found.kind == "hang.vcpu-stop"
+    assert "run_on_cpu (frame 3)" in found.explanation
+
+
+def test_lock_of_glib_in_an_emulated_program_is_a_wait_for_a_mutex():
+    told_of = told(thread(1, ["syscall", "g_mutex_lock_slowpath", "g_mutex_lock", "g_slice_alloc", "tcg_tb_insert",
+                              "tb_gen_code", "cpu_exec", "cpu_loop", "main"]))  # fmt: skip
+    assert told_of.threads[0].state == "waiting-mutex"
+    assert told_of.threads[0].culprit == "tcg_tb_insert"
+    assert told_of.findings[0].kind == "hang.deadlock"

@@ -9,6 +9,7 @@ from typing import Callable, Dict, List, Optional, Set, Tuple
 from ..knowledge.aborts import (
     ABORTS,
     CHECKS_ITS_CALLER,
+    DIES_BY_SIGNAL,
     EXIT_FUNCTIONS,
     FATAL_BY_NAME,
     FATAL_PATHS,
@@ -107,6 +108,8 @@ def fatal_path(stack: Stack) -> Optional[FatalPath]:
     for position in range(min(len(names), 40)):
         name = names[position]
         path = FATAL_BY_NAME.get(name) or (_by_pattern(name) if name else None)
+        if name == "sigsuspend" and position + 1 < len(names) and names[position + 1] in DIES_BY_SIGNAL:
+            path = FATAL_BY_NAME["dump_core_and_abort"]
         if path is not None:
             if path.name == "raise" and not _raises_abort(stack, position):
                 return None

@@ -540,7 +540,8 @@ def _crash(context: Context, subject: Subject, story: Story) -> str:
             return _after(story, dead, frozenset(("signal", "abort")))
     name = signal.name if signal is not None and signal.name else ""
     if not name:
-        name = "aborts" if subject.told.state == "aborting" else "crashes"
+        guessed = subject.told.state_rule.startswith(("stopped-in-the-middle", "bad-pointer"))
+        name = "aborts" if subject.told.state == "aborting" else "stopped" if guessed else "crashes"
     position = next(
         (
             i

@@ -291,6 +291,10 @@ RAISES_AGAIN = Names(
     "qemu_mutex_*",
 )
 
+# linux-user/signal.c (1.0 to 10.2): dump_core_and_abort, force_sig before, is static; inlined into these it leaves only
+# the sigsuspend() that waits for the signal raised at QEMU itself.
+DIES_BY_SIGNAL = Names("handle_pending_signal", "process_pending_signals", "queue_signal", "force_sig*")
+
 EXIT_FUNCTIONS = Names(
     "exit",
     "_exit",

@@ -467,6 +467,8 @@ HELPERS: Tuple[Helper, ...] = (
         "crash",
     ),
     # scripts/qapi/visit.py, types.py; qapi/qapi-visit-core.c
+    # accel/tcg/cpu-exec-common.c, cpu-exec.c: out of generated code by siglongjmp, for whoever found the exception
+    Helper("leaves-generated-code", Names("cpu_loop_exit*"), "crash owner"),
     Helper("visitor", Names("visit_type_*", "visit_start_*", "visit_end_*", "visit_free", "qapi_free_*"), "crash"),
     Helper("audio-check", Names("audio_bug", "audio_calloc"), "crash"),  # audio/audio.c
     # what a headline's function was called by matters more than the function: system/cpus.c, util/qemu-coroutine.c

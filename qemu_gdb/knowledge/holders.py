@@ -22,10 +22,14 @@ PRIMITIVES = Names(
     "_lll_lock_wait", "mutex_lock_*", "_lwp_park", "__lwp_park*", "___lwp_park*", "_umtx_op*", "__thr_*",
     "NtWait*", "ZwWait*", "ntdll!*", "RtlSleepConditionVariable*", "SleepConditionVariableSRW", "WaitForSingleObject*",
     "WaitForMultipleObjects*", "RtlpWait*", "RtlpEnter*", "RtlEnterCriticalSection", "RtlAcquireSRW*",
-    "AcquireSRWLockExclusive", "___futex_abstimed*", "__clone*_wait",
+    "AcquireSRWLockExclusive", "___futex_abstimed*", "__clone*_wait", "wait_tid", "sleep", "pselect6",
+    "EnterCriticalSection", "SleepConditionVariableCS", "Sleep", "SleepEx", "NtDelayExecution", "MsgWaitForMultiple*",
+    "NtUserMsgWaitForMultiple*", "mach_msg*",
+    "__kernel_vsyscall",  # how i386 enters the kernel
     # glib
-    "g_cond_wait*", "g_mutex_lock*", "g_rec_mutex_lock*", "g_poll", "g_usleep", "g_main_context_poll*",
-    "g_main_context_iterate*", "g_main_context_iteration", "g_main_loop_run", "g_thread_join", "g_async_queue_pop*",
+    "g_cond_wait*", "g_mutex_lock*", "g_rec_mutex_lock*", "g_rw_lock_*_lock*", "g_poll", "g_usleep",
+    "g_main_context_poll*", "g_main_context_iterate*", "g_main_context_iteration", "g_main_loop_run",
+    "g_thread_join", "g_async_queue_pop*",
     # util/qemu-thread-posix.c, util/qemu-thread-win32.c
     "qemu_futex_wait", "qemu_mutex_lock", "qemu_mutex_lock_impl", "qemu_mutex_lock__raw", "qemu_mutex_lock_func*",
     "qemu_rec_mutex_lock", "qemu_rec_mutex_lock_impl", "qemu_cond_wait", "qemu_cond_wait_impl",
@@ -42,14 +46,15 @@ PRIMITIVES = Names(
 # Of those, the ones that take a mutex.
 MUTEX = Names(
     "pthread_mutex_lock", "pthread_mutex_lock_*", "qemu_mutex_lock*", "qemu_rec_mutex_lock*", "_L_lock_*",
-    "__lll_lock_wait*", "lll_mutex_lock*", "g_mutex_lock*", "g_rec_mutex_lock*", "qsp_mutex_lock",
-    "qsp_rec_mutex_lock", "qsp_bql_mutex_lock", "pthread_mutex_timedlock", "__psynch_mutexwait",
-    "_pthread_mutex_firstfit_lock_slow", "_pthread_mutex_lock*", "RtlEnterCriticalSection", "RtlpEnter*",
+    "__lll_lock_wait*", "lll_mutex_lock*", "g_mutex_lock*", "g_rec_mutex_lock*", "g_rw_lock_*_lock*",
+    "EnterCriticalSection", "qsp_mutex_lock", "qsp_rec_mutex_lock", "qsp_bql_mutex_lock",
+    "pthread_mutex_timedlock", "__psynch_mutexwait", "_pthread_mutex_firstfit_lock_slow", "_pthread_mutex_lock*",
+    "RtlEnterCriticalSection", "RtlpEnter*",
     "AcquireSRWLockExclusive", "RtlAcquireSRW*", "qemu_lockable_*", "pthread_mutex_cond_lock", "_L_cond_lock_*",
 )  # fmt: skip
 CONDITIONS = Names(
     "pthread_cond_*", "qemu_cond_*", "g_cond_wait*", "__psynch_cvwait", "RtlSleepConditionVariable*",
-    "SleepConditionVariableSRW", "_pthread_cond_*", "qsp_cond_*",
+    "SleepConditionVariableSRW", "SleepConditionVariableCS", "_pthread_cond_*", "qsp_cond_*",
 )  # fmt: skip
 JOINS = Names("pthread_join*", "pthread_clockjoin*", "pthread_timedjoin*", "qemu_thread_join", "g_thread_join")
 SEMAPHORES = Names("sem_*", "__new_sem_wait*", "new_sem_wait*", "qemu_sem_*", "___sem_*", "__sem_*", "semaphore_*")

@@ -529,7 +529,6 @@ GIVE_AWAYS: Tuple[GiveAway, ...] = (
             "helper_*_mmu",
             "cpu_handle_exception",
             "cpu_handle_interrupt",
-            "tcg_handle_interrupt",
             "tcg_optimize",
         ),
     ),

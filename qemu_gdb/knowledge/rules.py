@@ -113,6 +113,10 @@ CHECKS: Dict[str, str] = {
     "qemu_mutex_destroy": "In QEMU's source it asserts mutex->initialized: the mutex was destroyed before, or never "
                           "made.",
     "qemu_cond_wait_impl": "In QEMU's source it asserts cond->initialized: the condition was destroyed, or never made.",
+    # cpus.c since 2.9, system/cpus.c: g_assert(!bql_locked())
+    **dict.fromkeys(("qemu_mutex_lock_iothread", "qemu_mutex_lock_iothread_impl", "bql_lock", "bql_lock_impl"),
+                    "In QEMU's source it asserts that this thread does not hold the BQL already; its caller, or a "
+                    "caller of that, had taken it."),
     # accel/tcg/tcg-accel-ops.c: g_assert(bql_locked()) (qemu_mutex_iothread_locked() until 8.2)
     "tcg_handle_interrupt": "In QEMU's source it asserts that the BQL is held: it was called from a helper of "
                             "generated code, or another thread, "
@@ -141,6 +145,20 @@ CHECKS: Dict[str, str] = {
     "tcg_region_initial_alloc__locked": "The TCG code buffer has no region left for one more vCPU thread: its "
                                         "regions are sized at "
     "start by the number of vCPUs.",
+}  # fmt: skip
+
+
+# What cpu_abort() means in the functions that call it for one reason.
+CPU_ABORTS: Dict[str, str] = {
+    # exec.c, cputlb.c up to 2.12: "Trying to execute code outside RAM or ROM at 0x..."
+    "get_page_addr_code": "The guest jumped to an address where there is neither RAM nor ROM: a wild jump of the "
+                          "guest's, or firmware or a kernel that was loaded to another place.",
+    # accel/tcg/translate-all.c
+    "cpu_io_recompile": "The device access came from no translated block that TCG knows.",
+    # tcg-accel-ops-icount.c, cpus.c: "Raised interrupt while not in I/O function"
+    **dict.fromkeys(("icount_handle_interrupt", "tcg_handle_interrupt"),
+                    "Under -icount an interrupt may be raised by a guest instruction only where translation allows "
+                    "I/O: the instruction lacks its gen_io_start (translator_io_start)."),
 }  # fmt: skip
 
 

@@ -81,6 +81,7 @@ FILE_SUBSYSTEMS: Tuple[Tuple[str, str], ...] = (
     ("hw/display/vga", "VGA"),
     ("hw/vfio/spapr", "VFIO"),
     ("hw/acpi/piix4", "ACPI/SMBIOS"),
+    ("hw/acpi_piix4", "ACPI/SMBIOS"),
     ("hw/i386/kvmvapic", "X86 KVM CPUs"),
     ("hw/i386/vapic", "X86 KVM CPUs"),
     ("hw/display/cirrus_vga", "Cirrus VGA"),

@@ -21,6 +21,7 @@ _KINDS: Tuple[Tuple[str, str], ...] = (
         "futex_abstimed_wait_common futex_abstimed_wait_common64 futex_abstimed_wait_cancelable64 futex_reltimed_wait",
     ),
     ("futex", "do_futex_wait_cancelable futex_lock_pi64 syscall_thread_switch internal_syscall_cancel syscall_cancel"),
+    ("futex", "kernel_vsyscall"),  # how i386 enters the kernel
     ("futex", "syscall_cancel_arch internal_syscall_cancel_arch ___lwp_park60 _lwp_park60 ___lwp_park __umtx_op_err"),
     (
         "mutex",
@@ -28,6 +29,8 @@ _KINDS: Tuple[Tuple[str, str], ...] = (
         "pthread_mutex_lock pthread_mutex_lock_full _L_lock_*",
     ),
     ("mutex", "pthread_rwlock_rdlock pthread_rwlock_wrlock pthread_spin_lock lll_lock_elision psynch_mutexwait"),
+    # glib/gthread-posix.c: a futex of GLib's own since 2.36
+    ("mutex", "g_mutex_lock g_mutex_lock_slowpath g_rec_mutex_lock g_rw_lock_reader_lock g_rw_lock_writer_lock"),
     ("mutex", "pthread_mutex_firstfit_lock_slow pthread_mutex_firstfit_lock_wait pthread_mutex_timedlock"),
     ("mutex-recond", "pthread_mutex_cond_lock pthread_mutex_cond_lock_full"),
     (

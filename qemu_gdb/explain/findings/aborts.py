@@ -6,6 +6,7 @@ import re
 from typing import Dict, Optional, Tuple
 
 from ...knowledge import fatal, functions
+from ...knowledge.rules import CPU_ABORTS
 from ...model import Evidence, Message
 from ..context import Context, Subject
 from ..stack import Stack, number, symbol
@@ -325,8 +326,9 @@ def _formatted(
     cause = Cause(subject, row.kind, headline, row.name, blame=blame, function=function)
     spot = place(stack.frames[blame]) if blame is not None else ""
     cause.sentences.append(
-        f"{function}{f' ({spot})' if spot else ''} met a state of the guest CPU that it can't emulate and gave up by "
-        "cpu_abort()."
+        (CPU_ABORTS.get(function) if not said else None)
+        or f"{function}{f' ({spot})' if spot else ''} met a state of the guest CPU that it can't emulate and gave up "
+        "by cpu_abort()."
     )
     cause.proof.append(evidence(subject, position, f"cpu_abort{f': {said}' if said else ''}"))
     cause.steps.append("the register dump that cpu_abort printed to stderr shows the guest CPU's state")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Optional
 
+from ...knowledge.aborts import DIES_BY_SIGNAL
 from ..context import Context, Subject
 from .cause import Cause
 from .common import at, cut, evidence, oneline
@@ -18,6 +19,8 @@ def guest_died(context: Context, subject: Subject) -> Optional[Cause]:
     """QEMU raises at itself the signal that the emulated program did not handle."""
     stack = subject.stack
     position = stack.find(_DIES, 0, 12)
+    if position is None and (wait := stack.find(("sigsuspend",), 0, 4)) is not None:
+        position = stack.find(DIES_BY_SIGNAL, wait + 1, wait + 2)
     if position is None or subject.told.role not in ("user-mode", "unknown"):
         return None
     outer = position

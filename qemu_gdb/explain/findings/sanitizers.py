@@ -36,7 +36,8 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
     address = _hex(re.search(r"(?:on (?:unknown )?address|address) (0x[0-9a-fA-F]+)", text))
     if kind == "crash.invalid-access" and "SEGV" in word and address is not None and address < 0x10000:
         kind, meaning = "crash.null-dereference", "NULL pointer"
-    blame = common.qemu_frame(stack)
+    start = 1 if "system call" in meaning else 0  # the innermost frame is the call itself
+    blame = common.qemu_frame(stack, start)
     function = function_at(subject, blame)
     spot = place(stack.frames[blame]) if blame is not None else common.location(message.file, message.line)
     function = function or message.function or ""
@@ -54,7 +55,7 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
         else "UBSan"
         if "runtime error" in text
         else "Valgrind"
-        if word.startswith(("Invalid", "Use of", "Conditional", "Jump")) or text.startswith("==")
+        if context.snapshot.source.dialect == "valgrind" or text.startswith("==")
         else "The sanitizer"
     )
     extra = ""
@@ -121,7 +122,7 @@ def _steps(tool: str, meaning: str, user: str, earlier: Dict[str, str]) -> List[
         return [f"read {user} and {other}: which lock or atomic access should order the two"]
     if meaning.endswith("overflow") and made:
         return [f"compare the size that {made} asks for with what {user} accesses"]
-    if meaning == "use of uninitialised memory" and tool == "Valgrind":
+    if "uninitialised memory" in meaning and tool == "Valgrind":
         return ["run it with valgrind --track-origins=yes: it names where the memory was made"]
     start = _IN_DEBUGGER.get(tool)
     return [f"{start}, then info locals in {user}"] if start else []

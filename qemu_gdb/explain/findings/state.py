@@ -515,6 +515,25 @@ def _tool(context: Context, tool: Subject, resting: List[Subject], sentences: Li
                 steps=["with QEMU_STRACE=1 (or -strace): the last futex calls of each thread"],
                 rule="quiet-user",
             )
+        running = [s for s in guests if s.told.state == "running-guest"]
+        if running:
+            return finding(
+                "state.running",
+                "The emulated program runs; nothing shows that it is stuck",
+                "possible",
+                [
+                    f"{capital(common.listed(running))} {'is' if len(running) == 1 else 'are'} in code that TCG "
+                    "translated for the program, or translates or helps it: such a stack shows nothing of the "
+                    "program's own functions.",
+                ],
+                subjects=running[:4],
+                proof=[evidence(s, 0, "runs the program") for s in running[:3]],
+                steps=[
+                    "if it crashed: the line with the signal",
+                    "if it hangs or is slow: run it with -g PORT and gdb-multiarch, or take perf's samples",
+                ],
+                rule="user-running",
+            )
     outer = stack.find(("main_loop_wait",))
     caller = common.qemu_frame(stack, outer + 1) if outer is not None else None
     if caller is not None and stack.names[caller] != "main":
