@@ -160,3 +160,25 @@ def test_an_old_qemus_synchronous_read_waits():
     )
     assert thread["state"] == "waiting-drain-or-nested-poll"
     assert finding["kind"].startswith("hang.")
+
+
+@pytest.mark.parametrize(
+    ("stack", "never"),
+    [
+        ("dump_human_image_check img_check main", "dump of guest memory"),
+        ("buffer_is_zero bdrv_aligned_pwritev bdrv_co_pwritev blk_co_pwritev blk_aio_write_entry", "sends guest RAM"),
+        ("qemu_create_displaysurface vga_draw_graphic vga_update_display graphic_hw_update", "QEMU is starting"),
+        ("convert_hour rtc_set_cmos rtc_update_time", "qemu-img"),
+        ("ide_bus_new ich9_ahci_pci_init", "executes a command"),
+        ("nbd_co_send_request nbd_co_request nbd_client_co_preadv bdrv_driver_preadv", "NBD server:"),
+        ("nbd_receive_request nbd_co_receive_request nbd_trip coroutine_trampoline", "nbd driver"),
+        ("inet_connect_saddr socket_connect qio_channel_socket_connect_sync nbd_connect", "chardev"),
+        ("memory_listener_register vhost_dev_start vhost_net_start", "changes a memory region"),
+        ("iothread_stop iothread_instance_finalize object_unref qmp_object_del qmp_marshal_object_del", "shuts down"),
+        ("kvm_arch_get_supported_cpuid x86_cpu_get_supported_feature_word x86_cpu_filter_features", "reads the vCPU"),
+        ("assert_bdrv_graph_readable bdrv_co_nb_sectors bdrv_nb_sectors", "takes the block graph's"),
+    ],
+)
+def test_a_function_is_not_told_by_its_prefix_alone(stack, never):
+    _, _, page = read(stack, "Program received signal SIGSEGV, Segmentation fault.")
+    assert never not in page

@@ -397,7 +397,7 @@ def _stopped_mid_statement(context: Context, live: List[Subject]) -> None:
     if re.search(_PROSE_CRASH, prose) and (mine or any(code_of(f).owner == "qemu" for f in stack.frames)):
         _set(subject, "crashed", "report-says-so")
         return
-    if not mine:
+    if not mine or subject.told.thread.coroutine:
         return
     if re.search(_PROSE_HANG, prose):
         return

@@ -12,8 +12,10 @@ def _chardev(view: View) -> str:
     which = f" {label}" if label else ""
     known = view.object(None, "chr", "s", "be")
     which = f" {known.split()[-1]}" if known else which
-    if any("wait_connected" in n or "accept" in n for n in names):
+    if any("wait_connected" in n or ("accept" in n and "accept_input" not in n) for n in names):
         return f"waits for a client of chardev{which}"
+    if any("accept_input" in n for n in names):
+        return f"takes more input from chardev{which}" if which else "takes more input from a chardev"
     if any("disconnect" in n for n in names):
         return f"disconnects chardev{which}" if which else "disconnects a chardev"
     if any("connect" in n for n in names) and any(n.startswith(("tcp_chr", "qmp_chardev", "socket")) for n in names):
@@ -24,7 +26,7 @@ def _chardev(view: View) -> str:
         return f"input arrived on chardev{which}" if which else "input arrived on a chardev"
     if any("add_watch" in n for n in names):
         return "watches a chardev until it can be written"
-    if any("write" in n or "flush" in n for n in names):
+    if any(("write" in n and "can_write" not in n) or "flush" in n for n in names):
         return f"writes to chardev{which}" if which else "writes to a chardev"
     if any("new" in n or "open" in n or "create" in n or "add" in n for n in names):
         return f"creates chardev{which}" if which else "creates a chardev"
@@ -52,7 +54,7 @@ def _net(view: View) -> str:
 
 def _vnc(view: View) -> str:
     names = view.names
-    if any("worker" in n for n in names):
+    if any(n.startswith("vnc_worker_thread") for n in names):
         return (
             "encodes a display update for a VNC client"
             if len(names) > 2 or view.inner and not any("cond" in n for n in view.inner)
@@ -93,15 +95,12 @@ ROWS = (
             "mux_proc_*",
             "char_*",
             "qmp_chardev_*",
-            "socket_*",
+            "socket_reconnect_timeout",
             "chardev_*",
-            "unix_*",
             "qemu_chr_fe_*",
             "udp_chr_*",
             "stdio_*",
             "pty_*",
-            "qemu_accept",
-            "inet_*",
             "fe_*",
             "chr_*",
         ),
@@ -117,6 +116,31 @@ ROWS = (
             "qemu_chr_new_noreplay",
         ),
     ),
+    # util/qemu-sockets.c: chardevs, migration, NBD and VNC use it
+    Row(
+        "sockets",
+        Names(
+            "socket_connect",
+            "socket_listen",
+            "socket_dgram",
+            "inet_*",
+            "unix_connect*",
+            "unix_listen*",
+            "vsock_*",
+            "qemu_accept",
+            "wait_for_connect",
+        ),
+        lambda v: (
+            "connects a socket"
+            if any("connect" in n for n in v.names)
+            else "accepts a connection"
+            if "qemu_accept" in v.names
+            else "listens on a socket"
+            if any("listen" in n for n in v.names)
+            else f"sockets: {v.outermost}"
+        ),
+        weight=4,
+    ),  # fmt: skip
     # ui/vnc-jobs.c (10.2); before: ui/vnc-jobs-async.c
     Row(
         "VNC",
@@ -339,6 +363,9 @@ ROWS = (
             else "frees guest RAM"
             if any("free" in n or "reclaim" in n or "remove" in n for n in v.names)
             else "allocates guest RAM"
+            if any("alloc" in n or "_add" in n or "_init_ram" in n or "complete" in n or "memfd" in n for n in v.names)
+            or "host_memory_backend_init" in v.names
+            else f"guest RAM: {v.outermost}"
         ),
         subsystem="Memory API",
         weight=6,
@@ -347,7 +374,30 @@ ROWS = (
     # dump/dump.c
     Row(
         "memory dump",
-        Names("dump_*", "create_vmcore", "create_kdump_vmcore", "write_memory", "get_next_page", "win_dump_*"),
+        Names(
+            "dump_begin",
+            "dump_iterate",
+            "dump_process",
+            "dump_thread",
+            "dump_init",
+            "dump_cleanup",
+            "dump_state*",
+            "dump_bitmap*",
+            "dump_completed",
+            "dump_error",
+            "dump_set_*",
+            "dump_get_*",
+            "dump_guest_*",
+            "create_vmcore",
+            "create_kdump_vmcore",
+            "create_header*",
+            "write_memory",
+            "write_dump_*",
+            "write_elf*",
+            "get_next_page",
+            "win_dump_*",
+            "create_win_dump",
+        ),
         "writes a dump of guest memory",
         subsystem="Dump",
         weight=7,

@@ -551,7 +551,7 @@ def _graph(view: View) -> str:
         node = _node(view)
         words = phrases[0] if len(phrases) == 1 else f"{phrases[0]}: {phrases[-1]}"
         return f"{words} ({node})" if node else words
-    if any("aio_context" in n or "aio_ctx" in n for n in view.names):
+    if any(("aio_context" in n or "aio_ctx" in n) and "notifier" not in n for n in view.names):
         return "moves nodes to another AioContext"
     return f"block layer: {view.outermost}"
 
@@ -858,7 +858,17 @@ ROWS = (
             "nbd_export_*",
             "nbd_server_*",
             "nbd_co_receive_request",
-            "nbd_co_send_*",
+            "nbd_receive_request",
+            "nbd_negotiate*",
+            "nbd_co_send_iov",
+            "nbd_co_send_simple_reply",
+            "nbd_co_send_chunk*",
+            "nbd_co_send_structured_*",
+            "nbd_co_send_sparse_read",
+            "nbd_co_send_extents",
+            "nbd_co_send_block_status",
+            "nbd_co_send_bitmap",
+            "nbd_co_send_reply",
             "nbd_client_new",
             "nbd_accept",
             "nbd_do_cmd_read",
@@ -887,7 +897,9 @@ ROWS = (
     # qemu-img.c, qemu-io-cmds.c
     Row(
         "tool command",
-        Names("img_*", "convert_*", "qemuio_command", "qemu_io_*", "check_*_func", "bench_cb"),
+        Names("img_*", "convert_do_copy", "convert_co_*", "convert_iteration_sectors", "convert_select_part",
+              "convert_copy_bitmaps", "convert_check_bitmaps", "convert_read", "convert_write", "qemuio_command",
+              "qemu_io_*", "check_*_func", "bench_cb"),
         lambda v: (
             f"qemu-img {v.outermost[4:].replace('_', ' ')}"
             if v.outermost.startswith("img_")

@@ -236,6 +236,12 @@ def _vm_stop(view: View) -> str:
     return f"stops the VM (run state {name})" if name else "stops the VM"
 
 
+# system/memory.c: functions that change the map; the others ask
+_CHANGES_MEMORY = re.compile(
+    r"_(?:init|do_init|add|del|set|update|reset|clear|register|unregister|resize|render|generate|commit|readd)(?:_|$)"
+)
+
+
 def _memory(view: View) -> str:
     names = view.names
     if any("ioeventfd" in n or "eventfd" in n for n in names):
@@ -253,6 +259,10 @@ def _memory(view: View) -> str:
         return "frees a memory region or address space"
     if all("translate" in n or "lookup" in n or n == "phys_page_find" for n in names if n):
         return "looks up a guest-physical address"
+    if "memory_listener_register" in names or "memory_listener_unregister" in names:
+        return "adds or removes a listener of memory map changes"
+    if not any(_CHANGES_MEMORY.search(n) for n in names):
+        return f"memory API: {view.outermost}"
     region = view.object(None, "mr", "subregion")
     return f"changes memory region {region}" if region else "changes a memory region"
 
@@ -270,7 +280,10 @@ def _qom(view: View) -> str:
     if prop:
         return f"sets the QOM property {prop}"
     if any("property" in n for n in names):
-        return "sets or reads a QOM property"
+        adds = all("_add" in n for n in names if "property" in n)
+        return "adds a QOM property" if adds else "sets or reads a QOM property"
+    if any(n.startswith("type_initialize") for n in names):
+        return "initialises a QOM class"
     if any("init" in n or n.startswith("object_new") for n in names):
         return "creates a QOM object"
     return f"QOM: {view.outermost}"
@@ -280,7 +293,9 @@ def _qdev(view: View) -> str:
     names = view.names
     device = view.object(None, "dev", "d", "qdev")
     which = f" {device}" if device else " a device"
-    if any("unplug" in n for n in names):
+    if any(n.endswith("_class_init") or n.startswith("device_class_") for n in names):
+        return f"device: {view.outermost}"
+    if any("unplug" in n and "blocker" not in n and "allowed" not in n for n in names):
         return f"unplugs{which}"
     if any("unrealize" in n or "unparent" in n for n in names):
         return f"unrealizes{which}"
@@ -323,6 +338,16 @@ def _usb(view: View) -> str:
     if any("packet" in n or "handle" in n or "complete" in n for n in view.names):
         return "handles a USB packet"
     return f"USB: {view.outermost}"
+
+
+# hw/ide/core.c, atapi.c, ahci.c: from the command to the end of its transfer
+_IDE_COMMAND = Names(
+    "ide_exec_cmd", "cmd_*dma*", "ide_sector_*", "ide_dma_*", "ide_start_dma", "ide_transfer_*", "ide_flush_*",
+    "ide_atapi_*", "ide_cmd_*", "ide_buffered_*", "ide_issue_trim*", "ide_trim_*", "ide_set_inactive",
+    "ide_handle_rw_error", "handle_cmd", "handle_reg_h2d_fis", "ahci_start_*", "ahci_commit_*", "ahci_dma_*",
+    "ahci_pio_*", "ahci_populate_*", "ahci_cmd_done", "ahci_check_cmd*", "ahci_exec*", "process_ncq_command",
+    "execute_ncq_command", "ncq_*",
+)  # fmt: skip
 
 
 ROWS = (
@@ -694,15 +719,17 @@ ROWS = (
     # hw/ide/ahci.c (10.2)
     Row(
         "bus-master IDE",
-        Names("bmdma_*", "ide_*", "ahci_*", "handle_cmd", "handle_reg_h2d_fis", "piix_*", "cmd_*dma*"),
+        Names("bmdma_*", "ide_*", "ahci_*", "handle_cmd", "handle_reg_h2d_fis", "piix_ide_*", "cmd_*dma*"),
         lambda v: (
             "starts or stops the IDE bus master's DMA"
             if any("bmdma" in n and not n.endswith(("_init", "_setup_bar")) for n in v.names)
             else "sets up the IDE bus master"
             if any(n in ("bmdma_init", "bmdma_setup_bar") for n in v.names)
             else "the AHCI controller executes a command"
-            if any("ahci" in n for n in v.names)
+            if any("ahci" in n for n in v.names) and any(n in _IDE_COMMAND for n in v.names)
             else "the IDE disk executes a command"
+            if any(n in _IDE_COMMAND for n in v.names)
+            else f"IDE: {v.outermost}"
         ),
         subsystem="IDE",
         weight=5,

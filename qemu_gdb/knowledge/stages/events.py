@@ -213,7 +213,8 @@ def _bql(view: View) -> str:
         and inner[0] in _BQL
     ):
         return "waits for the BQL"
-    return "takes the BQL"
+    unlocks = any("unlock" in n for n in view.names)
+    return "gives the BQL up" if unlocks else "takes the BQL"
 
 
 def lock_name(view: View) -> str:
@@ -247,6 +248,8 @@ def _condition(view: View) -> str:
 
 def _semaphore(view: View) -> str:
     symbol = view.symbol(None, "sem", "ev", "event")
+    if "qemu_event_set" in view.names:
+        return f"sets {symbol.split('+')[0]}" if symbol else "sets an event"
     what = "an event" if any("event" in n for n in view.names) else "a semaphore"
     return f"waits for {symbol.split('+')[0]}" if symbol else f"waits for {what}"
 
@@ -530,12 +533,13 @@ ROWS = (
             "qemu_run_timers",
             "qemu_clock_advance_virtual_time",
             "qemu_clock_warp",
-            "icount_*",
         ),
         _timer,
         weight=6,
         trigger=True,
     ),
+    # accel/tcg/icount-common.c, accel/tcg/tcg-accel-ops-icount.c (10.2); before: softmmu/icount.c, cpus.c
+    Row("instruction count", Names("icount_*"), "counts the guest's instructions (icount)", weight=3),
     # io/channel-watch.c, chardev/char-io.c (10.2); before: iohandler.c, qemu-char.c
     Row(
         "descriptor handler",
@@ -645,7 +649,11 @@ ROWS = (
         lambda v: (
             "waits until no reader of the block graph is left"
             if any("wrlock" in n for n in v.names)
+            else "gives the block graph's lock up"
+            if any("unlock" in n for n in v.names)
             else "takes the block graph's read lock"
+            if any("rdlock" in n for n in v.names)
+            else "checks that the block graph's lock is held"
         ),
         subsystem="Block layer core",
         weight=8,

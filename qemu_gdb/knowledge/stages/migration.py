@@ -254,9 +254,6 @@ ROWS = (
             "save_compress_page",
             "ram_flush_*",
             "do_data_compress",
-            "buffer_is_zero",
-            "buffer_zero_*",
-            "select_accel_fn",
             "ram_block_*",
             "find_dirty_block",
             "pss_find_next_dirty",
@@ -265,6 +262,14 @@ ROWS = (
         _ram,
         subsystem="Migration",
         weight=6,
+    ),
+    # util/bufferiszero.c: RAM migration asks it, and so do block layer and qemu-img
+    Row(
+        "zero check",
+        Names("buffer_is_zero*", "buffer_zero_*", "select_accel_fn"),
+        "checks whether memory is all zeroes",
+        short="",
+        weight=2,
     ),
     # migration/multifd*.c, since 4.0
     Row(
@@ -319,7 +324,21 @@ ROWS = (
             "qemu_fclose",
             "qemu_fill_buffer",
             "qemu_peek_*",
-            "qemu_file_*",
+            "qemu_file_get*",
+            "qemu_file_set*",
+            "qemu_file_rate*",
+            "qemu_file_total*",
+            "qemu_file_credit*",
+            "qemu_file_shutdown*",
+            "qemu_file_new*",
+            "qemu_file_transferred*",
+            "qemu_file_is_*",
+            "qemu_file_mode*",
+            "qemu_file_skip",
+            "qemu_file_update*",
+            "qemu_file_reset*",
+            "qemu_file_acct*",
+            "qemu_file_switchover*",
             "channel_close",
             "channel_writev_buffer",
             "channel_get_buffer",
@@ -369,7 +388,9 @@ ROWS = (
             "qio_channel_*", "qio_task_*", "qio_net_listener_*", "qio_dns_*", "qcrypto_tls_*", "gnutls_*", "_gnutls_*"
         ),
         lambda v: (
-            "TLS handshake"
+            "websocket handshake"
+            if any("websock" in n and "handshake" in n for n in v.names)
+            else "TLS handshake"
             if any("handshake" in n for n in v.names)
             else "TLS session"
             if any("tls" in n for n in v.names)

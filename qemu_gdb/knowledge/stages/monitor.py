@@ -248,7 +248,25 @@ def _event(view: View) -> str:
 
 ROWS = (
     # qapi/qmp-input-visitor.c, qapi/qmp-output-visitor.c up to 2.8, then qobject-*-visitor.c: no commands
-    Row("visitor", Names("qmp_output_*", "qmp_input_*"), "converts QAPI values", short="", weight=1, order=2),
+    Row(
+        "visitor",
+        Names(
+            "qmp_output_*",
+            "qmp_input_visitor*",
+            "qmp_input_push",
+            "qmp_input_pop",
+            "qmp_input_get*",
+            "qmp_input_start_*",
+            "qmp_input_end_*",
+            "qmp_input_next_*",
+            "qmp_input_type_*",
+            "qmp_input_optional",
+        ),
+        "converts QAPI values",
+        short="",
+        weight=1,
+        order=2,
+    ),
     # monitor/hmp.c, monitor/qmp.c, block/monitor/block-hmp-cmds.c (10.2); before: monitor.c, hmp.c
     Row(
         "monitor command",

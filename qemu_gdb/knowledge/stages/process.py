@@ -264,7 +264,7 @@ def _shutdown(view: View) -> str:
         return "resets the machine"
     if any("wakeup" in n or "suspend" in n for n in view.names):
         return "suspends or wakes the machine"
-    if any("cleanup" in n or n.startswith("iothread_") for n in view.names):
+    if any("cleanup" in n for n in view.names):
         return "QEMU shuts down: cleans up"
     return "shuts the machine down"
 
@@ -311,7 +311,11 @@ ROWS = (
             "machine_*_init*",
             "pc_init*",
             "pc_q35_init*",
-            "qemu_create_*",
+            "qemu_create_cli_devices",
+            "qemu_create_early_backends",
+            "qemu_create_late_backends",
+            "qemu_create_machine",
+            "qemu_create_default_devices",
             "machvirt_init",
             "machine_class_init",
             "module_call_init",
@@ -325,7 +329,15 @@ ROWS = (
         trigger=True,
         order=-1,
     ),
-    # system/runstate.c, iothread.c, qemu-nbd.c (10.2); before: softmmu/runstate.c, softmmu/vl.c
+    # iothread.c: an iothread object goes, by object_del or at the end of QEMU
+    Row(
+        "iothread end",
+        Names("iothread_stop*", "iothread_instance_finalize", "iothread_destroy"),
+        "ends an iothread and waits for its thread",
+        subsystem="AioContext/event loop",
+        weight=6,
+    ),
+    # system/runstate.c, qemu-nbd.c (10.2); before: softmmu/runstate.c, softmmu/vl.c
     Row(
         "shutdown",
         Names(
@@ -349,9 +361,6 @@ ROWS = (
             "qemu_kill_report",
             "qemu_thread_atexit_*",
             "monitor_cleanup",
-            "iothread_stop*",
-            "iothread_instance_finalize",
-            "iothread_destroy",
             "qemu_shutdown_requested",
         ),
         _shutdown,

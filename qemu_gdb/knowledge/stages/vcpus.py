@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Dict, Optional
 
 from ..ioctls import ioctl_request
@@ -43,6 +44,13 @@ def vcpu_index(view: View) -> Optional[int]:
     return None
 
 
+# target/*/kvm*.c: functions that read a part of a vCPU's state; other kvm_*get* ask KVM for what it can do
+_GETS = re.compile(
+    r"(?:do_)?kvm_(?:arch_)?get_(?!supported|max|free|notify|default|vm_type|mce_cap|vcpu_id|smmu|id|ioeventfd)"
+    r"(?:\w*(?:regs?|msrs?|fpu?|fp|fpsimd|sve|xsave|xcrs|state|events?|apic\w*|vpr|one_\w+|tsc|ints?|cc)\w*)$"
+)
+
+
 def _kvm_request(view: View) -> str:
     name = ioctl_name(view)
     if name:
@@ -57,7 +65,7 @@ def _kvm_request(view: View) -> str:
         return "fetches the dirty log from KVM"
     if any("ioeventfd" in n for n in view.names):
         return f"{'removes' if any('_del' in n for n in view.names) else 'registers'} an ioeventfd with KVM"
-    if any("get_registers" in n or "synchronize_state" in n or "_get_" in n for n in view.names):
+    if any("get_registers" in n or "synchronize_state" in n or _GETS.match(n) for n in view.names):
         return "reads the vCPU's registers from KVM"
     if any("put_registers" in n or "_put_" in n or "synchronize_post" in n for n in view.names):
         return "writes the vCPU's registers to KVM"
@@ -202,9 +210,10 @@ def _translate(view: View) -> str:
         "virt_pc",
     )
     where = f" at {pc:#x}" if pc is not None and pc > 0 else ""
-    if "tb_gen_code" in view.names or any("tcg" in n or "gen" in n or "translat" in n for n in view.names):
-        return f"translates the guest's code{where}"
-    return f"looks up translated code{where}"
+    looks_up = any(n.startswith(("tb_find", "tb_lookup", "tb_htable_lookup", "tb_jmp_cache")) for n in view.names)
+    if looks_up and not any("gen" in n or "translat" in n for n in view.names):
+        return f"looks up translated code{where}"
+    return f"translates the guest's code{where}"
 
 
 def _generated(view: View) -> str:
@@ -215,6 +224,8 @@ def _execute(view: View) -> str:
     if view.has("cpu_exec_step_atomic"):
         return "executes one guest instruction alone (exclusive)"
     if view.has("cpu_handle_interrupt", "cpu_handle_exception"):
+        return "delivers an interrupt or exception to the guest CPU"
+    if any(n.endswith(("_do_interrupt", "_do_interrupt_all")) for n in view.names):
         return "delivers an interrupt or exception to the guest CPU"
     single = any("_rr_" in n or n.startswith("rr_") or "_rr" in n for n in view.names)
     return "runs the vCPUs in turn (TCG, one thread)" if single else "runs the vCPU under TCG"
