@@ -7,10 +7,10 @@ import os
 import re
 from typing import List, Optional, Union
 
-from qemu_gdb.capture import clean, messages
-from qemu_gdb.capture.assemble import Segment, finish
+from qemu_gdb.capture import clean, messages, reader
+from qemu_gdb.capture.assemble import finish
 from qemu_gdb.capture.dialects import reports
-from qemu_gdb.capture.reader import Reader
+from qemu_gdb.capture.segment import Segment
 from qemu_gdb.model import Notice, Snapshot, Thread
 
 
@@ -93,18 +93,17 @@ def parse(text: str) -> List[Snapshot]:
         if found is not None:
             return found
     lines, _ = clean.clean(text)
-    reader = Reader(lines)
     collecting = gc.isenabled()
     gc.disable()  # nothing below makes a cycle, and every pass over millions of new objects costs seconds
     try:
-        reader.run()
-        snapshots = finish(reader.segments)
+        reading = reader.read(lines)
+        snapshots = finish(reading.segments)
     finally:
         if collecting:
             gc.enable()
-    if reader.cut:
+    if reading.cut:
         snapshots[0].notices.append(
-            Notice("notice.shortened", f"{reader.cut} locals of the text were shortened or left out")
+            Notice("notice.shortened", f"{reading.cut} locals of the text were shortened or left out")
         )
     return snapshots
 

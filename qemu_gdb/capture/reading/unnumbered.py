@@ -1,0 +1,175 @@
+"""Frames without gdb's ``#N``: by the context, by their own shape, or since a run of lines is alike."""
+
+from __future__ import annotations
+
+from qemu_gdb.capture.dialects import apple, foreign, plain, reports, windows
+from qemu_gdb.capture.pattern import Pattern
+from qemu_gdb.capture.reading.state import Head, Reading, Taken
+from qemu_gdb.model import Frame
+
+_SOURCE_LINE = Pattern(r"\d{1,7}(?:\t|\s{2,}|\s+in\s)")
+_BRACKETED = Pattern(r"\[(?P<level>\d{1,5})\]:?\s+(?P<rest>0x[0-9a-fA-F]{4,16}\s.*)$")
+
+
+def arrow(reading: Reading, line: str, stripped: str) -> Taken:
+    """pwndbg's ``► 0 0x7ffff74f0a96 ppoll+166``."""
+    frame = plain.pwndbg(stripped)
+    if frame is None:
+        return False
+    reading.add(frame, "pwndbg")
+    return True
+
+
+def digit(reading: Reading, line: str, stripped: str) -> Taken:
+    """A frame that begins with its number or its address."""
+    if stripped.startswith("0x"):
+        return False
+    if "0x" in stripped:
+        for parser, dialect in (
+            (apple.crash_frame, "macos"),
+            (windows.winedbg, "winedbg"),
+            (plain.pwndbg, "pwndbg"),
+        ):
+            frame = parser(stripped)
+            if frame is not None:
+                reading.add(frame, dialect)
+                return True
+    after = reading.thread is not None or reading.display is not None
+    if after and _SOURCE_LINE.match(line) and not plain.numbered(stripped):
+        reading.segment.note(line)
+        return True
+    frame = plain.numbered(stripped)
+    if frame is not None and (
+        frame.level == 0 or (reading.thread is not None and reading.thread.frames[-1].level < frame.level)
+    ):
+        reading.add(frame, "gdb")
+        return True
+    if reading.mode == "windbg" or "!" in stripped:
+        frame = windows.windbg(stripped, len(reading.thread.frames) if reading.thread is not None else 0)
+        if frame is not None:
+            reading.mode = "windbg"
+            reading.add(frame, "windbg")
+            return True
+    if stripped.endswith(")") and reading.mode == "perf":
+        frame = plain.perf(
+            stripped, len(reading.thread.frames) if reading.thread is not None and reading.head is None else 0
+        )
+        if frame is not None:
+            reading.add(frame, "perf")
+            return True
+    return False
+
+
+def bracket(reading: Reading, line: str, stripped: str) -> Taken:
+    """``[0] 0x...``, gef's ``[#0] 0x...``, a kernel's ``[<ffffffff8100f06f>] ...``."""
+    match = _BRACKETED.match(stripped)
+    if match is not None and reading.begin(match, line):
+        return True
+    if stripped.startswith("[#"):
+        return arrow(reading, line, stripped)
+    return stripped.startswith("[<") and _kernel(reading, stripped)
+
+
+def in_mode(reading: Reading, line: str, stripped: str) -> bool:
+    """A line of the dialect that the lines above are in."""
+    mode = reading.mode
+    level = len(reading.thread.frames) if reading.thread is not None and reading.head is None else 0
+    if mode == "go":
+        if reading.thread is not None and reading.thread.frames and line[0].isspace():
+            return foreign.go_place(stripped, reading.thread.frames[-1])
+        frame = foreign.go_call(stripped, level)
+    elif mode == "windbg":
+        frame = windows.windbg(stripped, level)
+    elif mode == "perf":
+        frame = plain.perf(stripped, level)
+    elif mode == "kernel":
+        frame = foreign.kernel(stripped, level)
+    else:
+        return False
+    if frame is None:
+        return False
+    reading.add(frame, mode)
+    return True
+
+
+def anywhere(reading: Reading, line: str, stripped: str) -> bool:
+    """Frames without a number that can begin with any letter."""
+    last = stripped[-1]
+    listed = reading.thread is not None and reading.head is None and reading.mode == "list"
+    level = len(reading.thread.frames) if listed and reading.thread is not None else 0
+    if reading.mode == "top" and reading.segment.threads and plain.at_line(stripped, level) is not None:
+        reading.segment.note(line)  # of a stack that stands above in full
+        return True
+    if last.isdigit() and ":" in stripped[-9:]:
+        frame = plain.ide(stripped, level) or plain.at_line(stripped, level)
+        if frame is not None and (reading.mode == "list" or _run_of(reading, plain.ide, plain.at_line)):
+            return _listed(reading, frame)
+    elif last == ")" or " from " in stripped:
+        frame = plain.at_line(stripped, level)
+        if frame is not None and (reading.mode == "list" or _run_of(reading, plain.at_line)):
+            return _listed(reading, frame)
+    if "!" in stripped:
+        frame = windows.bare(stripped, level)
+        if frame is not None and (reading.mode == "list" or _run_of(reading, windows.bare)):
+            return _listed(reading, frame, "windbg")
+    if "/0x" in stripped and _kernel(reading, stripped):
+        return True
+    if last == "]" and "[0x" in stripped:
+        frame = reports.glibc(level, stripped)
+        if frame is not None:
+            reading.mode = "list"
+            return _listed(reading, frame, "glibc")
+    if reading.mode == "list" or (len(stripped) < 100 and _run_of_names(reading)):
+        name = plain.bare_name(stripped)
+        if name is not None:
+            return _listed(reading, Frame(level, function=name))
+    return False
+
+
+def _kernel(reading: Reading, stripped: str) -> bool:
+    level = len(reading.thread.frames) if reading.thread is not None and reading.mode == "kernel" else 0
+    frame = foreign.kernel(stripped, level)
+    if frame is None:
+        return False
+    if reading.mode != "kernel":
+        reading.mode = "kernel"
+        reading.head = reading.head or Head(text="kernel stack")
+    reading.add(frame, "kernel")
+    return True
+
+
+def _listed(reading: Reading, frame: Frame, dialect: str = "list") -> bool:
+    if reading.mode != "list":
+        reading.mode = "list"
+        if reading.head is None:
+            reading.head = Head()
+        frame.level = 0
+    elif reading.thread is not None and reading.head is None:
+        frame.level = len(reading.thread.frames)
+    reading.add(frame, dialect)
+    return True
+
+
+def _run_of(reading: Reading, *parsers: object) -> bool:
+    """Whether the next line is a frame of the same kind: one alone is a sentence."""
+    for ahead in range(reading.at, min(reading.at + 2, len(reading.lines))):
+        below = reading.lines[ahead].strip()
+        if below:
+            return any(parser(below, 0) is not None for parser in parsers if callable(parser))
+    return False
+
+
+def _run_of_names(reading: Reading) -> bool:
+    """Whether this line and the next three hold nothing but names of functions."""
+    if reading.at + 3 > len(reading.lines):
+        return False
+    names = 0
+    marked = 0
+    for ahead in range(reading.at - 1, reading.at + 3):
+        below = reading.lines[ahead].strip()
+        name = plain.bare_name(below) if below and len(below) < 100 else None
+        if name is None:
+            return False
+        names += 1
+        marked += "_" in name or "(" in below
+    return names == 4 and marked >= 3
