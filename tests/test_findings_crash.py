@@ -262,6 +262,19 @@ def test_cpu_abort_for_code_outside_of_memory_tells_of_the_guests_jump():
     assert "neither RAM nor ROM" in found.explanation
 
 
+def test_thread_in_a_locks_own_code_does_not_wait_for_it():
+    told = explain(text.parse(names("pthread_mutex_lock qemu_mutex_lock qemu_chr_fe_write_all vhost_user_write "
+                                    "vhost_dev_stop vm_stop main_loop main"))[0])  # fmt: skip
+    assert told.threads[0].culprit == "vhost_user_write"
+    assert any("If this is a crash" in f.title for f in told.findings)
+
+
+def test_fault_in_the_incoming_migrations_coroutine_is_the_main_loops():
+    told = explain(text.parse(names("cpu_post_load vmstate_load_state qemu_loadvm_state process_incoming_migration_co "
+                                    "coroutine_trampoline __startcontext"))[0])  # fmt: skip
+    assert told.threads[0].role == "main-loop"
+
+
 def test_valgrinds_complaint_about_a_system_call_names_what_it_is():
     found = first("""==7== Syscall param ioctl(generic) points to uninitialised byte(s)
 ==7==    at 0x5A: ioctl (in /usr/lib64/libc-2.28.so)

@@ -242,6 +242,13 @@ def test_main_loop_that_waits_for_work_on_a_vcpu_is_told_on_i386_too():
     assert "run_on_cpu (frame 3)" in found.explanation
 
 
+def test_emulated_program_stopped_by_its_gdb_is_said_to_wait_for_gdb():
+    explained = told(thread(1, ["read", "gdb_handlesig", "handle_pending_signal", "process_pending_signals", "cpu_loop",
+                                "main"]))  # fmt: skip
+    assert explained.findings[0].title == "The emulated program is stopped: QEMU waits for its gdb"
+    assert explained.threads[0].culprit == "gdb_handlesig"
+
+
 def test_lock_of_glib_in_an_emulated_program_is_a_wait_for_a_mutex():
     told_of = told(thread(1, ["syscall", "g_mutex_lock_slowpath", "g_mutex_lock", "g_slice_alloc", "tcg_tb_insert",
                               "tb_gen_code", "cpu_exec", "cpu_loop", "main"]))  # fmt: skip

@@ -130,7 +130,7 @@ def _ordinary(subject: Subject) -> bool:
     """Waits that every such thread does all the time: a vCPU for the BQL, an emulated program in a system call."""
     told = subject.told
     if told.role == "user-mode" and told.state == "blocked-syscall":
-        return True
+        return not subject.stack.has("gdb_handlesig")
     if told.role == "unknown" and told.state.startswith(("waiting", "blocked")) and not _has_qemu(subject.stack):
         return True
     if told.role == "rcu" and told.state == "waiting-condvar":

@@ -39,6 +39,7 @@ class Process(NamedTuple):
 
 _ROUND_ROBIN_OPTION = r"thread=single|-icount\b|icount=|-rtc\s+\S*clock=vm"
 _MULTI_OPTION = r"thread=multi"
+_YIELDED = ("qemu_coroutine_switch", "qemu_coroutine_yield")
 _COROUTINE_START = ("coroutine_trampoline", "coroutine_thread")
 _MAIN = ("main", "wmain", "WinMain", "qemu_wrap_main")
 
@@ -141,7 +142,7 @@ def _role(context: Context, subject: Subject, process: Process) -> Tuple[str, st
         if thread.kernel_only or not len(stack):
             named = role_of_name(name) if name else None
             return (named[0], f"name:{named[0]}") if named else ("unknown", "no-user-stack")
-    if thread.coroutine:
+    if thread.coroutine and (stack.names[0] in _YIELDED or not stack.has("process_incoming_migration_co")):
         return "coroutine", "captured-coroutine"
     found = _by_entry(context, subject, process)
     if found is not None:
@@ -206,7 +207,7 @@ def _on_coroutine(context: Context, subject: Subject, process: Process, position
     """A stack that starts in a coroutine: the thread below it is not visible, only its number or name."""
     thread = subject.told.thread
     stack = subject.stack
-    if stack.names[0] in ("qemu_coroutine_switch", "qemu_coroutine_yield") and thread.lwp is None:
+    if stack.names[0] in _YIELDED and thread.lwp is None:
         return "coroutine", "suspended-coroutine"
     if stack.has("process_incoming_migration_co"):
         return "main-loop", "coroutine-of-the-main-loop:process_incoming_migration_co"

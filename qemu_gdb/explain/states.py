@@ -20,7 +20,7 @@ from ..knowledge.aborts import (
 )
 from ..knowledge.rests import LOOP_OWNERS, READERS, VCPUS, WAITS_WITH_BQL, rest_rows
 from ..knowledge.roles import STARTERS
-from ..knowledge.waits import MOMENTARY_CALLERS, TAKES_LOCK, kind_of_wait
+from ..knowledge.waits import ENTERS_LOCK, MOMENTARY_CALLERS, TAKES_LOCK, kind_of_wait
 from ..model import Signal
 from .blocked import Blocked, blocked, is_bql
 from .context import Context, Subject
@@ -42,6 +42,7 @@ _MAIN_LOOP = frozenset({"os_host_main_loop_wait", "main_loop_wait", "glib_pollfd
 _MAIN_LOOP_OWNERS = frozenset(
     "main_loop qemu_main_loop qemu_default_main main qemu_main main_impl SDL_main call_qemu_main wmain".split()
 )
+_AT_A_LOCK = "at-the-first-instructions-of-a-lock"
 _LIBRARY_ROLES = frozenset({"external-library", "glib-worker", "spice-worker", "audio", "display"})
 
 
@@ -383,7 +384,9 @@ def _stopped_mid_statement(context: Context, live: List[Subject]) -> None:
         return
     subject = live[0]
     stack = subject.stack
-    if subject.told.state not in ("executing", "running-guest") or stack.level(0) != 0 or blocked(stack).kind:
+    if subject.told.state not in ("executing", "running-guest") or stack.level(0) != 0:
+        return
+    if blocked(stack).kind and subject.told.state_rule != _AT_A_LOCK:
         return
     if subject.told.thread.number is not None and subject.told.thread.lwp is not None:
         return
@@ -517,6 +520,8 @@ def _wait_mutex(context: Context, subject: Subject, top: Blocked) -> State:
     lock = lock_wanted(context, subject, top)
     if lock:
         return lock
+    if stack.level(0) == 0 and stack.names[0] in ENTERS_LOCK:
+        return "executing", _AT_A_LOCK
     if _is_exiting(stack, top.last + 1):
         return "exiting", "thread-or-process-exit"
     return "waiting-mutex", "mutex"

@@ -90,7 +90,7 @@ def _subsystem(subject: Subject) -> Optional[str]:
         return next((owner for prefix, owner in KERNEL_THREADS if name.startswith(prefix)), _OF_ROLE.get(told.role))
     if told.role in ("external-library", "audio", "display"):
         return _of_library(subject) or _at_work(subject)
-    if told.role == "user-mode" and told.state == "blocked-syscall":
+    if told.role == "user-mode" and told.state == "blocked-syscall" and told.culprit is None:
         return "linux-user"
     return _at_work(subject) or _OF_ROLE.get(told.role)
 

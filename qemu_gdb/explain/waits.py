@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ..knowledge import holders
+from ..knowledge.waits import ENTERS_LOCK
 from ..model import Lock, WaitsFor
 from ..model import Wait as WaitFact
 from .context import Context, Subject
@@ -55,8 +56,9 @@ def find_wait(stack: Stack) -> Optional[Waiting]:
     names = stack.names
     count = len(names)
     end = _primitives(stack)
-    if names and names[0] in _ENTERS:
+    if names and names[0] in ENTERS_LOCK and (stack.frames[0].pc or stack.frames[0].file):
         # the lock functions' own first instructions: a thread that waits sits in the futex below them
+        # (a list of bare names may have left that out)
         return None
     if end:
         inner = names[:end]
@@ -83,17 +85,6 @@ def find_wait(stack: Stack) -> Optional[Waiting]:
     if names and names[0] == "aio_context_acquire":
         return None
     return _nested_poll(stack)
-
-
-_ENTERS = frozenset(
-    (
-        "pthread_mutex_lock",
-        "pthread_mutex_lock_full",
-        "qemu_mutex_lock_impl",
-        "qemu_mutex_lock",
-        "qemu_rec_mutex_lock_impl",
-    )
-)
 
 
 def _primitives(stack: Stack) -> int:

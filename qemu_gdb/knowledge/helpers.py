@@ -456,8 +456,6 @@ HELPERS: Tuple[Helper, ...] = (
             "notifier_list_add",
             "qemu_add_*_notifier",
             "qemu_remove_*_notifier",
-            "fifo8_*",
-            "fifo32_*",
             "pci_set_word",
             "pci_set_long",
             "pci_set_byte",
@@ -466,6 +464,8 @@ HELPERS: Tuple[Helper, ...] = (
         ),
         "crash",
     ),
+    Helper("queue-of-bytes", Names("fifo8_*", "fifo32_*"), "crash owner"),
+    Helper("periodic-timer", Names("ptimer_*"), "owner"),  # hw/core/ptimer.c
     # scripts/qapi/visit.py, types.py; qapi/qapi-visit-core.c
     # accel/tcg/cpu-exec-common.c, cpu-exec.c: out of generated code by siglongjmp, for whoever found the exception
     Helper("leaves-generated-code", Names("cpu_loop_exit*"), "crash owner"),

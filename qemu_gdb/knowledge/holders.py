@@ -473,6 +473,10 @@ PEERS: Tuple[Peer, ...] = (
     Peer("connect", Names("socket_connect", "inet_connect*", "unix_connect*", "qio_channel_socket_connect_sync",
                           "getaddrinfo"), "a connection", "A connection is not accepted",
          "look at the server or the name server that it asks"),
+    # gdbstub/user.c, gdbstub.c: user-mode emulation stops in its gdb stub
+    Peer("gdb", Names("gdb_handlesig", "gdb_accept_*", "gdbserver_accept*"),
+         "the gdb that debugs the emulated program", "The emulated program is stopped: QEMU waits for its gdb",
+         "continue in that gdb (or start QEMU without -g, QEMU_GDB)"),
     Peer("vfio-user", Names("vfio_user_*"), "the vfio-user server", "The vfio-user server does not answer",
          "look at that server"),
     Peer("tpm", Names("tpm_*"), "the TPM emulator", "The TPM emulator does not answer", "look at swtpm"),

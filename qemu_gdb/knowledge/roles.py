@@ -582,6 +582,9 @@ GIVE_AWAYS: Tuple[GiveAway, ...] = (
             "qmp_x_exit_preconfig",
             "qemu_cleanup",
             "configure_accelerator*",
+            "do_configure_accelerator",  # accel/accel-system.c, system/vl.c: each accelerator's init_machine
+            "accel_init_machine",
+            "kvm_init",
             "qemu_create_machine",
             "select_machine",
             "qemu_create_cli_devices",
@@ -682,6 +685,7 @@ GIVE_AWAYS: Tuple[GiveAway, ...] = (
             "blockdev_init",
             "bdrv_close_all",
             "qemu_system_reset",
+            "qemu_devices_reset",
             "gui_update",
         ),
     ),

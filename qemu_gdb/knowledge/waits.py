@@ -170,6 +170,11 @@ def kind_of_wait(name: str) -> str:
     return kind or ""
 
 
+# The lock functions' own instructions: whoever waits for a mutex stands in a futex (lll_lock_wait) below them
+ENTERS_LOCK = frozenset(
+    "pthread_mutex_lock pthread_mutex_lock_full qemu_mutex_lock_impl qemu_mutex_lock qemu_rec_mutex_lock_impl".split()
+)
+
 # System calls that return at once, or belong to no wait: a thread seen in one of them is at work
 MOMENTARY_CALLERS = Names(
     "event_notifier_set",

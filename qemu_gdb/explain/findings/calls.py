@@ -17,7 +17,7 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     peer, peer_at = peer_of(stack, 0, min(position + 26, len(stack)))
     held = any(h.lock == "BQL" for h in last.held)
     role = last.told.role
-    if role == "user-mode" or (
+    if (role == "user-mode" and (peer is None or peer.name != "gdb")) or (
         role == "iothread" and not victims and stack.find("iothread_run", position, position + 2) is not None
     ):
         return None
