@@ -130,7 +130,7 @@ def _attach(words: List[str]) -> int:
         from .explain import samples as compared
 
         after = compared.text(snapshots, interval)
-    told = _tell(parsed, options.thread_numbers(parsed.words[1:]), snapshots[-1:], f"process {parsed.words[0]}", after)
+    told = _tell(parsed, options.thread_numbers(parsed.words[1:]), snapshots, f"process {parsed.words[0]}", after, 1)
     stood = [s.source.stopped_ms for s in snapshots if s.source.stopped_ms is not None]
     if parsed.format == "text" and stood:
         each = ", ".join(f"{ms:.0f} ms" for ms in stood[:10]) + (", ..." if len(stood) > 10 else "")
@@ -176,11 +176,14 @@ def save(snapshots: Sequence[Snapshot], path: str) -> None:
         stream.write("\n")
 
 
-def _tell(parsed: Parsed, numbers: List[int], snapshots: Sequence[Snapshot], name: str, after: str = "") -> int:
-    """Explain and write; returns the exit status. ``after``: lines that follow a page."""
-    from .explain import explain
+def _tell(parsed: Parsed, numbers: List[int], snapshots: Sequence[Snapshot], name: str, after: str = "",
+          last: int = 0) -> int:
+    """Explain and write; returns the exit status. ``after``: lines that follow a page. ``last``: tell only so many
+    of the snapshots, 0 for all.
+    """
+    from .explain import explain_all
 
-    explanations = [explain(snapshot) for snapshot in snapshots]
+    explanations = explain_all(snapshots)[-last:]
     report(parsed, explanations)
     if numbers:
         known = {t.thread.number for e in explanations for t in e.threads}

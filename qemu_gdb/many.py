@@ -121,9 +121,9 @@ def similarity(words: List[str]) -> int:
 def _signatures(path: str) -> List[Tuple[str, Signature]]:
     """The kind of the first finding and the signature of each QEMU process in a file that has a stack."""
     from . import inputs
-    from .explain import explain
+    from .explain import explain_all
     from .explain.signature import explanation_signature
 
-    told = [explain(snapshot) for snapshot in inputs.snapshots(path)]
+    told = explain_all(inputs.snapshots(path))
     return [(e.findings[0].kind if e.findings else "", explanation_signature(e))
             for e in told if e.is_qemu and any(t.thread.frames for t in e.threads)]

@@ -73,6 +73,8 @@ class Thread:
     signal: Optional[Signal] = None
     registers: Dict[str, int] = field(default_factory=dict)  # of frame 0, those that were asked for
     tls: Dict[str, int] = field(default_factory=dict)  # thread-local values by symbol name
+    processor_s: Optional[float] = None  # of a live process, since the thread began: on a processor
+    queued_s: Optional[float] = None  # and ready to run, waiting for one
 
 
 @dataclass
@@ -106,6 +108,7 @@ class Source:
     file: Optional[str] = None
     debug_info: str = "none"  # full, partial, symbols, none
     stopped_ms: Optional[float] = None
+    taken_s: Optional[float] = None  # of several captures: when it was stopped, on a clock that all of them share
     dialect: str = ""  # of a text: gdb, lldb, asan, ...
 
 

@@ -72,11 +72,11 @@ def record_of(path: str, redacted: bool = False) -> Record:
 
 
 def _explained(record: Record, snapshots: List[Any], redacted: bool) -> None:
-    from .explain import explain
+    from .explain import explain_all
     from .explain.signature import explanation_signature
     from .render.order import chosen
 
-    told = [explain(snapshot) for snapshot in snapshots]
+    told = explain_all(snapshots)
     main = chosen(told)
     if not any(t.thread.frames for t in main.threads):
         record["status"] = "nothing-found"

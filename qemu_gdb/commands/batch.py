@@ -11,6 +11,7 @@ from typing import Any, Dict, List
 
 import gdb
 
+from ..capture import processor
 from ..knowledge.arguments import WANTED_ARGUMENTS
 from ..model import SCHEMA, Notice, Snapshot, to_plain
 from . import base, imports, parameters, subject  # noqa: F401  base and parameters: imported before the attach
@@ -83,6 +84,7 @@ def _preload(libraries: List[str]) -> None:
 
 def _once(pid: int) -> Snapshot:
     libraries = Libraries(pid)
+    used = processor.times(pid)
     before = time.monotonic()
     gdb.execute(f"attach {pid}", to_string=True)
     try:
@@ -94,6 +96,9 @@ def _once(pid: int) -> Snapshot:
         gdb.execute("detach", to_string=True)
         stopped = (time.monotonic() - before) * 1000
     snapshot.source.stopped_ms = round(stopped, 1)
+    snapshot.source.taken_s = round(before, 4)
+    for thread in snapshot.threads:
+        thread.processor_s, thread.queued_s = used.get(thread.lwp or 0, (None, None))
     if not snapshot.threads:
         snapshot.notices.append(Notice("notice.truncated", "the process had no thread that could be read"))
     return snapshot

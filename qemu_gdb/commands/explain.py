@@ -21,9 +21,9 @@ def run(parsed: Parsed) -> None:
     path = parsed.get(options.SAVE)
     if path is not None:
         _save(snapshots, os.path.expanduser(path))
-    from ..explain import explain
+    from ..explain import explain_all
 
-    told = [explain(snapshot) for snapshot in snapshots]
+    told = explain_all(snapshots)
     subject.threads_checked(told, numbers)
     _report(parsed, told)
     base.write(output.render(told, parsed.format, base.form(parsed, numbers), colour=base.wants_colour()))

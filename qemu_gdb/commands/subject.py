@@ -17,9 +17,9 @@ def explanations(parsed: Parsed) -> List[Explanation]:
 
     :raises UsageError: no process, no such file
     """
-    from ..explain import explain
+    from ..explain import explain_all
 
-    return [explain(snapshot) for snapshot in snapshots(parsed)]
+    return explain_all(snapshots(parsed))
 
 
 def snapshots(parsed: Parsed) -> List[Snapshot]:

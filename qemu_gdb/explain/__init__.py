@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from typing import List, Sequence
+
 from ..model import Explanation, Snapshot
 from .context import Context
 
 
 def explain(snapshot: Snapshot) -> Explanation:
     """Explain one Snapshot; works the same for a live process, a core and a text."""
+    return _explained(snapshot).explanation
+
+
+def explain_all(snapshots: Sequence[Snapshot]) -> List[Explanation]:
+    """Explain every Snapshot of one input. Where several show one process, the last also tells what only the
+    comparison shows: which thread spins.
+    """
+    contexts = [_explained(snapshot) for snapshot in snapshots]
+    if len(contexts) > 1:
+        from . import findings, samples
+
+        for group in samples.by_process(contexts):
+            findings.compare(group)
+    return [context.explanation for context in contexts]
+
+
+def _explained(snapshot: Snapshot) -> Context:
     from . import classify, coroutines, findings, overview, stories, waits
 
     context = Context(snapshot)
@@ -17,4 +36,4 @@ def explain(snapshot: Snapshot) -> Explanation:
     coroutines.explain(context)
     overview.fill(context)  # program, accelerator, vCPUs, run state, is_qemu
     findings.find(context)
-    return context.explanation
+    return context

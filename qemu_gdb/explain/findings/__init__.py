@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Sequence
 
 from ...model import Finding
 from ..context import Context
-from . import asks, crash, hang, rules, state
+from . import asks, crash, hang, rules, spinning, state
 
 
 def find(context: Context) -> None:
@@ -32,6 +32,31 @@ def find(context: Context) -> None:
     asks.fill(context, findings)
     _known(context, findings)
     context.explanation.findings = findings
+
+
+def compare(contexts: Sequence[Context]) -> None:
+    """Add to the last of several captures of one process what only their comparison shows, and take back from all of
+    them what it refutes.
+    """
+    explanations = [context.explanation for context in contexts]
+    if any(not e.is_qemu or any(f.kind.startswith("crash.") for f in e.findings) for e in explanations):
+        return
+    spins = spinning.find(contexts)
+    if not spins:
+        return
+    for explanation in explanations:
+        explanation.findings = [f for f in explanation.findings if not spinning.refutes(spins, f)]
+    last = contexts[-1]
+    spinning.correct(spins, last)
+    findings = last.explanation.findings
+    sure = [f for f in findings if f.kind.startswith("hang.") and f.confidence != "possible"]
+    if spins[0].confidence == "possible":
+        findings = sure + spins + [f for f in findings if f not in sure]
+    else:
+        findings = spins + [f for f in findings if f.kind not in ("state.running", "state.idle")]
+    asks.fill(last, findings)
+    _known(last, findings)
+    last.explanation.findings = findings
 
 
 def _with_rules(findings: List[Finding], broken: List[Finding]) -> List[Finding]:

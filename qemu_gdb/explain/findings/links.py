@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import List, Optional, Sequence, Set, Tuple
 
 from ...knowledge import holders
+from ...knowledge.waits import MOMENTARY_CALLERS
 from ...model import Finding
 from .. import stories
 from ..context import Context, Subject
@@ -50,6 +51,8 @@ def blocked_call(stack: Stack) -> Optional[Tuple[str, int]]:
     if position >= len(stack):
         return None
     above = stack.names[position]
+    if above in MOMENTARY_CALLERS:
+        return None
     if name in ("ioctl",) and above in (
         "kvm_vcpu_ioctl",
         "kvm_cpu_exec",

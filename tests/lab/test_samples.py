@@ -1,0 +1,40 @@
+"""Several captures of a live QEMU tell which thread spins, where, and what keeps it awake; a busy guest is no hang."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from explained import ROOT, VERSIONS, lab
+
+SPINS = sorted(name for name, state in lab.STATES.items() if "samples" in state.truth)
+
+
+def sampled(scene, form):
+    command = [sys.executable, "-m", "qemu_gdb", "attach", "--samples", "3", "--interval", "0.5", *form, str(scene.pid)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("state", [*SPINS, "guest_spins", "idle_tcg", "idle_kvm", "nbd_stop"])
+def test_what_spins_is_told_and_nothing_else(state, version):
+    accel = lab.STATES[state].accels[0]
+    if accel == "kvm" and not lab.has_kvm():
+        pytest.skip("/dev/kvm is not usable here")
+    with lab.running(state, version, accel) as scene:
+        told = json.loads(sampled(scene, ["--format", "json"]))
+        truth = scene.truth
+    kinds = [(f["kind"], f["title"]) for f in told["findings"]]
+    wanted = truth.get("samples") or truth["findings"]
+    assert kinds[0][0] in wanted, kinds
+    assert ("hang.spinning" in wanted) == any(kind == "hang.spinning" for kind, _ in kinds), kinds
+    text = (told["findings"][0]["title"] + told["findings"][0]["explanation"]).lower()
+    for word in truth.get("samples_words", ()):
+        assert word.lower() in text, text
+    if "hang.spinning" in wanted:
+        (spinner,) = [t for t in told["threads"] if t["number"] == told["findings"][0]["threads"][0]]
+        assert spinner["state"] == "executing"

@@ -1,0 +1,130 @@
+"""Several dumps of one process: a thread at work in the same function each time spins; rest and the guest do not."""
+
+from __future__ import annotations
+
+import pytest
+from test_findings_hang import KVM, MAIN_LOOP, MUTEX, RCU, thread
+
+from qemu_gdb.capture import text
+from qemu_gdb.explain import explain_all
+from qemu_gdb.model import BottomHalf, Facts, Snapshot, Source, Timer
+
+DISPATCH = ["aio_bh_call", "aio_bh_poll", "aio_dispatch", "aio_ctx_dispatch", "g_main_context_dispatch",
+            "glib_pollfds_poll", "os_host_main_loop_wait", *MAIN_LOOP]  # fmt: skip
+DEVICE = ["memory_region_write_accessor", "access_with_adjusted_size", "memory_region_dispatch_write",
+          "address_space_rw", *KVM]  # fmt: skip
+AT_REST = ["__ppoll", "qemu_poll_ns", "os_host_main_loop_wait", *MAIN_LOOP]
+
+
+def samples(*stacks, number=1, others=(), awake=None, facts=None):
+    """Captures a second apart of a thread with these stacks; ``awake``: its time on a processor in each second."""
+    result = []
+    for second, stack in enumerate(stacks):
+        one = thread(number, stack)
+        one.processor_s = None if awake is None else awake * second
+        snapshot = Snapshot(source=Source(kind="live", pid=7, taken_s=float(second)), threads=[one, *others])
+        if facts:
+            snapshot.facts = facts[second]
+        result.append(snapshot)
+    return explain_all(result)[-1]
+
+
+def spins(explanation):
+    return [f for f in explanation.findings if f.kind == "hang.spinning"]
+
+
+def test_a_thread_at_work_in_the_same_function_loops_there():
+    stack = ["cirrus_do_copy", "cirrus_bitblt_start", *DEVICE]
+    told = samples(stack, ["cirrus_bitblt_fill", *stack[1:]], stack, number=3)
+    (found,) = spins(told)
+    assert told.findings[0] is found
+    assert found.confidence == "likely"
+    assert "cirrus_bitblt_start" in found.title and "vCPU" in found.title
+
+
+def test_two_captures_make_it_possible_only():
+    (found,) = spins(samples(*[["uhci_process_frame", "uhci_frame_timer", *DISPATCH]] * 2))
+    assert found.confidence == "possible"
+
+
+def test_whoever_waited_for_the_bql_all_along_shows_that_one_call_does_not_end():
+    vcpu = thread(3, [*MUTEX, "bql_lock_impl", *KVM], args={"qemu_mutex_lock_impl": {"mutex": "0x55d0 <bql>"}})
+    (found,) = spins(samples(*[["uhci_process_frame", "uhci_frame_timer", *DISPATCH]] * 3, others=[vcpu], awake=1.0))
+    assert "never leaves uhci_process_frame" in found.title
+    assert "one call that does not end" in found.explanation
+    assert found.threads == [1, 3]
+
+
+@pytest.mark.parametrize("stack, number", [
+    (AT_REST, 1),
+    (RCU, 2),
+    (["ioctl", "kvm_vcpu_ioctl", *KVM], 3),
+    (["ram_find_and_save_block", "ram_save_iterate", "migration_thread", *RCU[-3:]], 4),
+    (["cpu_tb_exec", "cpu_exec", "mttcg_cpu_thread_fn", *RCU[-3:]], 5),
+])  # fmt: skip
+def test_rest_guest_code_and_long_work_do_not_spin(stack, number):
+    assert not spins(samples(stack, stack, stack, number=number))
+    assert not spins(samples(stack, stack, stack, number=number, awake=0.05))
+
+
+def test_a_thread_that_slept_in_between_does_not_spin():
+    assert not spins(samples(*[["uhci_process_frame", "uhci_frame_timer", *DISPATCH]] * 3, awake=0.2))
+
+
+def test_a_system_call_that_a_busy_thread_makes_each_time_does_not_block_it():
+    told = samples(*[["read", "entropy_available", *DISPATCH]] * 3, awake=1.0)
+    assert [f.kind for f in told.findings][0] == "hang.spinning"
+    assert told.threads[0].state == "executing"
+    assert not any(f.kind == "hang.blocked-syscall" for f in told.findings)
+
+
+def test_a_main_loop_that_never_sleeps_names_the_bottom_half_that_is_always_due():
+    facts = [Facts(main_context=1, bottom_halves=[BottomHalf("virtio_net_tx_bh", 1)]) for _ in range(3)]
+    (found,) = spins(samples(AT_REST, ["virtio_net_flush_tx", "virtio_net_tx_bh", *DISPATCH], AT_REST, awake=0.97,
+                             facts=facts))  # fmt: skip
+    assert "the bottom half virtio_net_tx_bh is scheduled each time" in found.title
+
+
+def test_a_main_loop_that_only_runs_a_timer_names_it():
+    facts = [Facts(timers=[Timer("virtual", 10**9 * n + 1, "pit_irq_timer", 7),
+                           Timer("virtual", 99 * 10**9, "rtc_update_timer", 8)]) for n in range(3)]  # fmt: skip
+    timers = ["timerlist_run_timers", "qemu_clock_run_all_timers", *MAIN_LOOP]
+    (found,) = spins(samples(*[["pit_irq_timer", *timers]] * 3, awake=1.0, facts=facts))
+    assert "the timer pit_irq_timer is due again" in found.title
+
+
+def test_an_iothread_that_polls_adaptively_is_healthy():
+    stack = ["virtio_queue_host_notifier_aio_poll", "run_poll_handlers_once", "run_poll_handlers", "try_poll_mode",
+             "aio_poll", "iothread_run", *RCU[-3:]]  # fmt: skip
+    assert not spins(samples(stack, stack[1:], stack, number=4, awake=1.0))
+
+
+DUMP = """\
+Thread 2 (Thread 0x7f1 (LWP 102)):
+#0  syscall () at ../sysdeps/unix/sysv/linux/x86_64/syscall.S:38
+#1  0x1 in qemu_futex_wait (f=0x1, val=4294967295) at include/qemu/futex.h:29
+#2  0x2 in qemu_event_wait (ev=0x1) at util/qemu-thread-posix.c:464
+#3  0x3 in call_rcu_thread (opaque=0x0) at util/rcu.c:261
+#4  0x4 in qemu_thread_start (args=0x1) at util/qemu-thread-posix.c:541
+#5  0x5 in start_thread () from /lib64/libpthread.so.0
+
+Thread 1 (Thread 0x7f2 (LWP 101)):
+#0  0x55d0{line} in bdrv_parent_drained_begin (bs=0x1) at block/io.c:{line}
+#1  0x55d0aa in bdrv_do_drained_begin (bs=0x1) at block/io.c:343
+#2  0x55d0ab in bdrv_close_all () at block.c:4001
+#3  0x9 in qemu_cleanup () at softmmu/runstate.c:800
+#4  0xa in main (argc=3, argv=0x1) at softmmu/main.c:50
+"""
+
+
+def test_dumps_of_one_process_in_a_pasted_text_are_compared():
+    snapshots = text.parse("".join(DUMP.format(line=line) for line in (50, 52, 50)))
+    assert len(snapshots) == 3
+    found = spins(explain_all(snapshots)[-1])
+    assert found and "bdrv_parent_drained_begin" in found[0].title
+
+
+def test_dumps_of_different_processes_are_not():
+    other = DUMP.replace("10", "20")
+    snapshots = text.parse(DUMP.format(line=50) + other.format(line=52))
+    assert not any(spins(e) for e in explain_all(snapshots))
