@@ -57,7 +57,7 @@ class Alike:
             templates.append(_Template(span, words, frames))
 
     def frames(self, registers: Mapping[str, int]) -> List[Frame]:
-        """The frames of the thread with these registers, without arguments; [] where no stack like it was walked."""
+        """The very frames of a stack like that of the thread with these registers; [] where none was walked."""
         sp = registers.get("rsp", 0)
         for template in self._by_pc.get(registers.get("rip", 0), ()):
             try:
@@ -65,6 +65,5 @@ class Alike:
             except gdb.error:
                 continue
             if all(struct.unpack_from("<Q", words, offset)[0] == pc for offset, pc in template.words):
-                return [Frame(f.level, f.function, f.file, f.line, f.pc, library=f.library, kind=f.kind)
-                        for f in template.frames]
+                return list(template.frames)
         return []

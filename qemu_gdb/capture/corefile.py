@@ -147,7 +147,7 @@ def _memory(data: mmap.mmap, segments: List[_Segment], address: int, size: int) 
 
 
 def _string(data: mmap.mmap, segments: List[_Segment], address: int) -> str:
-    return os.fsdecode(_memory(data, segments, address, 4096).split(b"\0")[0]) if address else ""
+    return os.fsdecode(_memory(data, segments, address, 4096).partition(b"\0")[0]) if address else ""
 
 
 def _arguments(data: mmap.mmap) -> List[str]:

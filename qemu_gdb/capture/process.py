@@ -108,14 +108,14 @@ def capture(wanted: FrozenSet[str] = frozenset(), progress: Optional[Callable[[i
     :raises NoProcess: there is nothing to capture
     """
     inferior = gdb.selected_inferior()
-    if not inferior.is_valid() or not inferior.pid or not inferior.threads():
+    threads = sorted(inferior.threads(), key=lambda t: t.num) if inferior.is_valid() and inferior.pid else []
+    if not threads:
         raise NoProcess("no process to explain: attach to one, open a core, or give --file FILE")
     snapshot = Snapshot(source=Source(kind=_kind(inferior), pid=inferior.pid))
     program = _program(inferior, snapshot)
     process = Process(inferior, snapshot, program, _bias(program))
     walker = _Walker(process, wanted)
     selected = gdb.selected_thread()
-    threads = sorted(inferior.threads(), key=lambda t: t.num)
     if len(threads) > MAX_THREADS:
         snapshot.notices.append(
             Notice("notice.truncated", f"only the first {MAX_THREADS} of {len(threads)} threads were read")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import List, NamedTuple, Optional, cast
+from typing import List, NamedTuple, Optional
 
 from ..knowledge.rests import EVENT_LOOPS, POLLERS
 from ..knowledge.roles import STARTERS
 from ..knowledge.waits import BQL_SYMBOLS, KVM_RUN, kind_of_wait
 from .owners import code_of
-from .stack import Stack
+from .stack import Stack, once_a_stack
 
 
 class Blocked(NamedTuple):
@@ -32,15 +32,9 @@ class Blocked(NamedTuple):
 _MAX = 24  # waiting functions and unnamed frames looked at from the top
 
 
+@once_a_stack
 def blocked(stack: Stack) -> Blocked:
     """What the stack's innermost frames wait in; ``kind`` is "" for a thread that runs."""
-    known = stack.memo.get("blocked")
-    if known is None:
-        known = stack.memo["blocked"] = _blocked(stack)
-    return cast(Blocked, known)
-
-
-def _blocked(stack: Stack) -> Blocked:
     names = stack.names
     kinds: List[str] = []
     last = -1

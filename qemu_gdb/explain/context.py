@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
-from ..model import Explanation, Facts, IOThread, Snapshot, ThreadExplanation, VCpu
+from ..model import Explanation, Facts, IOThread, Snapshot, Thread, ThreadExplanation, VCpu
 from .stack import Stack
 
 if TYPE_CHECKING:
@@ -32,8 +32,10 @@ class Context:
         self.snapshot = snapshot
         self.facts: Facts = snapshot.facts
         self.explanation = Explanation(snapshot=snapshot, program=snapshot.program, accelerator=snapshot.accelerator)
+        memos: Dict[Tuple[object, ...], Dict[str, Any]] = {}
         self.subjects: List[Subject] = [
-            Subject(Stack(thread), ThreadExplanation(thread=thread)) for thread in snapshot.threads
+            Subject(Stack(thread, memos.setdefault(_sameness(thread), {})), ThreadExplanation(thread=thread))
+            for thread in snapshot.threads
         ]
         self.explanation.threads = [subject.told for subject in self.subjects]
         self._by_lwp: Dict[int, Subject] = {
@@ -59,3 +61,8 @@ class Context:
 
     def with_role(self, *roles: str) -> List[Subject]:
         return [s for s in self.live_subjects if s.told.role in roles]
+
+
+def _sameness(thread: Thread) -> Tuple[object, ...]:
+    """Equal for threads with the very same frames: a capture gives hundreds of idle ones the same objects."""
+    return (*map(id, thread.frames), thread.truncated_top, thread.truncated_bottom, thread.crashed, thread.history)

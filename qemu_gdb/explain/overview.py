@@ -10,7 +10,7 @@ from ..knowledge.match import Names
 from ..knowledge.roles import ENTRIES, LIBRARIES, STARTERS, program_kind, role_of_name
 from ..model import Notice
 from .context import Context, Subject
-from .owners import code_of, library_name
+from .owners import code_of, codes, library_name
 
 _ACCELERATOR_OF_ROLE = {"vcpu-kvm": "kvm", "vcpu-mttcg": "tcg", "vcpu-tcg-rr": "tcg"}
 _OTHER_ACCELERATORS = (
@@ -228,10 +228,10 @@ def _runstate(context: Context) -> Optional[str]:
 def _symbols(context: Context) -> None:
     named = unnamed = with_file = 0
     for subject in context.live_subjects:
-        for frame in subject.stack.frames:
+        for frame, code in zip(subject.stack.frames, codes(subject.stack)):
             if frame.kind in ("signal", "jit"):
                 continue
-            owner = code_of(frame).owner
+            owner = code.owner
             if not frame.name and owner == "none":
                 unnamed += 1
             elif owner == "qemu":

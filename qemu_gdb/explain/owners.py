@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Tuple
 
 from ..knowledge import functions
 from ..knowledge.aborts import MACHINERY
@@ -12,6 +12,7 @@ from ..knowledge.roles import STARTERS
 from ..knowledge.subsystems import subsystem_of
 from ..knowledge.waits import kind_of_wait
 from ..model import Frame
+from .stack import Stack, once_a_stack
 
 
 class Code(NamedTuple):
@@ -97,6 +98,12 @@ def _code(name: str, file: Optional[str], library: Optional[str], kind: str) -> 
 def code_of(frame: Frame) -> Code:
     """Whose code a frame runs, and which part of QEMU where it is QEMU's."""
     return _code(frame.name, frame.file, frame.library, frame.kind)
+
+
+@once_a_stack
+def codes(stack: Stack) -> Tuple[Code, ...]:
+    """``code_of`` every frame."""
+    return tuple(code_of(frame) for frame in stack.frames)
 
 
 def library_name(name: str) -> bool:

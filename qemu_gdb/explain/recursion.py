@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Tuple, cast
+from typing import NamedTuple, Optional, Tuple
 
 from ..knowledge.helpers import helper_for
 from .owners import code_of
-from .stack import Stack
+from .stack import Stack, once_a_stack
 
 DEEP = 4000  # QEMU's own stacks are some dozen frames deep; so many are recursion
 
@@ -20,14 +20,9 @@ class Recursion(NamedTuple):
     times: int  # 0 where one interval is all that is shown of a very deep stack
 
 
+@once_a_stack
 def find_recursion(stack: Stack) -> Optional[Recursion]:
     """Frames that repeat: the shortest interval, where it comes at least 8 times in a row (or the levels are huge)."""
-    if "recursion" not in stack.memo:
-        stack.memo["recursion"] = _find(stack)
-    return cast(Optional[Recursion], stack.memo["recursion"])
-
-
-def _find(stack: Stack) -> Optional[Recursion]:
     names = stack.names
     count = len(names)
     huge = is_deep(stack)

@@ -26,7 +26,7 @@ from ..knowledge.roles import (
 from .blocked import Blocked, blocked
 from .context import Context, Subject
 from .owners import code_of
-from .stack import Stack
+from .stack import Stack, once_a_stack
 
 
 class Process(NamedTuple):
@@ -503,6 +503,7 @@ def _settle_unnamed(context: Context, process: Process) -> None:
                 subject.told.role_rule = "shape:waits on the vCPUs' mutex"
 
 
+@once_a_stack
 def _cond_mutex(stack: Stack) -> Optional[str]:
     top = blocked(stack)
     if top.kind != "condvar":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Collection, Dict, List, Optional, Sequence, Tuple, TypeVar, Union, cast
 
 from ..knowledge.match import Names
 from ..model import Frame, Thread
 
+_Told = TypeVar("_Told")
 Wanted = Union[str, Collection[str], Names]
 
 _NUMBER = re.compile(r"^\s*(?:\([^()]*\)\s*)?(-?0[xX][0-9a-fA-F]+|-?\d+)\b")
@@ -41,15 +43,29 @@ def symbol(text: Optional[str]) -> Optional[str]:
     return found.group(1)
 
 
+def once_a_stack(function: Callable[[Stack], _Told]) -> Callable[[Stack], _Told]:
+    """Keep what a function finds out about a stack's frames. Its result must not be changed."""
+    name = f"{function.__module__}.{function.__name__}"
+
+    @functools.wraps(function)
+    def known(stack: Stack) -> _Told:
+        if name not in stack.memo:
+            stack.memo[name] = function(stack)
+        return cast(_Told, stack.memo[name])
+
+    return known
+
+
 class Stack:
     """One thread's frames, inner to outer. Positions are indexes into ``frames``, not gdb levels."""
 
-    def __init__(self, thread: Thread) -> None:
+    def __init__(self, thread: Thread, memo: Optional[Dict[str, Any]] = None) -> None:
         self.thread = thread
         self.frames: List[Frame] = thread.frames
         self.names: Tuple[str, ...] = tuple(frame.name for frame in thread.frames)
         self._set = frozenset(self.names)
-        self.memo: Dict[str, Any] = {}  # what rules found out about this stack, so that they ask once
+        # What rules found out about these frames, so that they ask once; stacks of the same frames share it.
+        self.memo: Dict[str, Any] = {} if memo is None else memo
 
     def __len__(self) -> int:
         return len(self.frames)

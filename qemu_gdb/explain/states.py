@@ -25,7 +25,7 @@ from ..model import Signal
 from .blocked import Blocked, blocked, is_bql
 from .context import Context, Subject
 from .owners import code_of
-from .stack import Stack, number
+from .stack import Stack, number, once_a_stack
 
 State = Tuple[str, str]  # state, rule
 
@@ -98,6 +98,7 @@ def _innermost_only(subject: Subject, top: Blocked) -> Optional[State]:
 # The end of a process
 
 
+@once_a_stack
 def fatal_path(stack: Stack) -> Optional[FatalPath]:
     """The way in which a stack gave up, None where its innermost frames show none.
 

@@ -10,7 +10,7 @@ from ..knowledge.rests import VCPUS
 from ..knowledge.roles import ENTRIES, KERNEL_THREADS, LIBRARIES, STARTERS
 from .blocked import blocked
 from .context import Context, Subject
-from .owners import code_of
+from .owners import code_of, codes
 from .recursion import find_recursion
 from .stack import Stack
 
@@ -65,8 +65,7 @@ def assign(context: Context) -> None:
     """Fill subsystem and frame_subsystems of every thread; roles, states and culprits are known already."""
     for subject in context.subjects:
         stack = subject.stack
-        codes = [code_of(frame) for frame in stack.frames]
-        subject.told.frame_subsystems = [code.subsystem for code in codes]
+        subject.told.frame_subsystems = [code.subsystem for code in codes(stack)]
         subject.told.subsystem = _subsystem(subject)
 
 

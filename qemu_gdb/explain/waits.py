@@ -15,7 +15,7 @@ from ..knowledge.waits import ENTERS_LOCK
 from ..model import Lock, WaitsFor
 from ..model import Wait as WaitFact
 from .context import Context, Subject
-from .stack import Stack, number, symbol
+from .stack import Stack, number, once_a_stack, symbol
 
 
 @dataclass
@@ -87,6 +87,7 @@ def find_wait(stack: Stack) -> Optional[Waiting]:
     return _nested_poll(stack)
 
 
+@once_a_stack
 def _primitives(stack: Stack) -> int:
     """How many of the innermost frames only sleep or take a lock."""
     names = stack.names
@@ -294,6 +295,7 @@ def find_held(subject: Subject) -> List[Held]:
     return held
 
 
+@once_a_stack
 def _without_aiocontext_locks(stack: Stack) -> bool:
     """Whether a stack is of a QEMU that has none, or is about to: 9.0 removed them.
 

@@ -28,6 +28,7 @@ from . import (
 )
 from .access import Limits, NotReadable, Process
 from .arguments import FrameArguments, find
+from .layout import layout, offset_of
 from .qom import Qom
 
 __all__ = ["Limits", "read_all"]
@@ -107,14 +108,17 @@ class _Reading:
         locks.read(process, facts, facts.waits, self.names_of_locks, self.bql)
 
     def _name_vcpu_locks(self) -> None:
-        type_ = self.process.type("CPUState", "cpu_exec", "qemu_cpu_kick", "cpu_list_add")
+        type_ = vcpus.state_type(self.process)
         if type_ is None:
             return
+        members = layout(self.process, type_, "halt_cond")
+        work_mutex = offset_of(type_, "work_mutex")
         for vcpu in self.facts.vcpus:
-            value = self.process.at(vcpu.address, type_)
             with self.process.guard(f"locks of vCPU {vcpu.index}"):
-                self.names_of_locks[int(value["halt_cond"])] = f"halt_cond of vCPU {vcpu.index}"
-                self.names_of_locks[int(value["work_mutex"].address)] = f"work_mutex of vCPU {vcpu.index}"
+                halt_cond = members.read(self.process, vcpu.address)["halt_cond"]
+                self.names_of_locks[halt_cond or 0] = f"halt_cond of vCPU {vcpu.index}"
+                if work_mutex is not None:
+                    self.names_of_locks[vcpu.address + work_mutex] = f"work_mutex of vCPU {vcpu.index}"
 
     def machine(self) -> None:
         process, facts = self.process, self.facts

@@ -70,6 +70,7 @@ class Process:
         self.objfile = self._main_objfile()
         self._void_p = gdb.lookup_type("void").pointer() if self._knows_void() else None
         self._fs_base: Dict[int, int] = {}
+        self.layouts: Dict[Any, Any] = {}  # layout.py's
         self._threads: Optional[Dict[int, gdb.InferiorThread]] = None
         self.has_types = self.objfile is not None and (
             self.symbol("aio_poll") is not None or self.symbol("main") is not None
@@ -269,10 +270,10 @@ class Process:
 
     # -- lists (include/qemu/queue.h)
 
-    def walk(
-        self, first: gdb.Value, step: Callable[[gdb.Value], gdb.Value], what: str, limit: Optional[int] = None
-    ) -> Iterator[gdb.Value]:
-        """The pointers of a linked list; ends with a note at a loop, at the bound, or where memory ends."""
+    def walk(self, first: Any, step: Callable[[Any], Any], what: str, limit: Optional[int] = None) -> Iterator[Any]:
+        """The pointers of a linked list, gdb.Values or numbers as ``first`` and ``step`` give them; ends with a note at
+        a loop, at the bound, or where memory ends.
+        """
         bound = self.limits.list_items if limit is None else limit
         seen = set()
         node = first

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional, Set, Tuple
+import struct
+from typing import Dict, Iterator, List, Optional, Set
 
 import gdb
 
 from ..model import BottomHalf, Handler, Timer
 from .access import NotReadable, Process, field, optional
 from .iothreads import virtqueue_device
+from .layout import Values, layout, offset_of, require
 from .qom import Qom
 
 CLOCKS = ("realtime", "virtual", "host", "virtual-rt")  # QEMUClockType, include/qemu/timer.h
@@ -39,6 +41,11 @@ def context_type(process: Process) -> Optional[gdb.Type]:
     return process.type("AioContext", "aio_poll", "aio_context_new")
 
 
+def _heads(process: Process, type_: gdb.Type, context: int) -> Values:
+    return layout(process, type_, "aio_handlers.lh_first", "bh_list.slh_first", "bh_slice_list.sqh_first").read(
+        process, context)
+
+
 def handlers(process: Process, qom: Qom, context: int, devices: Dict[int, Set[str]]) -> Iterator[Handler]:
     """The descriptors that an AioContext watches (AioHandler: util/aio-posix.h since 5.0).
 
@@ -48,16 +55,16 @@ def handlers(process: Process, qom: Qom, context: int, devices: Dict[int, Set[st
     node_type = process.type("struct AioHandler", "aio_poll", "aio_set_fd_handler")
     if type_ is None or node_type is None:
         return
-    head = process.at(context, type_)["aio_handlers"]
-    first = process.pointer(head["lh_first"], node_type)
-    for node in process.walk(first, lambda n: n["node"]["le_next"], "descriptor handlers", _LIMIT):
+    members = layout(process, node_type, "pfd.fd", "io_read", "io_write", "opaque", "node.le_next",
+                     "node_deleted.le_prev")
+    first = require(_heads(process, type_, context), "aio_handlers.lh_first")
+    for node in members.walk(process, first, "node.le_next", "descriptor handlers", _LIMIT):
         with process.guard("a descriptor handler"):
-            deleted = optional(lambda: int(node["node_deleted"]["le_prev"]), 0)  # noqa: B023
-            if deleted:
+            if node["node_deleted.le_prev"]:
                 continue
-            read, write = process.function_at(node["io_read"]), process.function_at(node["io_write"])
-            opaque = int(node["opaque"])
-            handler = Handler(int(node["pfd"]["fd"]), context, read, write, opaque)
+            read, write = process.function_at(require(node, "io_read")), process.function_at(require(node, "io_write"))
+            opaque = require(node, "opaque")
+            handler = Handler(require(node, "pfd.fd"), context, read, write, opaque)
             handler.note = HANDLER_NOTES.get(read or "", "") or HANDLER_NOTES.get(write or "", "")
             # The host notifier is the opaque, or in 5.2 to 7.2 with io_poll only known by its read function.
             if read and read.startswith("virtio_queue_host_notifier"):
@@ -78,17 +85,16 @@ def bottom_halves(process: Process, context: int) -> Iterator[BottomHalf]:
     bh_type = process.type("struct QEMUBH", "aio_bh_poll", "qemu_bh_schedule")
     if type_ is None or bh_type is None:
         return
-    value = process.at(context, type_)
-    heads = [value["bh_list"]]
-    slices = optional(lambda: value["bh_slice_list"]["sqh_first"])
+    head = _heads(process, type_, context)
+    firsts = [require(head, "bh_list.slh_first")]
+    slices = head["bh_slice_list.sqh_first"]
     slice_type = process.type("BHListSlice", "aio_bh_poll")
-    if slices is not None and slice_type is not None:
+    if slices and slice_type is not None:
         for each in process.walk(
             process.pointer(slices, slice_type), lambda n: n["next"]["sqe_next"], "batches of bottom halves", 64
         ):
-            heads.append(each["bh_list"])
-    for head in heads:
-        first = process.pointer(head["slh_first"], bh_type)
+            firsts.append(int(each["bh_list"]["slh_first"]))
+    for first in (process.pointer(address, bh_type) for address in firsts):
         for bh in process.walk(first, lambda n: n["next"]["sle_next"], "bottom halves", _LIMIT):
             with process.guard("a bottom half"):
                 flags = int(bh["flags"])
@@ -107,16 +113,11 @@ def scheduled_coroutines(process: Process, context: int) -> List[int]:
     return [int(co) for co in process.qslist(head, "co_scheduled_next", "scheduled coroutines", _LIMIT)]
 
 
-def timer_groups(process: Process, contexts: List[int]) -> List[Tuple[gdb.Value, int]]:
-    """The QEMUTimerListGroups: the main loop's, and each AioContext's; with the context (0: the main loop)."""
-    groups = []
-    main = process.variable("main_loop_tlg")
-    if main is not None:
-        groups.append((main, 0))
-    type_ = context_type(process)
-    for context in contexts if type_ is not None else ():
-        groups.append((process.at(context, type_)["tlg"], context))
-    return groups
+def timer_groups(process: Process, contexts: List[int]) -> List[int]:
+    """Addresses of the QEMUTimerListGroups: the main loop's, and each AioContext's."""
+    main, type_ = process.address("main_loop_tlg"), context_type(process)
+    inside = offset_of(type_, "tlg") if type_ is not None else None
+    return ([main] if main else []) + [context + inside for context in contexts if inside is not None]
 
 
 def timers(process: Process, contexts: List[int], now: Dict[str, int]) -> Iterator[Timer]:
@@ -124,17 +125,24 @@ def timers(process: Process, contexts: List[int], now: Dict[str, int]) -> Iterat
     list_type = process.type("struct QEMUTimerList", "timerlist_new", "timer_mod_ns")
     if list_type is None:
         return
-    active = next(f.bitpos // 8 for f in list_type.fields() if f.name == "active_timers")
-    for group, _ in timer_groups(process, contexts):
-        lists = int(group["tl"].address)
-        for number, clock in enumerate(CLOCKS):
+    active = offset_of(list_type, "active_timers") or 0
+    for group in timer_groups(process, contexts):
+        try:
+            lists = struct.unpack("<4Q", process.read(group, 32))  # QEMUTimerListGroup.tl, its only member
+        except NotReadable as error:
+            process.note(f"timers: {error}")
+            continue
+        for clock, pointer in zip(CLOCKS, lists):
+            try:  # most lists are empty: a word tells it, where a Value would cost ten times as much
+                armed = pointer and process.word(pointer + active)
+            except NotReadable as error:
+                process.note(f"timers: {error}")
+                continue
+            if not armed:
+                continue
             with process.guard("timers"):
-                pointer = process.word(lists + 8 * number)
-                # most lists are empty: a word tells it, where a Value would cost ten times as much
-                if not pointer or not process.word(pointer + active):
-                    continue
-                first = process.at(pointer, list_type)["active_timers"]
-                for timer in process.walk(first, lambda t: t["next"], f"timers of the {clock} clock", _LIMIT):
+                for timer in process.walk(process.at(pointer, list_type)["active_timers"], lambda t: t["next"],
+                                          f"timers of the {clock} clock", _LIMIT):
                     expires = int(timer["expire_time"])
                     due = expires - now[clock] if clock in now else None
                     yield Timer(clock, expires, process.function_at(timer["cb"]), int(timer["opaque"]), due)

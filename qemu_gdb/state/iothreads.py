@@ -7,7 +7,8 @@ from typing import Dict, List, Set
 import gdb
 
 from ..model import IOThread
-from .access import Process, field, optional
+from .access import Process, optional
+from .layout import layout, require
 from .qom import Qom
 
 
@@ -34,11 +35,11 @@ def read(process: Process, qom: Qom) -> List[IOThread]:
         address = optional(lambda: int(monitor), 0)
         if address:
             found.setdefault(address, IOThread("mon_iothread", address=address)).monitor = True
+    members = layout(process, type_, "thread_id", "ctx")
     for address, iothread in found.items():
         with process.guard(f"iothread {iothread.name}"):
-            value = process.at(address, type_)
-            iothread.lwp = int(field(value, "thread_id")) or None
-            iothread.context = int(field(value, "ctx"))
+            value = members.read(process, address)
+            iothread.lwp, iothread.context = value["thread_id"] or None, require(value, "ctx")
     return sorted(found.values(), key=lambda t: (t.monitor, len(t.name), t.name))
 
 

@@ -7,9 +7,14 @@ from typing import List, Optional
 import gdb
 
 from ..model import VCpu
-from .access import NotReadable, Process, field, optional
+from .access import NotReadable, Process, optional
+from .layout import ADDRESS, Values, layout, require
 
 _LIMIT = 4096
+# CPUState's, include/hw/core/cpu.h
+_MEMBERS = ("node.tqe_next", "cpu_index", "thread_id", "halted", "stop", "stopped", "running", "exit_request",
+            "interrupt_request", "work_list.sqh_first", "kvm_run", "vcpu_dirty")
+_REGISTERS = ("env.hflags", "env.eip", "env.segs[1].base", "env.cr[0]")  # X86CPU's, target/i386/cpu.h
 
 # linux/kvm.h; the numbers are the kernel's ABI
 KVM_EXITS = {
@@ -21,15 +26,21 @@ KVM_EXITS = {
 }  # fmt: skip
 
 
+def state_type(process: Process) -> Optional[gdb.Type]:
+    """``CPUState`` (include/hw/core/cpu.h)."""
+    return process.type("CPUState", "cpu_exec", "qemu_cpu_kick", "cpu_list_add")
+
+
 def read(process: Process, accelerator: Optional[str] = None) -> List[VCpu]:
     """All vCPUs in the order of QEMU's list: ``cpus_queue`` since 8.2 (``cpus`` before), include/hw/core/cpu.h."""
-    head = process.variable("cpus_queue", "cpus")
-    if head is None:
+    head, state = process.variable("cpus_queue", "cpus"), state_type(process)
+    if head is None or state is None:
         return []
     result: List[VCpu] = []
     x86 = process.type("X86CPU", "x86_cpu_dump_local_apic_state", "cpu_x86_cpuid")
     accelerator = accelerator or _accelerator(process)
-    for cpu in process.qtailq(head, "node", "the list of vCPUs", _LIMIT):
+    members = layout(process, state, *_MEMBERS)
+    for cpu in members.walk(process, int(head["tqh_first"]), "node.tqe_next", "the list of vCPUs", _LIMIT):
         with process.guard("a vCPU"):
             result.append(_vcpu(process, cpu, x86, accelerator))
     return result
@@ -37,37 +48,38 @@ def read(process: Process, accelerator: Optional[str] = None) -> List[VCpu]:
 
 def _accelerator(process: Process) -> Optional[str]:
     """kvm_allowed, tcg_allowed, ...: set for the accelerator in use (accel/*, all versions)."""
-    for name in ("kvm", "tcg", "xen", "hvf", "nvmm", "whpx"):
+    for name in ("tcg", "kvm", "xen", "hvf", "nvmm", "whpx"):
         value = process.variable(f"{name}_allowed")
         if value is not None and optional(lambda: int(value), 0):  # noqa: B023
             return name
     return None
 
 
-def _vcpu(process: Process, cpu: gdb.Value, x86: Optional[gdb.Type], accelerator: Optional[str]) -> VCpu:
-    result = VCpu(int(field(cpu, "cpu_index")), address=int(cpu), accelerator=accelerator)
-    result.lwp = optional(lambda: int(cpu["thread_id"])) or None
+def _vcpu(process: Process, cpu: Values, x86: Optional[gdb.Type], accelerator: Optional[str]) -> VCpu:
+    result = VCpu(require(cpu, "cpu_index"), address=require(cpu, ADDRESS), accelerator=accelerator)
+    result.lwp = cpu["thread_id"] or None
     for name in ("halted", "stop", "stopped", "running", "exit_request"):
-        setattr(result, name, optional(lambda: bool(int(cpu[name]))))  # noqa: B023
-    requests = optional(lambda: int(cpu["interrupt_request"]))
-    queued = optional(lambda: int(cpu["work_list"]["sqh_first"]))
+        value = cpu[name]
+        setattr(result, name, None if value is None else bool(value))
+    requests, queued = cpu["interrupt_request"], cpu["work_list.sqh_first"]
     if requests is not None and result.halted:
         # cpu_thread_is_idle's own reasons to run (system/cpus.c): a stop request or queued work; an interrupt
         # request may be masked, which only the target's has_work decides.
         result.has_work = bool(result.stop or queued) or (None if requests else False)
-    _kvm_exit(process, cpu, result)
-    if x86 is not None:
+    if cpu["kvm_run"]:
+        _kvm_exit(process, require(cpu, "kvm_run"), result)
+    # Under KVM QEMU's registers are a copy, true only while it has fetched it and not yet given it back.
+    if x86 is not None and (result.accelerator != "kvm" or cpu["vcpu_dirty"]):
         with process.guard(f"registers of vCPU {result.index}"):
-            _guest_x86(process, cpu, x86, result)
+            _guest_x86(process, x86, result)
     return result
 
 
-def _kvm_exit(process: Process, cpu: gdb.Value, result: VCpu) -> None:
-    run = optional(lambda: int(cpu["kvm_run"]), 0)
-    run_type = process.type("struct kvm_run", "kvm_cpu_exec") if run else None
+def _kvm_exit(process: Process, run: int, result: VCpu) -> None:
+    result.accelerator = "kvm"
+    run_type = process.type("struct kvm_run", "kvm_cpu_exec")
     if run_type is None:
         return
-    result.accelerator = "kvm"
     try:
         value = process.at(run, run_type)
         number = int(value["exit_reason"])
@@ -112,20 +124,17 @@ def _kvm_exit(process: Process, cpu: gdb.Value, result: VCpu) -> None:
 _HF_CS32, _HF_LMA, _HF_CS64, _CR0_PE, _HF_SMM = 1 << 4, 1 << 14, 1 << 15, 1, 1 << 19
 
 
-def _guest_x86(process: Process, cpu: gdb.Value, x86: gdb.Type, result: VCpu) -> None:
+def _guest_x86(process: Process, x86: gdb.Type, result: VCpu) -> None:
     name = x86.strip_typedefs().tag or ""
     if name not in ("X86CPU", "ArchCPU"):  # ArchCPU since 7.0
         raise NotReadable(f"X86CPU is {name}")
-    env = field(process.at(int(cpu), x86), "env")
-    # Under KVM these are a copy, true only while QEMU has fetched it and not yet given it back.
-    if result.accelerator == "kvm" and not optional(lambda: int(cpu["vcpu_dirty"]), 0):
-        return
-    flags = int(env["hflags"])
-    base = int(env["segs"][1]["base"])
-    result.pc = (int(env["eip"]) + (0 if flags & _HF_CS64 else base)) & 0xFFFFFFFFFFFFFFFF
+    env = layout(process, x86, *_REGISTERS).read(process, result.address)
+    flags = require(env, "env.hflags")
+    base = 0 if flags & _HF_CS64 else require(env, "env.segs[1].base")
+    result.pc = (require(env, "env.eip") + base) & 0xFFFFFFFFFFFFFFFF
     if flags & _HF_CS64:
         mode = "64-bit"
-    elif not int(env["cr"][0]) & _CR0_PE:
+    elif not require(env, "env.cr[0]") & _CR0_PE:
         mode = "real mode"
     elif flags & _HF_CS32:
         mode = "32-bit"

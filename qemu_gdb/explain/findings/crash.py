@@ -9,7 +9,7 @@ from ...knowledge import fatal
 from ...model import Finding, Message
 from ..context import Context, Subject
 from ..recursion import DEEP
-from ..stack import Stack, number, string, symbol
+from ..stack import Stack, number, once_a_stack, string, symbol
 from . import common, fault_facts
 from .aborts import aborted
 from .cause import Cause, check_of, fatal_row, fatal_signal, is_fatal
@@ -219,6 +219,7 @@ def _glib_traps(stack: Stack) -> bool:
     return row is not None and row.name == "glib"
 
 
+@once_a_stack
 def _ends_process(stack: Stack) -> bool:
     """Whether the innermost frames abort the process."""
     for position in range(min(len(stack), 8)):
