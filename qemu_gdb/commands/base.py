@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import re
@@ -25,6 +26,11 @@ CHUNK = 4096  # characters given to gdb at a time; its pager and Ctrl-C work bet
 
 def invoke(declaration: Declaration, line: str) -> None:
     """Run one command line. Errors reach the user as one line; Ctrl-C and ``q`` at the pager end it quietly."""
+    with _without_collection():
+        _invoke(declaration, line)
+
+
+def _invoke(declaration: Declaration, line: str) -> None:
     with _no_interrupt():
         module = _module(declaration)
         imports.load()
@@ -47,6 +53,18 @@ def invoke(declaration: Declaration, line: str) -> None:
             raise
         raise gdb.GdbError(safe(f"{declaration.name}: internal error: {mistakes.place(error)}; please report it"
                                 " (QEMU_GDB_DEBUG=1 in the environment shows the traceback)")) from None
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """One command makes many objects and hardly a cycle: passes over all of them would only cost time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 @contextlib.contextmanager

@@ -49,6 +49,7 @@ class Qom:
         self._children: Dict[int, List[Tuple[str, int]]] = {}
         self._objects: Dict[int, Optional[QomObject]] = {}
         self._root: Optional[int] = None
+        self._type_names: Dict[int, Optional[str]] = {}  # by class
 
     def type_name(self, address: int) -> Optional[str]:
         """The type of the object at an address; None if none is there."""
@@ -59,13 +60,16 @@ class Qom:
             klass = process.word(address)
             if klass < 4096 or klass % 8:
                 return None
+            if klass in self._type_names:
+                return self._type_names[klass]
             type_impl = process.word(klass)  # ObjectClass begins with its TypeImpl, which begins with its name
             if type_impl < 4096 or type_impl % 8:
                 return None
             name = process.string(process.word(type_impl), 80)
         except NotReadable:
             return None
-        return name if len(name) > 1 and _TYPE_NAME.match(name) else None
+        self._type_names[klass] = name if len(name) > 1 and _TYPE_NAME.match(name) else None
+        return self._type_names[klass]
 
     def object(self, address: int) -> Optional[QomObject]:
         """Type, path and id of the object at an address; None if none is there."""

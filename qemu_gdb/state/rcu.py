@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import List, Optional, Sequence
 
 from ..model import RcuReader, Thread
-from .access import Process, optional
+from .access import Process
+from .layout import ADDRESS, layout, require
 
 _TLS_REACH = 1 << 20  # bytes below a thread's pointer that its static thread-local variables can lie at
 
@@ -20,13 +21,13 @@ def read(process: Process, threads: Sequence[Thread]) -> List[RcuReader]:
         return []
     bases = {t.registers["fs_base"]: t.lwp for t in threads if t.registers.get("fs_base")}
     result = []
-    for reader in process.qlist(head, "node", "RCU readers", 16384):
-        with process.guard("an RCU reader"):
-            depth = int(reader["depth"])
-            if not depth and not int(reader["ctr"]):
-                continue
-            waiting = optional(lambda: bool(int(reader["waiting"])))  # noqa: B023
-            result.append(RcuReader(_owner(int(reader), bases), depth, waiting))
+    first = head["lh_first"]
+    members = layout(process, first.type.target(), "node.le_next", "depth", "ctr", "waiting")
+    for reader in members.walk(process, int(first), "node.le_next", "RCU readers", 16384):
+        depth, waiting = reader["depth"] or 0, reader["waiting"]
+        if depth or reader["ctr"]:
+            owner = _owner(require(reader, ADDRESS), bases)
+            result.append(RcuReader(owner, depth, None if waiting is None else bool(waiting)))
     return result
 
 
