@@ -25,12 +25,14 @@ _LOCAL = Pattern(r"(?P<indent>\s+)(?P<name>[A-Za-z_][\w.]*(?: <[^>]*>)?)\s=(?:\s
 
 
 def read(lines: List[str]) -> Reading:
-    """Read every line."""
+    """Read every line; empties ``lines``, so that text and stacks need not be in memory at once."""
     reading = Reading(lines)
     count = len(lines)
     while reading.at < count:
-        line = lines[reading.at]
-        reading.at += 1
+        at = reading.at
+        line = lines[at]
+        lines[at] = ""
+        reading.at = at + 1
         stripped = line.strip()
         if not stripped:
             _blank(reading)

@@ -93,6 +93,7 @@ def parse(text: str) -> List[Snapshot]:
         if found is not None:
             return found
     lines, _ = clean.clean(text)
+    del text
     collecting = gc.isenabled()
     gc.disable()  # nothing below makes a cycle, and every pass over millions of new objects costs seconds
     try:

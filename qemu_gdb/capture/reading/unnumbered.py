@@ -119,7 +119,7 @@ def anywhere(reading: Reading, line: str, stripped: str) -> bool:
         if frame is not None:
             reading.mode = "list"
             return _listed(reading, frame, "glibc")
-    if reading.mode == "list" or (len(stripped) < 100 and _run_of_names(reading)):
+    if reading.mode == "list" or (len(stripped) < 100 and _run_of_names(reading, stripped)):
         name = plain.bare_name(stripped)
         if name is not None:
             return _listed(reading, Frame(level, function=name))
@@ -159,17 +159,14 @@ def _run_of(reading: Reading, *parsers: object) -> bool:
     return False
 
 
-def _run_of_names(reading: Reading) -> bool:
+def _run_of_names(reading: Reading, stripped: str) -> bool:
     """Whether this line and the next three hold nothing but names of functions."""
     if reading.at + 3 > len(reading.lines):
         return False
-    names = 0
     marked = 0
-    for ahead in range(reading.at - 1, reading.at + 3):
-        below = reading.lines[ahead].strip()
-        name = plain.bare_name(below) if below and len(below) < 100 else None
-        if name is None:
+    for line in (stripped, *reading.lines[reading.at : reading.at + 3]):
+        below = line.strip()
+        if len(below) >= 100 or plain.bare_name(below) is None:
             return False
-        names += 1
-        marked += "_" in name or "(" in below
-    return names == 4 and marked >= 3
+        marked += "_" in below or "(" in below
+    return marked >= 3
