@@ -227,6 +227,50 @@ def test_reader_that_holds_up_a_grace_period_is_the_last_link():
     assert found.kind in ("hang.waiting-for-peer", "hang.rcu-stall")
 
 
+def test_vcpu_that_stands_still_in_a_device_access_holds_up_a_grace_period():
+    main = thread(1, ["syscall", "qemu_futex_wait", "qemu_event_wait", "drain_call_rcu", "qmp_device_del",
+                      "qmp_marshal_device_del", "do_qmp_dispatch_bh", "aio_bh_call", "aio_bh_poll", "aio_dispatch",
+                      "aio_ctx_dispatch", "g_main_context_dispatch", *MAIN_LOOP])  # fmt: skip
+    reader = thread(4, ["write", "qemu_chr_fe_write_all", "serial_xmit", "serial_ioport_write",
+                        "memory_region_write_accessor", "flatview_write", "address_space_write", *KVM])  # fmt: skip
+    findings = told(main, reader).findings
+    assert [f.kind for f in findings] == ["hang.waiting-for-peer"]
+    assert "Thread 1 waits for an RCU grace period" in findings[0].explanation
+
+
+def test_lock_is_held_by_the_thread_that_has_come_further_in_the_function_that_takes_it():
+    monitor = thread(3, ["sendmsg", "qio_channel_socket_writev", "tcp_chr_write", "qemu_chr_fe_write", "monitor_flush_locked",
+                         "monitor_puts", "qmp_send_response", "g_main_loop_run", "iothread_run", "qemu_thread_start", "clone3"])
+    main = thread(1, ["__lll_lock_wait", "pthread_mutex_lock", "qemu_mutex_lock_impl", "monitor_puts", "qmp_send_response",
+                      "monitor_qapi_event_emit", "job_exit", "aio_bh_call", "aio_bh_poll", "aio_dispatch",
+                      "aio_ctx_dispatch", "g_main_context_dispatch", *MAIN_LOOP])  # fmt: skip
+    found = first(main, monitor)
+    assert found.kind == "hang.waiting-for-peer" and found.threads[0] == 3
+    assert "and so for thread 3: it has come further in monitor_puts" in found.explanation
+
+
+def test_migration_thread_waits_behind_the_channel_that_does_not_send():
+    sender = thread(5, ["sendmsg", "qio_channel_socket_writev", "multifd_send_thread", "qemu_thread_start", "clone3"])
+    idle = thread(4, ["futex_wait", "sem_wait", "qemu_sem_wait", "multifd_send_thread", "qemu_thread_start", "clone3"])
+    migration = thread(3, ["futex_wait", "sem_wait", "qemu_sem_wait", "multifd_send_sync_main", "ram_save_iterate",
+                           "migration_thread", "qemu_thread_start", "clone3"])  # fmt: skip
+    found = first(migration, idle, sender)
+    assert found.title == "The migration stream is not read by its receiver"
+    assert found.threads == [5, 3]
+
+
+def test_exclusive_section_that_waits_for_a_victim_of_the_bql_is_told_behind_its_holder():
+    drain = ["ppoll", "qemu_poll_ns", "aio_poll", "bdrv_drain_all", "do_vm_stop", "qmp_stop", "aio_bh_call", "aio_bh_poll",
+             "aio_dispatch", "aio_ctx_dispatch", "g_main_context_dispatch"]  # fmt: skip
+    tcg = ["cpu_tb_exec", "cpu_exec", "tcg_cpu_exec", "mttcg_cpu_thread_fn", "qemu_thread_start", "clone3"]
+    victim = thread(3, ["futex_wait", "pthread_mutex_lock", "qemu_mutex_lock_impl", "bql_lock_impl", "do_st4_mmu", *tcg])
+    asks = thread(2, ["futex_wait", "pthread_cond_wait", "qemu_cond_wait_impl", "start_exclusive", "cpu_exec_step_atomic",
+                      "mttcg_cpu_thread_fn", "qemu_thread_start", "clone3"])  # fmt: skip
+    findings = told(thread(1, [*drain, *MAIN_LOOP]), asks, victim).findings
+    assert findings[0].kind == "hang.drain-waits-for-io"
+    assert set(findings[0].threads) == {1, 2, 3}
+
+
 def test_all_at_rest_is_no_hang():
     main = thread(1, ["__ppoll", "qemu_poll_ns", "os_host_main_loop_wait", *MAIN_LOOP])
     vcpu = thread(3, ["ioctl", "kvm_vcpu_ioctl", *KVM])

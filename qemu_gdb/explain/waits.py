@@ -34,6 +34,7 @@ class Waiting:
     resting: bool = False
     poll: Optional[int] = None  # position of the aio_poll of a nested poll
     row: str = ""
+    answered_by: Tuple[str, ...] = ()  # roles of the threads that end the wait
 
 
 @dataclass
@@ -77,8 +78,9 @@ def find_wait(stack: Stack) -> Optional[Waiting]:
             row = next((r for r in holders.WAITS if names[end + 1] in r.functions), None)
         if row is not None:
             return Waiting(
-                row.kind, end, row.object, row.says, releases=row.releases, resting=row.resting, row=row.name
-            )
+                row.kind, end, row.object, row.says, releases=row.releases, resting=row.resting, row=row.name,
+                answered_by=row.answered_by,
+            )  # fmt: skip
         return _plain_wait(stack, end)
     if names and names[0] in holders.BQL_LOCK:
         return Waiting("bql", 0, "BQL", "for the BQL", row="bql")
@@ -523,7 +525,7 @@ def _bql_owner(context: Context) -> Optional[Tuple[Subject, str, str]]:
 def running_vcpus(context: Context) -> List[Subject]:
     """vCPUs that count as running: between cpu_exec_start and cpu_exec_end."""
     running = []
-    for subject in context.with_role("vcpu-mttcg", "vcpu-tcg-rr", "vcpu-kvm", "vcpu-other", "unknown"):
+    for subject in context.with_role("vcpu-mttcg", "vcpu-tcg-rr", "vcpu-kvm", "vcpu-other", "user-mode", "unknown"):
         vcpu = context.vcpu_of(subject.told.thread.lwp)
         if vcpu is not None and vcpu.running is not None:
             if vcpu.running:
@@ -593,11 +595,7 @@ def _find_owners(context: Context, subject: Subject, owners: _Owners) -> None:
         waiting.owner_known = "likely" if waiting.owners else ""
         waiting.basis = "inside cpu_exec"
     elif waiting.kind in ("rcu", "rcu-callbacks"):
-        readers = [context.by_lwp(r.lwp) for r in context.facts.rcu_readers if r.depth]
-        found = [s for s in readers[:_MOST_OWNERS] if s is not None and s is not subject]
-        waiting.owners = [s for s in found if s.told.state not in ("running-guest", "executing")] or found[:1]
-        waiting.owner_known = "certain" if waiting.owners else ""
-        waiting.basis = "inside a read-side critical section"
+        _rcu_readers(context, subject, waiting)
     elif waiting.kind == "exclusive-end":
         waiting.owners = [s for s in owners.exclusive if s is not subject]
         waiting.owner_known = "likely" if waiting.owners else ""
@@ -616,6 +614,28 @@ def _find_owners(context: Context, subject: Subject, owners: _Owners) -> None:
         _aiocontext_owner(owners.aiocontext, subject, waiting)
     elif waiting.kind == "mutex":
         _same_mutex(context, subject, waiting)
+    elif waiting.answered_by:
+        answering = [s for s in context.with_role(*waiting.answered_by) if s is not subject and _stands_still(s)]
+        waiting.owners = answering[:1]
+        waiting.owner_known = "likely" if answering else ""
+        waiting.basis = "it has not done its part"
+
+
+def _rcu_readers(context: Context, subject: Subject, waiting: Waiting) -> None:
+    """Readers that hold a grace period up: read from memory, else threads that stand still inside a read section."""
+    readers = [context.by_lwp(r.lwp) for r in context.facts.rcu_readers if r.depth]
+    found = [s for s in readers[:_MOST_OWNERS] if s is not None and s is not subject]
+    waiting.owners = [s for s in found if s.told.state not in ("running-guest", "executing")] or found[:1]
+    waiting.owner_known = "certain" if waiting.owners else ""
+    waiting.basis = "inside a read-side critical section"
+    if context.facts.rcu_readers or subject.stack.find(holders.RCU_READ_SECTIONS, waiting.at) is not None:
+        return
+    waiting.owners = [
+        s
+        for s in context.live_subjects
+        if s is not subject and _stands_still(s) and s.stack.find(holders.RCU_READ_SECTIONS, 1) is not None
+    ][:1]
+    waiting.owner_known = "likely" if waiting.owners else ""
 
 
 def _vcpu_address(subject: Subject) -> Optional[int]:
@@ -660,6 +680,23 @@ def _same_mutex(context: Context, subject: Subject, waiting: Waiting) -> None:
     if again is not None and stack.names[at] and _separate_call(stack, at, again):
         waiting.owners, waiting.owner_known = [subject], "likely"
         waiting.basis = f"{stack.names[at]} runs a second time inside its own call"
+        return
+    # another thread that took the lock in the same function, and has come further in it
+    inside = [s for s in context.live_subjects if s is not subject and _further_in(s, stack, at)]
+    if len(inside) == 1 and stack.names[at]:
+        waiting.owners, waiting.owner_known = inside, "likely"
+        waiting.basis = f"it has come further in {stack.names[at]}"
+
+
+def _further_in(other: Subject, stack: Stack, at: int) -> bool:
+    """Whether another thread stands still inside the function that takes the lock, and not at the lock."""
+    position = other.stack.find((stack.names[at],), 1)
+    if position is None or not _stands_still(other):
+        return False
+    if other.waiting is not None and other.waiting.kind in ("mutex", "bql") and other.waiting.at >= position:
+        return False
+    mine, theirs = stack.frames[at].args, other.stack.frames[position].args
+    return all(theirs[name] == value for name, value in mine.items() if name in theirs and value.startswith("0x"))
 
 
 def _separate_call(stack: Stack, inner: int, outer: int) -> bool:
@@ -723,8 +760,13 @@ def cycles(context: Context) -> List[List[Subject]]:
 def chain(subject: Subject) -> List[Subject]:
     """The thread, the one it waits for, and so on to the last one that is known."""
     path = [subject]
-    while path[-1].waiting is not None and len(path[-1].waiting.owners) == 1 and len(path) < 32:
-        owner = path[-1].waiting.owners[0]
+    while path[-1].waiting is not None and path[-1].waiting.owners and len(path) < 32:
+        owners = path[-1].waiting.owners
+        if path[-1].waiting.kind == "exclusive":  # it takes them all: one that stands still tells more than the others
+            owners = [o for o in owners if _stands_still(o)][:1] or owners
+        if len(owners) != 1:
+            break
+        owner = owners[0]
         if owner in path or (path[-1].waiting.kind in _FOR_RUNNING and not _stands_still(owner)):
             break
         path.append(owner)

@@ -96,6 +96,7 @@ class Wait:
     says: str  # "until every vCPU has stopped"
     releases: Tuple[str, ...] = ()  # locks given up meanwhile
     resting: bool = False  # the thread's normal resting place
+    answered_by: Tuple[str, ...] = ()  # roles of the threads that end the wait
     shared: bool = False  # the function does more than wait: the row holds only when its frame is the one that waits
 
 
@@ -151,9 +152,9 @@ WAITS: Tuple[Wait, ...] = (
     # --- migration
     # migration/multifd.c: sem_sync / channels_ready of the send threads
     Wait("multifd-sync", Names("multifd_send_sync_main", "multifd_ram_flush_and_sync"), "multifd-sync",
-         "a multifd send channel", "until every multifd send channel has flushed"),
+         "a multifd send channel", "until every multifd send channel has flushed", answered_by=("multifd-send",)),
     Wait("multifd-send", Names("multifd_send_pages", "multifd_queue_page", "multifd_send"), "multifd-ready",
-         "channels_ready", "until a multifd send channel is free"),
+         "channels_ready", "until a multifd send channel is free", answered_by=("multifd-send",)),
     Wait("multifd-recv-sync", Names("multifd_recv_sync_main"), "multifd-sync", "a multifd receive channel",
          "until every multifd receive channel has reached the sync point"),
     # migration/migration.c: pause_sem, posted by migrate-continue
@@ -175,6 +176,9 @@ WAITS: Tuple[Wait, ...] = (
          "main_thread_load_event",
          "until the main loop has loaded the devices' state"),
     Wait("postcopy-fault", Names("postcopy_ram_fault_thread"), "rest", "page faults", "for page faults", resting=True),
+    # --- VNC: ui/vnc-jobs.c, with the BQL held
+    Wait("vnc-jobs", Names("vnc_jobs_join"), "condvar", "the VNC worker",
+         "until the VNC worker has encoded what it was given for this client", answered_by=("vnc-worker",)),
     # --- tracing
     Wait("trace-flush", Names("flush_trace_file"), "condvar", "trace_empty_cond",
          "until the trace writeout thread has written the buffer"),

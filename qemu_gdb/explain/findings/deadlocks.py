@@ -41,6 +41,8 @@ def tell_exclusive(search: Search) -> None:
             and s.told.role not in ("main-loop", "iothread", "migration")
         ]
         blocked = [s for s in others if s.waiting is not None and not s.waiting.resting]
+        if blocked and all(s.waiting is not None and _victim_of_bql(s.waiting) for s in blocked):
+            continue  # the chain goes on to whoever holds the BQL
         if blocked:
             _exclusive_stuck(search, subject, blocked)
         else:
@@ -65,6 +67,10 @@ def tell_exclusive(search: Search) -> None:
                 ),
                 [subject],
             )
+
+
+def _victim_of_bql(waiting: Waiting) -> bool:
+    return waiting.kind == "bql" and len(waiting.owners) == 1 and waiting.owners[0].told.role == "main-loop"
 
 
 def _exclusive_self(search: Search, subject: Subject, inside: Tuple[int, int]) -> None:
@@ -167,6 +173,8 @@ def _exclusive_stuck(search: Search, subject: Subject, blocked: List[Subject]) -
             ],
             steps=[
                 f"frame {other.stack.level(theirs.at)} of {short(other)}: which cpu is the work for; print pending_cpus"
+                if theirs.kind == "vcpu-work"
+                else proof_step(other, theirs)
             ],
             rule="exclusive-stuck",
         ),

@@ -14,7 +14,7 @@ from ..context import Context, Subject
 from ..stack import Stack, number
 from ..waits import Waiting, chain
 from . import common
-from .common import at, capital, listed, short, who
+from .common import at, capital, joined, listed, short, who
 
 ALL_THREADS = "thread apply all bt"
 
@@ -98,7 +98,21 @@ def victims_text(victims: Sequence[Subject]) -> str:
             f"{capital(listed(victims))} {'waits' if len(victims) == 1 else 'wait'} for the BQL, and only "
             f"because of this."
         )
-    return f"{capital(listed(victims))} {'waits' if len(victims) == 1 else 'wait'} behind it."
+    told = [text for text in (_waits_for(v) for v in victims if v not in bql) if text][:3]
+    if bql and told:
+        told.append(f"{capital(listed(bql))} {'waits' if len(bql) == 1 else 'wait'} for the BQL behind that.")
+    return " ".join(told) or f"{capital(listed(victims))} {'waits' if len(victims) == 1 else 'wait'} behind it."
+
+
+def _waits_for(subject: Subject) -> str:
+    """What one thread of a chain waits for, for whom, and why that one."""
+    waiting = subject.waiting
+    if waiting is None or not waiting.owners:
+        return ""
+    why = f": {waiting.basis}" if waiting.owner_known == "likely" and waiting.basis else ""
+    place = f", in frame {subject.stack.level(waiting.at)}," if waiting.at < len(subject.stack) else ""
+    owners = joined([short(o) for o in waiting.owners[:3]])
+    return f"{who(subject)} waits{place} {waiting.says}, and so for {owners}{why}."
 
 
 def command_of(stack: Stack) -> str:
