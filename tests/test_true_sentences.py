@@ -182,3 +182,29 @@ def test_an_old_qemus_synchronous_read_waits():
 def test_a_function_is_not_told_by_its_prefix_alone(stack, never):
     _, _, page = read(stack, "Program received signal SIGSEGV, Segmentation fault.")
     assert never not in page
+
+
+def test_an_assertion_whose_frames_have_annobins_names_is_an_assertion():
+    _, finding, page = read("raise abort _nl_load_domain.cold.0 .annobin_assert.c_end qmp_blockdev_create qmp_dispatch")
+    assert finding["kind"] == "crash.assertion"
+    assert "annobin" not in finding["title"] + page.split("Known")[0]
+
+
+def test_a_type_that_nobody_registered_blames_who_wanted_it():
+    thread, _, page = read(
+        "g_assertion_message_expr object_new_with_type object_new qdev_new isa_new i8254_pit_init microvm_devices_init",
+        "qemu-system-x86_64: qom/object.c:714: object_new_with_type: Assertion `type != NULL' failed.",
+    )
+    assert thread["culprit"] == "i8254_pit_init"
+    assert "no QOM type of that name is registered" in page
+
+
+def test_a_leak_in_main_is_qemus_if_the_file_is():
+    text_of = "Direct leak of 8 byte(s) in 1 object(s) allocated from:\n" + (
+        "    #0 0x7f01 in malloc (/lib64/libasan.so+0x1)\n    #1 0x7f02 in g_strsplit (/lib64/libglib-2.0.so.0+0x2)\n"
+        "    #2 0x5503 in main /home/a/qemu/vl.c:4120\n"
+    )
+    said = json.loads(as_json.render([explain(s) for s in text.parse(text_of)]))
+    said = said[0] if isinstance(said, list) else said
+    assert said["qemu"]["is_qemu"]
+    assert said["threads"][0]["role"] == "main-loop"

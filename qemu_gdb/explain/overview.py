@@ -72,8 +72,8 @@ def is_qemu(context: Context) -> bool:
             if code.owner == "jit" or (name in ENTRIES and name not in _SHARED_NAMES):
                 entries += 1
             elif code.owner == "qemu":
-                if name not in _SHARED_NAMES and _file_fits(name, frame.file):
-                    known += 1
+                fits = _file_fits(name, frame.file) if name not in _SHARED_NAMES else _is_a_main(frame.file)
+                known += int(fits)
             elif (
                 code.owner == "unknown" and name not in STARTERS and not library_name(name) and not _of_a_library(name)
             ):
@@ -98,6 +98,16 @@ def _only_kernel(subject: Subject) -> bool:
     """Whether a stack is the kernel's alone; perf shows QEMU's frames outside the kernel's on one stack."""
     entry = subject.stack.find_outermost(_KERNEL_ENTRIES)
     return entry is not None and not any(code_of(f).owner == "qemu" for f in subject.stack.frames[entry + 1 :])
+
+
+_MAINS = re.compile(
+    r"qemu.*/(?:vl|(?:softmmu|system|linux-user|bsd-user|qga)/main|qemu-(?:img|io|nbd)|storage-daemon/qemu-storage-daemon)\.c$"
+)
+
+
+def _is_a_main(file: Optional[str]) -> bool:
+    """Whether a file is one of QEMU's that hold a main(), in a folder of QEMU's."""
+    return bool(file and _MAINS.search(file))
 
 
 def _file_fits(name: str, file: Optional[str]) -> bool:

@@ -74,7 +74,7 @@ def _subsystem(subject: Subject) -> Optional[str]:
     stack = subject.stack
     if told.culprit_rule == "who-forgets":  # above those that allocate for others
         owner = next((code_of(f).subsystem for f in stack.frames if f.level == told.culprit_level), None)
-        if owner and owner not in _CARRIERS:
+        if owner:
             return owner
     if told.culprit_rule == "who-recurses":  # where the stack ran out says nothing
         found = find_recursion(stack)

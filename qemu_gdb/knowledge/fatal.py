@@ -22,7 +22,8 @@ class Fatal:
 FATAL: Tuple[Fatal, ...] = (
     # assert(3) of glibc, musl, *BSD, macOS, mingw
     Fatal("assert", Names("__assert_fail", "__assert_fail_base*", "__assert", "__assert_rtn", "__assert2", "__assert13",
-                          "__assert_perror_fail", "_assert", "_wassert", "assert_fail*", "_assertfail"),
+                          "__assert_perror_fail", "_assert", "_wassert", "assert_fail*", "_assertfail",
+                          ".annobin_assert*"),  # glibc of Fedora and RHEL, where only annobin's marks have names
           "crash.assertion", "assertion"),
     # glib/gtestutils.c: g_assert, g_assert_cmp*, g_assert_not_reached
     Fatal("g-assert", Names("g_assertion_message*", "g_assert_warning"), "crash.assertion", "g_assert"),

@@ -471,6 +471,14 @@ HELPERS: Tuple[Helper, ...] = (
     Helper("leaves-generated-code", Names("cpu_loop_exit*"), "crash owner"),
     Helper("visitor", Names("visit_type_*", "visit_start_*", "visit_end_*", "visit_free", "qapi_free_*"), "crash"),
     Helper("audio-check", Names("audio_bug", "audio_calloc"), "crash"),  # audio/audio.c
+    # hw/core/qdev.c and the buses: make a device of a type that the caller names
+    Helper(
+        "device-construction",
+        Names("qdev_new", "qdev_try_new", "qdev_create", "qdev_try_create", "isa_new", "isa_try_new", "isa_create*",
+              "isa_try_create", "pci_new*", "pci_try_new", "pci_create*", "usb_new", "usb_try_new", "usb_create*",
+              "sysbus_create_*", "i2c_slave_new", "i2c_create_slave", "ssi_create_*", "sysbus_try_create_*"),
+        "crash owner",
+    ),
     # what a headline's function was called by matters more than the function: system/cpus.c, util/qemu-coroutine.c
     Helper("ends-qemu", Names("hw_error", "cpu_abort", "assert_hvf_ok*"), "cause"),
     Helper(
@@ -540,6 +548,8 @@ def makes(name: str) -> bool:
     if ALLOCATORS.match(name) or name in _MAKES or helper_for(name, "crash"):
         return True
     files = {info.file for info in functions.lookup(name)}
+    if name.startswith(("qmp_", "hmp_")) and not any(file.startswith("tests/") for file in files):
+        return False  # commands, wherever they stand
     return any(_MAKERS.match(file) for file in files)
 
 

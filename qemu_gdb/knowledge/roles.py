@@ -567,6 +567,7 @@ GIVE_AWAYS: Tuple[GiveAway, ...] = (
         ),
     ),
     GiveAway("rcu", "rcu", Names("call_rcu_thread", "try_dequeue")),
+    GiveAway("vnc-jobs", "vnc-worker", Names("vnc_worker_thread_loop")),  # ui/vnc-jobs.c
     GiveAway("pool-work", "thread-pool-worker", Names("aio_worker", "handle_aiocb_*", "do_spawn_thread")),
     GiveAway(
         "main-loop",

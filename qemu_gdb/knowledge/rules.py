@@ -105,8 +105,13 @@ CHECKS: Dict[str, str] = {
     # target/i386/hvf/vmx.h, x86_mmu.c
     "vmx_read_mem": "HVF's instruction emulator could not translate a guest address.",
     "vmx_write_mem": "HVF's instruction emulator could not translate a guest address.",
+    # qom/object.c: assert(type != NULL) after type_get_by_name()
+    "object_new_with_type": "In QEMU's source it asserts that the type exists: no QOM type of that name is registered, "
+    "because the device is not built into this binary (Kconfig) or its module is missing.",
+    "object_initialize_with_type": "In QEMU's source it asserts that the type exists, is not abstract, and fits into "
+    "the memory given.",
     # block.c
-    "bdrv_unref": "The node's reference count was 0 already: an earlier bdrv_unref was one too many.",
+    "bdrv_unref": "The node's reference count (refcnt) was 0 already: an earlier bdrv_unref was one too many.",
     # util/qemu-thread-posix.c: assert(mutex->initialized), 2.9 and later
     "qemu_mutex_lock_impl": "In QEMU's source it asserts mutex->initialized: the mutex was destroyed, or never made.",
     "qemu_mutex_unlock_impl": "In QEMU's source it asserts mutex->initialized: the mutex was destroyed, or never made.",
@@ -125,7 +130,7 @@ CHECKS: Dict[str, str] = {
     "memory_region_transaction_commit": "In QEMU's source it asserts that the BQL is held (and that a transaction "
                                         "is open).",
     # qom/object.c: g_assert(obj->ref > 0)
-    "object_unref": "The object's reference count was 0 already: an earlier object_unref was one too many.",
+    "object_unref": "The object's reference count (ref) was 0 already: an earlier object_unref was one too many.",
     # hw/scsi/scsi-bus.c: assert(req->status == -1 && ...)
     "scsi_req_complete": "The SCSI request had been completed before: two paths completed it.",
     # util/qemu-coroutine.c

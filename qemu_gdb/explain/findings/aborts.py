@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Dict, Optional, Tuple
 
-from ...knowledge import fatal, functions
+from ...knowledge import fatal, functions, rules
 from ...knowledge.rules import CPU_ABORTS
 from ...model import Evidence, Message
 from ..context import Context, Subject
@@ -246,6 +246,8 @@ def _assertion(
         )
         if not spot:
             cause.steps.append("look for the line \"Assertion `...' failed\" in QEMU's stderr or log")
+    elif expression and (meant := _meant(function or "", expression)):
+        cause.sentences.append(meant)
     elif expression and len(headline) > 90 or (expression and spot and spot not in headline):
         cause.sentences.append(f'The check is "{expression}"' + (f" at {spot}." if spot else "."))
     if blame is not None:
@@ -257,6 +259,16 @@ def _assertion(
     if blame is not None:
         cause.proof.append(evidence(subject, blame, f"{stack.names[blame]} {place(stack.frames[blame])}".rstrip()))
     return cause
+
+
+def _meant(function: str, expression: str) -> str:
+    """What a known check of the function means, if the expression is of that check and no rule tells it; "" else."""
+    check = check_of(function)
+    if not check or any(row.expression.search(expression) for row in rules.ASSERTED):
+        return ""
+    words = set(re.findall(r"[a-z]{3,}", expression.lower().replace("_", " ")))
+    said = set(re.findall(r"[a-z]{3,}", check.lower().replace("_", " ")))
+    return check if words & said else ""
 
 
 def _called_by(cause: Cause, blame: int) -> None:

@@ -63,6 +63,7 @@ PLUMBING = Names(
     "__assert_perror_fail",
     "assert_fail*",
     "_nl_load_domain",
+    ".annobin_assert*",
     "__pthread_kill_*",
     "g_assertion_message*",
     "g_assert*",

@@ -172,7 +172,9 @@ def _leak(subject: Subject, lines: List[str]) -> Cause:
     cause.proof.append(Evidence(text=text, thread=subject.number))
     if blame is not None:
         cause.proof.append(evidence(subject, blame, f"{function} {spot}".rstrip()))
-        cause.steps.append(f"read every return of {function} after that call, and the matching unrealize or finalize")
+        undone = re.search(r"realize|init$|_init_|initfn|_open|_setup|_start", function or "")
+        also = ", and what undoes it (unrealize, finalize, close)" if undone else ""
+        cause.steps.append(f"read every return of {function} after that call{also}")
     return cause
 
 

@@ -363,7 +363,11 @@ ROWS = (
             else "frees guest RAM"
             if any("free" in n or "reclaim" in n or "remove" in n for n in v.names)
             else "allocates guest RAM"
-            if any("alloc" in n or "_add" in n or "_init_ram" in n or "complete" in n or "memfd" in n for n in v.names)
+            if any(
+                n.startswith(("qemu_", "file_ram", "ram_", "memory_region", "host_memory"))
+                and ("alloc" in n or "_add" in n or "_init_ram" in n or "complete" in n or "memfd" in n)
+                for n in v.names
+            )
             or "host_memory_backend_init" in v.names
             else f"guest RAM: {v.outermost}"
         ),

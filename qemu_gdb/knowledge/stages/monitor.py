@@ -230,6 +230,8 @@ def _phrase(view: View) -> str:
             return f"calls {view.outermost}"
         if "qemu_coroutine_yield" in view.inner and view.has("monitor_qmp_dispatcher_co"):
             return "the QMP dispatcher waits for the next command"
+        if all(n.startswith("json_") for n in view.names if n in _MACHINERY):
+            return "parses JSON"  # of a monitor, of the guest agent, or of a test that talks to one
         return "the monitor handles input"
     return f"runs {found.text}"
 
