@@ -14,7 +14,7 @@ import tempfile
 import time
 from typing import List, Optional, Tuple
 
-from bench import triage
+from bench import problems, triage
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GDBINIT = ROOT / "qemu_gdb" / "gdbinit.py"
@@ -62,13 +62,21 @@ def gdb(target: List[str], arguments: List[str]) -> str:
     return done.stdout
 
 
-def many_threads(folder: pathlib.Path) -> Optional[List[str]]:
-    """gdb's arguments for a core of a QEMU with 600 threads: the lab's, or one of the distribution's QEMU."""
-    for truth in sorted(CACHE.glob("cores/*/many_threads.core.json"), reverse=True):
+def lab_core(state: str) -> Optional[List[str]]:
+    """gdb's arguments for a core of one of the lab's states; None where the lab has made none."""
+    for truth in sorted(CACHE.glob(f"cores/*/{state}.core.json")):
         core = str(truth)[: -len(".json")]
         program = json.loads(truth.read_text()).get("program")
         if program and os.path.exists(program) and os.path.exists(core):
             return [program, core]
+    return None
+
+
+def many_threads(folder: pathlib.Path) -> Optional[List[str]]:
+    """gdb's arguments for a core of a QEMU with 600 threads: the lab's, or one of the distribution's QEMU."""
+    cached = lab_core("many_threads")
+    if cached is not None:
+        return cached
     command = ["qemu-system-x86_64", "-accel", "tcg,tb-size=16", "-machine", "q35", "-m", "32", "-smp", str(VCPUS),
                "-display", "none", "-nodefaults", "-S"]
     for i in range(IOTHREADS):
@@ -191,6 +199,51 @@ def pause() -> None:
         guest.wait()
 
 
+def hang() -> None:
+    """What an explanation adds to gdb's start and the loading of a core."""
+    target = lab_core("nbd_stop")
+    if target is None:
+        print("no core of a hang: make lab and make test-lab make one")
+        return
+
+    def took(*arguments: str) -> float:
+        before = processor_time()
+        gdb(target or [], list(arguments))
+        return processor_time() - before
+
+    times = [(took("-ex", f"source {GDBINIT}", "-ex", "qemu-explain"), took()) for _ in range(ROUNDS)]
+    added = min(t[0] for t in times) - min(t[1] for t in times)
+    show("qemu-explain of an NBD hang, beyond gdb's start and the core", f"{added:.2f} s", "<= 0.5 s", added <= 0.5)
+
+
+SEARCH = """python
+import time
+from qemu_gdb.state import access, coroutine_stacks, coroutines, memory, qom
+process = access.Process()
+ranges = memory.heap_ranges(process)
+with coroutine_stacks.CoroutineStacks(process) as stacks:
+    reader = coroutines.CoroutineReader(process, qom.Qom(process), stacks)
+    start = time.process_time()
+    coroutines.search_candidates(process, reader, stacks, ranges)
+    print("took", time.process_time() - start, sum(last - first for first, last in ranges))
+end
+"""
+
+
+def search(target: List[str]) -> None:
+    """How fast memory is searched for coroutines: all that is writable, without guest RAM."""
+    with tempfile.NamedTemporaryFile("w", suffix=".gdb") as script:
+        script.write(SEARCH)
+        script.flush()
+        found = [gdb(target, ["-ex", f"source {GDBINIT}", "-x", script.name]).rpartition("took ")[2].split()
+                 for _ in range(2)]
+    if not all(found):
+        print("the search for coroutines was not measured: this QEMU has no symbols for it")
+        return
+    speed = min(float(took) / (int(size) / (1 << 30)) for took, size in found)
+    show("searching memory for coroutines, a GB", f"{speed:.2f} s", "<= 1.5 s", speed <= 1.5)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="qemu-gdb-bench-") as name:
         folder = pathlib.Path(name)
@@ -198,12 +251,15 @@ def main() -> None:
         loading()
         small_text(folder)
         large_text(folder)
+        problems.measure(show, ROUNDS)
         pause()
+        hang()
         target = many_threads(folder)
         if target is None:
             print("no core with 600 threads: QEMU did not start")
             return
-        compare(target, "qemu-explain --all", "thread apply all bt", 0.6)
+        compare(target, "qemu-explain --all", "thread apply all bt", 1.0)
+        search(target)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,14 @@ SCHEMA = "qemu-gdb/1"
 # What was seen
 
 
-@dataclass
+# There may be millions of frames: since Python 3.10 without a dictionary for each.
+if typing.TYPE_CHECKING:
+    from dataclasses import dataclass as _many
+else:
+    _many = dataclass(**({"slots": True} if "slots" in (dataclass.__kwdefaults__ or {}) else {}))
+
+
+@_many
 class Frame:
     """One frame of a stack, innermost is level 0."""
 

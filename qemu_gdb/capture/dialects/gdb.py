@@ -158,7 +158,7 @@ _USUAL = Pattern(
     r"#(?P<level>\d{1,7}) +(?:0x(?P<pc>[0-9a-fA-F]{1,16}) in )?(?P<name>[A-Za-z_?][\w.@?]*) \((?P<args>[^()\"'{}]*)\)"
     r"(?: at (?P<file>[^\s:]+):(?P<line>\d{1,9})| from (?P<lib>\S+))$"
 )
-_LOST = "<optimized out>"
+_OFTEN_REPEATED = 24  # characters
 
 
 def usual_frame(line: str) -> Optional[Frame]:
@@ -182,7 +182,8 @@ def usual_frame(line: str) -> Optional[Frame]:
             if not equals or "@" in key or " " in key or "@entry=" in value:
                 frame.args = arguments(args)
                 return frame
-            values[sys.intern(key)] = _LOST if value == _LOST else value
+            # pointers come again in every frame of their thread
+            values[sys.intern(key)] = sys.intern(value) if len(value) < _OFTEN_REPEATED else value
         frame.args = values
     return frame
 
