@@ -221,3 +221,10 @@ def test_glib_ends_the_process_by_a_trap():
 def test_a_core_of_a_hung_qemu_that_was_killed_shows_the_hang():
     stack = f"{POLL} fdmon_poll_wait aio_poll bdrv_drain_all_begin {HANDLER}"
     assert told(stack, signal="SIGABRT", current=True).state == "waiting-drain-or-nested-poll"
+
+
+def test_a_thread_seen_in_a_cast_runs_and_has_not_failed_it():
+    cast = told(f"object_dynamic_cast_assert VIRTIO_DEVICE chr_read entropy_available {HANDLER}")
+    assert (cast.role, cast.state) == ("main-loop", "executing")
+    failed = told(f"raise abort object_dynamic_cast_assert VIRTIO_DEVICE chr_read entropy_available {HANDLER}")
+    assert failed.state == "aborting"

@@ -14,8 +14,8 @@ def explain(snapshot: Snapshot) -> Explanation:
 
 
 def explain_all(snapshots: Sequence[Snapshot]) -> List[Explanation]:
-    """Explain every Snapshot of one input. Where several show one process, the last also tells what only the
-    comparison shows: which thread spins.
+    """Explain every Snapshot of one input. Those that show one process also tell what only their comparison shows:
+    which thread spins.
     """
     contexts = [_explained(snapshot) for snapshot in snapshots]
     if len(contexts) > 1:

@@ -98,6 +98,10 @@ def _innermost_only(subject: Subject, top: Blocked) -> Optional[State]:
 # The end of a process
 
 
+# Functions that a healthy process goes through all the time: they are its end only with abort() or the like inside
+_PASSED_THROUGH = ("heap", "error_abort", "qom-cast")
+
+
 @once_a_stack
 def fatal_path(stack: Stack) -> Optional[FatalPath]:
     """The way in which a stack gave up, None where its innermost frames show none.
@@ -118,7 +122,7 @@ def fatal_path(stack: Stack) -> Optional[FatalPath]:
             if path.name == "error_abort" and not decisive:
                 return None
             seen.add(path.name)
-            decisive = decisive or path.name not in ("heap", "error_abort")
+            decisive = decisive or path.name not in _PASSED_THROUGH
             if path.name == "heap" and position == 0:
                 return None  # a fault inside free() is no abort
             continue

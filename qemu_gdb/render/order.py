@@ -23,7 +23,9 @@ def chosen(explanations: Sequence[Explanation]) -> Explanation:
 
 
 def merged_findings(explanations: Sequence[Explanation]) -> List[Finding]:
-    """The findings of all processes, each process's own order kept, more important groups earlier."""
+    """The findings of all processes, each process's own order kept, more important groups earlier; one that several
+    captures of a process share once.
+    """
     if len(explanations) == 1:
         return list(explanations[0].findings)
     queues = [list(e.findings) for e in explanations if e.findings]
@@ -32,6 +34,7 @@ def merged_findings(explanations: Sequence[Explanation]) -> List[Finding]:
     for wanted in range(6):
         for i, queue in enumerate(queues):
             while position[i] < len(queue) and rank(queue[position[i]]) <= wanted:
-                merged.append(queue[position[i]])
+                if not any(queue[position[i]] is known for known in merged):
+                    merged.append(queue[position[i]])
                 position[i] += 1
     return merged

@@ -45,6 +45,11 @@ def snapshot(name, version, accel=None):
     return of_core(made.program, made.path)
 
 
+def with_iothread(version):
+    """A state with a virtio-scsi controller on iothread io0 and a read in flight, as far as that QEMU can."""
+    return "migration_completes" if version == "5.2" else "nbd_stop"
+
+
 def of_core(program, core, *before, timeout=120):
     """The snapshot of any core."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
@@ -93,4 +98,5 @@ class Patched:
         raise AssertionError(f"{address:#x} is not in the core")
 
 
-__all__ = ["VERSIONS", "Patched", "command", "lab_core", "machine", "model", "of_core", "shutil", "snapshot"]
+__all__ = ["VERSIONS", "Patched", "command", "lab_core", "machine", "model", "of_core", "shutil", "snapshot",
+           "with_iothread"]

@@ -23,9 +23,10 @@ def test_request_on_a_silent_nbd_server_waits_for_that_peer(version):
     coroutine = of_request(snapshot("nbd_stop", version), "nbd0")
     assert coroutine.waits_kind == "peer"
     assert coroutine.waits_text.startswith("a reply of the NBD server at unix:/")
-    assert functions(coroutine)[:3] == ["qemu_coroutine_switch", "qemu_coroutine_yield", "qio_channel_yield"]
+    assert functions(coroutine)[:2] == ["qemu_coroutine_switch", "qemu_coroutine_yield"]
+    assert functions(coroutine)[2] in ("qio_channel_yield", "nbd_co_do_receive_one_chunk")  # in 5.2 another one reads
     assert functions(coroutine)[-2:] == ["blk_aio_read_entry", "coroutine_trampoline"]
-    arguments = next(f.args for f in coroutine.frames if f.name == "blk_co_do_preadv_part")
+    arguments = next(f.args for f in coroutine.frames if f.name in ("blk_co_do_preadv_part", "blk_do_preadv"))
     assert (arguments["offset"], arguments["bytes"]) == ("0", "512")
 
 

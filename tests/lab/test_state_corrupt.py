@@ -8,7 +8,7 @@ import pytest
 from state_lab import VERSIONS, Patched, lab_core, of_core
 
 NODE = "(all_bdrv_states.tqh_first)"
-CPU_HEAD = {"7.2": "cpus", "10.0": "cpus_queue"}
+CPU_HEAD = {"5.2": "cpus", "7.2": "cpus"}
 
 
 @pytest.fixture(params=VERSIONS)
@@ -67,7 +67,8 @@ def test_a_coroutine_whose_stack_pointer_is_wild_costs_only_itself(patched):
     patched.write(patched.evaluate(f"&((CoroutineUContext *){coroutine})->stack"), 0x1000)
     snap = of_core(patched.program, patched.path)
     assert coroutine not in [c.address for c in snap.coroutines]
-    assert [c.entry for c in snap.coroutines] == ["monitor_qmp_dispatcher_co"]
+    assert {c.entry for c in snap.coroutines} == {"monitor_qmp_dispatcher_co"} | (
+        {"nbd_connection_entry"} if patched.version == "5.2" else set())  # block/nbd.c, until 6.0 reads all replies
     assert len(snap.facts.requests) == 1 and still_explained(snap)
 
 

@@ -35,28 +35,26 @@ def find(context: Context) -> None:
 
 
 def compare(contexts: Sequence[Context]) -> None:
-    """Add to the last of several captures of one process what only their comparison shows, and take back from all of
-    them what it refutes.
-    """
+    """Add to several captures of one process what only their comparison shows, and take back what it refutes."""
     explanations = [context.explanation for context in contexts]
     if any(not e.is_qemu or any(f.kind.startswith("crash.") for f in e.findings) for e in explanations):
         return
     spins = spinning.find(contexts)
     if not spins:
         return
-    for explanation in explanations:
-        explanation.findings = [f for f in explanation.findings if not spinning.refutes(spins, f)]
-    last = contexts[-1]
-    spinning.correct(spins, last)
-    findings = last.explanation.findings
-    sure = [f for f in findings if f.kind.startswith("hang.") and f.confidence != "possible"]
+    for context in contexts:
+        spinning.correct(spins, context)
+        context.explanation.findings = _with_spins(context.explanation.findings, spins)
+    asks.fill(contexts[-1], spins)
+    _known(contexts[-1], spins)
+
+
+def _with_spins(before: List[Finding], spins: List[Finding]) -> List[Finding]:
+    findings = [f for f in before if not spinning.refutes(spins, f)]
     if spins[0].confidence == "possible":
-        findings = sure + spins + [f for f in findings if f not in sure]
-    else:
-        findings = spins + [f for f in findings if f.kind not in ("state.running", "state.idle")]
-    asks.fill(last, findings)
-    _known(last, findings)
-    last.explanation.findings = findings
+        sure = [f for f in findings if f.kind.startswith("hang.") and f.confidence != "possible"]
+        return sure + spins + [f for f in findings if f not in sure]
+    return spins + [f for f in findings if f.kind not in ("state.running", "state.idle")]
 
 
 def _with_rules(findings: List[Finding], broken: List[Finding]) -> List[Finding]:
