@@ -26,9 +26,9 @@ POLL = ["__ppoll", "qemu_poll_ns", "fdmon_poll_wait", "aio_poll"]
 RCU = ["syscall", "qemu_futex_wait", "qemu_event_wait", "call_rcu_thread", "qemu_thread_start", "start_thread", "clone3"]
 
 
-def thread(number, names, lwp=None, args=None):
+def thread(number, names, lwp=None, args=None, name=None):
     frames = [Frame(i, n, args=dict((args or {}).get(n, {}))) for i, n in enumerate(names)]
-    return Thread(frames=frames, number=number, lwp=lwp or 1000 + number)
+    return Thread(frames=frames, number=number, lwp=lwp or 1000 + number, name=name)
 
 
 def told(*threads, **kwargs):
@@ -269,6 +269,44 @@ def test_exclusive_section_that_waits_for_a_victim_of_the_bql_is_told_behind_its
     findings = told(thread(1, [*drain, *MAIN_LOOP]), asks, victim).findings
     assert findings[0].kind == "hang.drain-waits-for-io"
     assert set(findings[0].threads) == {1, 2, 3}
+
+
+HANDLER = ["aio_bh_call", "aio_bh_poll", "aio_dispatch", "aio_ctx_dispatch", "g_main_context_dispatch"]
+
+
+def test_bottom_half_waits_for_the_iothread_that_is_blocked():
+    iothread = thread(3, ["io_submit", "ioq_submit", "laio_co_submit", "raw_co_prw", "coroutine_trampoline"],
+                      name="IO iothread1")  # fmt: skip
+    main = thread(1, [*POLL, "aio_wait_bh_oneshot", "virtio_blk_stop_ioeventfd", "vm_stop", "qmp_stop", *HANDLER, *MAIN_LOOP])
+    found = first(main, iothread)
+    assert found.title == "Thread 3 (iothread iothread1) is blocked in io_submit()"
+    assert found.threads == [3, 1]
+
+
+def test_join_is_a_wait_for_the_thread_that_is_joined_there_and_for_no_other():
+    join = ["__pthread_clockjoin_ex", "pthread_join", "qemu_thread_join"]
+    iothread = thread(3, ["futex_wait", "pthread_cond_wait", "rbd_flush", "qemu_rbd_co_flush", "coroutine_trampoline"],
+                      name="IO iothread1")  # fmt: skip
+    victim = thread(2, ["futex_wait", "pthread_mutex_lock", "qemu_mutex_lock_impl", "bql_lock_impl", *KVM])
+    found = first(thread(1, [*join, "iothread_stop", "user_creatable_del", "qmp_object_del", *HANDLER, *MAIN_LOOP]), victim, iothread)
+    assert found.title == "A call into librbd or librados (Ceph) does not return"
+    assert "Thread 1 (main loop) waits, in frame 3, for a thread to end in iothread_stop, and so for thread 3" in found.explanation
+    parked = thread(3, ["futex_wait", "pthread_cond_wait", "qemu_cond_wait_impl", "qemu_wait_io_event", "kvm_vcpu_thread_fn", "clone3"])
+    found = first(thread(1, [*join, "cpu_remove_sync", "x86_cpu_unrealizefn", *HANDLER, *MAIN_LOOP]), parked)
+    assert found.title == "Thread 1 (main loop) waits for thread 3 (vCPU, KVM) to end (join)"
+    assert "BQL" not in found.explanation  # cpu_remove_sync gives it up
+
+
+def test_answer_of_the_spice_worker_is_no_system_call_that_hangs():
+    found = first(thread(1, ["read", "read_safe", "dispatcher_send_message", "red_qxl_update_area", "qxl_spice_update_area",
+                             "qxl_hw_update", *HANDLER, *MAIN_LOOP]))  # fmt: skip
+    assert found.title == "The SPICE worker does not answer"
+
+
+def test_qemu_kvms_loops_rest_where_they_poll_and_run_the_guest():
+    explained = told(thread(2, ["ioctl", "kvm_run", "kvm_cpu_exec", "kvm_main_loop_cpu", "ap_main_loop", "start_thread"]),
+                     thread(1, ["select", "main_loop_wait", "kvm_main_loop", "main_loop", "main"]))  # fmt: skip
+    assert [t.state for t in explained.threads] == ["running-guest", "idle"]
 
 
 def test_all_at_rest_is_no_hang():

@@ -57,7 +57,7 @@ def blocked(stack: Stack) -> Blocked:
         return Blocked("")
     if last == 0 and kinds[0] == "mutex" and names[0].startswith("qemu_") and stack.level(0) == 0:
         return Blocked("")  # QEMU's wrapper has not called pthread_mutex_lock, or has come back
-    if last == 0 and _is_kvm_run(stack):
+    if last == 0 and (_is_kvm_run(stack) or names[0] == "ioctl" and names[1:2] == ("kvm_run",)):  # qemu-kvm 0.1x
         return Blocked("vcpu-run", 0, 1 if len(names) > 1 else None, _named(stack, 1))
     kind = next((k for k in reversed(kinds) if k != "futex"), "futex")
     relock = False

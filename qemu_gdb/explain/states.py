@@ -40,7 +40,8 @@ _DISPATCH = frozenset(
 )
 _MAIN_LOOP = frozenset({"os_host_main_loop_wait", "main_loop_wait", "glib_pollfds_poll"})
 _MAIN_LOOP_OWNERS = frozenset(
-    "main_loop qemu_main_loop qemu_default_main main qemu_main main_impl SDL_main call_qemu_main wmain".split()
+    """main_loop kvm_main_loop qemu_main_loop qemu_default_main main qemu_main main_impl SDL_main call_qemu_main
+    wmain""".split()
 )
 _AT_A_LOCK = "at-the-first-instructions-of-a-lock"
 _LIBRARY_ROLES = frozenset({"external-library", "glib-worker", "spice-worker", "audio", "display"})

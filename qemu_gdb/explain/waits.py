@@ -176,7 +176,11 @@ def _plain_wait(stack: Stack, end: int) -> Optional[Waiting]:
     ):
         if any(n in names_of for n in inner):
             if kind == "join":
-                return Waiting(kind, at, "a thread", f"for a thread to end{place}")
+                joined = (row[1:] for row in holders.JOINED if stack.find(row[0], at, at + 3) is not None)
+                roles, releases = next(joined, ((), releases))
+                return Waiting(
+                    kind, at, "a thread", f"for a thread to end{place}", answered_by=roles, releases=releases
+                )
             label = f"{word} {object_name}" if object_name else word
             return Waiting(kind, at, label, f"for {label}{place}", address, releases=releases)
     if any(n in ("nanosleep", "clock_nanosleep", "g_usleep", "usleep") for n in inner):
@@ -218,7 +222,8 @@ def _nested_poll(stack: Stack) -> Optional[Waiting]:
         name = stack.names[outer] or "an unnamed function"
         return Waiting("nested-poll", outer, "an AioContext's events", f"in a poll that {name} runs", poll=poll)
     kind = {"request": "nested-poll", "other": "nested-poll", "bh": "nested-poll"}.get(row.kind, row.kind)
-    return Waiting(kind, at, stack.names[at], row.says, poll=poll, row=row.name)
+    answered_by = ("iothread",) if row.kind == "bh" else ()
+    return Waiting(kind, at, stack.names[at], row.says, poll=poll, row=row.name, answered_by=answered_by)
 
 
 def poll_reason(stack: Stack, outer: int) -> Tuple[Optional[holders.NestedPoll], int]:
@@ -615,10 +620,22 @@ def _find_owners(context: Context, subject: Subject, owners: _Owners) -> None:
     elif waiting.kind == "mutex":
         _same_mutex(context, subject, waiting)
     elif waiting.answered_by:
-        answering = [s for s in context.with_role(*waiting.answered_by) if s is not subject and _stands_still(s)]
-        waiting.owners = answering[:1]
-        waiting.owner_known = "likely" if answering else ""
-        waiting.basis = "it has not done its part"
+        _answering(context, subject, waiting)
+
+
+def _answering(context: Context, subject: Subject, waiting: Waiting) -> None:
+    """Of the threads that can end the wait the one that stands still; a thread that is joined may also rest."""
+    able = [s for s in context.with_role(*waiting.answered_by) if s is not subject]
+    still = [s for s in able if _stands_still(s)]
+    if waiting.kind == "join":
+        still = able if len(able) == 1 else still if len(still) == 1 else []
+    elif waiting.row == "bh-oneshot" and len(still) > 1:
+        still = []
+    waiting.owners = still[:1]
+    waiting.owner_known = "likely" if still else ""
+    waiting.basis = {"join": "it is joined there", "nested-poll": "its loop does not turn"}.get(
+        waiting.kind, "it has not done its part"
+    )
 
 
 def _rcu_readers(context: Context, subject: Subject, waiting: Waiting) -> None:
@@ -774,7 +791,7 @@ def chain(subject: Subject) -> List[Subject]:
 
 
 # Waits for a thread that runs: what it does at this moment tells nothing, its not coming does.
-_FOR_RUNNING = ("vcpu-stop", "vcpu-work", "exclusive", "rcu", "rcu-callbacks")
+_FOR_RUNNING = ("vcpu-stop", "vcpu-work", "exclusive", "rcu", "rcu-callbacks", "join")
 
 
 def _stands_still(subject: Subject) -> bool:

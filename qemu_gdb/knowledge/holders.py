@@ -194,6 +194,22 @@ RCU_READ_SECTIONS = Names("address_space_write", "address_space_read_full", "add
                           "qbus_walk_children")  # fmt: skip
 
 
+# Who is joined (qemu_thread_join) in which function, as roles, and the locks given up around that.
+# iothread.c, system/cpus.c, migration/*.c (5.2 to 10.2)
+JOINED: Tuple[Tuple[Names, Tuple[str, ...], Tuple[str, ...]], ...] = (
+    (Names("iothread_stop", "iothread_instance_finalize", "iothread_destroy"), ("iothread", "monitor-iothread"), ()),
+    (Names("cpu_remove_sync"), ("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other"), ("BQL",)),
+    (Names("multifd_save_cleanup", "multifd_send_cleanup", "multifd_send_shutdown", "multifd_send_cleanup_channel"),
+     ("multifd-send",), ()),
+    (Names("multifd_load_cleanup", "multifd_recv_cleanup", "multifd_recv_shutdown"), ("multifd-recv",), ()),
+    (Names("await_return_path_close_on_source", "close_return_path_on_source"), ("migration-return-path",), ()),
+    (Names("migrate_fd_cleanup", "migration_cleanup"), ("migration",), ("BQL",)),
+    (Names("process_incoming_migration_co", "colo_incoming_co"), ("colo",), ()),
+    (Names("postcopy_incoming_cleanup", "postcopy_ram_incoming_cleanup"), ("postcopy-fault",), ()),
+    (Names("compress_threads_save_cleanup", "compress_threads_load_cleanup"), ("compress",), ()),
+)
+
+
 @dataclass(frozen=True)
 class NestedPoll:
     """A function that polls an AioContext until something has happened."""
@@ -418,6 +434,7 @@ class Peer:
     says: str  # "a client on the chardev"
     title: str
     advice: str
+    role: str = ""  # of the thread of this process that answers
 
 
 PEERS: Tuple[Peer, ...] = (
@@ -477,6 +494,10 @@ PEERS: Tuple[Peer, ...] = (
     Peer("connect", Names("socket_connect", "inet_connect*", "unix_connect*", "qio_channel_socket_connect_sync",
                           "getaddrinfo"), "a connection", "A connection is not accepted",
          "look at the server or the name server that it asks"),
+    # libspice-server: the dispatcher's pipe to the worker and back
+    Peer("spice-worker", Names("dispatcher_send_message", "red_dispatcher_*", "red_qxl_*", "qxl_worker_*"),
+         "the SPICE worker thread to do what it was sent", "The SPICE worker does not answer",
+         "look at the SPICE worker's thread: what does it wait for?", role="spice-worker"),
     # gdbstub/user.c, gdbstub.c: user-mode emulation stops in its gdb stub
     Peer("gdb", Names("gdb_handlesig", "gdb_accept_*", "gdbserver_accept*"),
          "the gdb that debugs the emulated program", "The emulated program is stopped: QEMU waits for its gdb",

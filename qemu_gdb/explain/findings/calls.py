@@ -44,7 +44,9 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     steps = [capital(peer.advice)] if peer is not None else []
     if descriptor is not None and context.snapshot.source.kind == "text":
         steps.append(f"ls -l /proc/PID/fd/{descriptor} on the host: what that descriptor is")
+    answering = context.with_role(peer.role)[:1] if peer is not None and peer.role else []
     sentences += [holding(last), victims_text(victims)]
+    sentences += [f"{who(s)}: {s.told.summary.split(' ← ')[0]}." for s in answering if s.told.summary]
     if role == "migration" and not held:
         sentences.append("It does not hold the BQL: the guest, the main loop and the monitor go on.")
     if peer is not None and peer.name == "migration-write":

@@ -77,6 +77,8 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
                 hidden = (
                     "Which reader that is, no stack shows: it is a coroutine that has yielded inside a read section."
                 )
+            elif _POLL_KINDS.get(waiting.row) == "bh":
+                hidden = "The AioContext's own thread (an iothread) runs it when its event loop turns."
             elif waiting.kind == "nested-poll" and _POLL_KINDS.get(waiting.row) == "other":
                 hidden = "What would end that, no stack shows: a coroutine that has yielded, or an event to come."
             sentences.append(hidden)

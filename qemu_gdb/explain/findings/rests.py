@@ -413,13 +413,16 @@ def _join(
             rule="join-with-bql",
         )
     sentences += [holding(last), victims_text(victims)]
+    whom = f"{the(target)} to end" if target is not None else "a thread to end"
     return finding(
         "hang.bql-held" if held else "hang.blocked-syscall",
-        f"{who(last)} waits for a thread to end (join)",
+        f"{who(last)} waits for {whom} (join)",
         "likely" if held else "possible",
         sentences,
-        subjects=[last, *victims],
+        subjects=[last, *([target] if target is not None else []), *victims],
         proof=proof,
-        steps=[ALL_THREADS],
+        steps=[ALL_THREADS]
+        if target is None
+        else [f"{capital(short(target))} is the one to look at: who should have told it to end, or woken it?"],
         rule="join",
     )
