@@ -50,10 +50,64 @@ def test_same_assertion_on_the_same_path_is_certain():
     assert (best.confidence, best.link) == ("certain", "https://gitlab.com/qemu-project/qemu/-/issues/2111")
 
 
-def test_same_assertion_by_another_path_is_not_certain():
+def test_same_assertion_by_another_path_is_only_possible():
     crash = thread("abort", "__assert_fail", "virtio_net_pre_save", "colo_do_checkpoint_transaction", "colo_thread")
     message = Message("assertion", "", function="virtio_net_pre_save", expression="! n->vhost_started")
-    assert find_known(Snapshot(threads=[crash], messages=[message]))[0].confidence == "likely"
+    assert find_known(Snapshot(threads=[crash], messages=[message]))[0].confidence == "possible"
+
+
+def test_same_path_through_another_caller_is_only_possible():
+    """Many devices leak a timer in instance_init; each fix is one device's."""
+    leak = thread(
+        "__interceptor_calloc", "g_malloc0", "timer_new_full", "timer_new", "timer_new_ns", "a_device_init",
+        "object_init_with_type", "object_new_with_type", "qmp_device_list_properties",
+    )  # fmt: skip
+    found = find_known(Snapshot(threads=[leak]))
+    assert found and all(fix.confidence == "possible" for fix in found)
+
+
+def test_few_problems_are_likely_another_one():
+    """Each stack of the index, asked for as if its own problem were not in it."""
+    index, queries, wrong = problems(), 0, 0
+    assertions = index.assertions()
+    for number in range(index.count):
+        own = index.problem(number)
+        hints = [Message("assertion", "", function=function) for function, _ in assertions.get(number, [])[:1]]
+        for stack in index.stacks_of(number)[:1]:
+            queries += 1
+            for fix in find_known(Snapshot(threads=[thread(*stack.tokens)], messages=hints)):
+                same = fix.commit in own.commits or (fix.link or "?") == own.link
+                wrong += fix.confidence != "possible" and not same
+    assert queries > 500 and wrong / queries < 0.04  # of these most are reports of one bug that nobody linked
+
+
+SD_WRITE = thread(
+    "raise", "abort", "__assert_fail", "sd_wpbits", "sd_normal_command", "sd_do_command", "sdbus_do_command",
+    "sdhci_send_command", "sdhci_write", "memory_region_write_accessor",
+)  # fmt: skip
+WPNUM = Message("assertion", "", function="sd_wpbits", expression="wpnum < sd->wpgrps_size")
+
+
+def test_fix_that_this_qemu_has_comes_last_and_says_so():
+    found = find_known(Snapshot(threads=[SD_WRITE], messages=[WPNUM], version="8.2.0"))
+    assert [fix.has_fix for fix in found] == sorted((fix.has_fix for fix in found), key=bool)
+    assert found[-1].has_fix and found[-1].confidence == "possible"
+    assert found[-1].matched.endswith("though this QEMU has the fix: by its version")
+
+
+@pytest.mark.parametrize(
+    "others, newer",
+    [
+        ([], False),
+        ([Frame(0, "bql_lock_impl")], False),  # of one name alone another program can have its own
+        ([Frame(0, "bql_lock_impl"), Frame(1, "bdrv_graph_wrlock")], True),
+        ([Frame(0, "bql_lock_impl", "../system/cpus.c", 1)], True),
+    ],
+)
+def test_version_that_is_not_told_is_estimated_from_functions_and_files(others, newer):
+    fix = find_known(Snapshot(threads=[SD_WRITE, Thread(frames=others)], messages=[WPNUM]))[0]
+    assert (fix.release, fix.has_fix, fix.confidence) == ("6.1.0", newer or None, "possible" if newer else "likely")
+    assert ("bql_lock_impl" in fix.matched and "came after 7.2" in fix.matched) is newer
 
 
 @pytest.mark.parametrize(
@@ -219,12 +273,7 @@ def test_no_real_report_is_certain_to_be_another_problem():
 
 
 def test_two_fixes_of_one_assertion_on_one_path_are_not_told_apart():
-    crash = thread(
-        "raise", "abort", "__assert_fail", "sd_wpbits", "sd_normal_command", "sd_do_command", "sdbus_do_command",
-        "sdhci_send_command", "sdhci_write", "memory_region_write_accessor",
-    )  # fmt: skip
-    message = Message("assertion", "", function="sd_wpbits", expression="wpnum < sd->wpgrps_size")
-    found = find_known(Snapshot(threads=[crash], messages=[message]))
+    found = find_known(Snapshot(threads=[SD_WRITE], messages=[WPNUM]))
     assert {f.commit[:12] for f in found[:2]} == {"59b63d78be1f", "4ac0b72bae85"}
     assert all(f.confidence == "likely" for f in found[:2])
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from ..knowledge.folding import ENDS, fold, is_layer
+from ..knowledge.functions import newer_than
 from ..knowledge.problems import Problem, expression_key, is_telling, problems
 from ..model import Explanation, KnownFix, Message, Snapshot, Thread, ThreadExplanation
 from .signature import Likeness, stack_similarity
@@ -16,6 +17,9 @@ _MOST_STACKS = 24  # of one process that are looked up
 _MOST_CANDIDATES = 60  # stacks of the index that are aligned with one of ours
 _LEAST = 0.3  # score of a match that is told
 _FIX_BONUS = 0.15  # in the ranking, of a match that comes with a fix to have
+_WITNESSES = 2  # functions that tell that QEMU is newer than a release, where no file does
+_MOST_WITNESSES = 400  # functions that are looked at for that
+_ALIKE = 0.3  # of a path, for the same assertion to be likely the same problem
 _GENERIC = 4  # an assertion that so many problems share says little about the cause
 
 Subject = Union[Snapshot, Explanation, ThreadExplanation, Thread]
@@ -49,16 +53,37 @@ class _Match:
 
     @property
     def confidence(self) -> str:
-        functions = len(self.likeness.functions) if self.likeness else 0
+        """How sure it is to be this problem.
+
+        An assertion alone makes it possible: left out one by one, most known problems that share their assertion with
+        another are not that one. Of paths, one that has another caller in its middle is another way in.
+        """
+        if self.likeness is None:
+            return "possible"
+        functions = len(self.likeness.functions)
         if self.assertion and self.exact:
             enough = 0.6 if self.shared_by < _GENERIC else 0.8
             if self.path >= enough and functions >= 4 and not self.shared:
                 return "certain"
-            return "likely" if self.shared_by < _GENERIC else "possible"
-        strong = (
-            self.likeness is not None and self.likeness.first <= 1 and functions >= 4 and self.likeness.share >= 0.7
-        )
-        return "likely" if strong and self.path >= 0.75 else "possible"
+            alike = self.path >= _ALIKE and functions >= 2 and not self.likeness.swapped
+            return "likely" if alike and self.shared_by < _GENERIC else "possible"
+        strong = self.likeness.first <= 1 and functions >= 4 and self.likeness.share >= 0.7
+        return "likely" if strong and self.path >= 0.75 and not self.likeness.swapped else "possible"
+
+
+class _Age(NamedTuple):
+    """What is known of this QEMU's version: what it tells, else what its functions show."""
+
+    version: Optional[str]
+    after: str = ""  # the release that it is newer than, by its functions
+    shown: Tuple[str, ...] = ()  # functions that no QEMU up to that release has
+
+    def has(self, release: Optional[str]) -> Optional[bool]:
+        """Whether it has what was first released in ``release``; None where that can't be known."""
+        newer, wanted = _release(self.after), _release(release)
+        if _release(self.version) is None and newer and wanted:
+            return True if newer >= wanted else None
+        return has_fix(self.version, release)
 
 
 def find_known(subject: Subject, version: Optional[str] = None, limit: int = 3) -> List[KnownFix]:
@@ -83,12 +108,12 @@ def _found(subject: Subject, version: Optional[str], limit: int) -> List[KnownFi
     _by_assertion(stacks, enders, messages, matches)
     _by_stack(stacks, matches)
     told: Dict[str, KnownFix] = {}
-    ours = _release(version)
+    age = _age(subject, version)
     _settle(matches)
-    ranked = sorted((_rank(match, ours), number) for number, match in matches.items() if match.score >= _LEAST)
+    ranked = sorted((_rank(match, age), number) for number, match in matches.items() if match.score >= _LEAST)
     for _, number in ranked:
         match = matches[number]
-        fix = _told(match, problems().problem(match.problem), version)
+        fix = _told(match, problems().problem(match.problem), age)
         key = fix.commit or fix.link or ""
         if key in told:
             told[key].link = told[key].link if match.assertion == "" else told[key].link or fix.link
@@ -97,6 +122,27 @@ def _found(subject: Subject, version: Optional[str], limit: int) -> List[KnownFi
         if len(told) >= limit:
             break
     return list(told.values())
+
+
+def _age(subject: Subject, version: Optional[str]) -> _Age:
+    if _release(version) is not None:
+        return _Age(version)
+    if isinstance(subject, Explanation):
+        threads = subject.snapshot.threads
+    elif isinstance(subject, Snapshot):
+        threads = subject.threads
+    else:
+        threads = [subject.thread if isinstance(subject, ThreadExplanation) else subject]
+    shown: Dict[str, Dict[str, bool]] = {}  # release: functions that came later, and whether their file says so, too
+    seen = {(frame.name, frame.file) for thread in threads for frame in thread.frames if frame.name}
+    for name, file in sorted(seen, key=lambda place: (place[0], place[1] or ""))[:_MOST_WITNESSES]:
+        after, agreed = newer_than(name, file)
+        if after:
+            shown.setdefault(after, {})[name] = agreed
+    for after in sorted(shown, key=lambda release: _release(release) or (), reverse=True):
+        if len(shown[after]) >= _WITNESSES or any(shown[after].values()):
+            return _Age(None, after, tuple(sorted(shown[after], key=lambda name: not shown[after][name])[:2]))
+    return _Age(None)
 
 
 def _seen(subject: Subject) -> Tuple[List[Tuple[str, ...]], List[str], List[Message]]:
@@ -224,7 +270,7 @@ def _holds(likeness: Likeness) -> bool:
     return likeness.weight >= 6.0
 
 
-def _told(match: _Match, problem: Problem, version: Optional[str]) -> KnownFix:
+def _told(match: _Match, problem: Problem, age: _Age) -> KnownFix:
     commit = problem.commits[0] if problem.commits else None
     release = (problem.releases[0] if problem.releases else "") or None
     parts = []
@@ -237,10 +283,11 @@ def _told(match: _Match, problem: Problem, version: Optional[str]) -> KnownFix:
         shown = ", ".join(functions[:4]) + (f" and {len(functions) - 4} more" if len(functions) > 4 else "")
         parts.append(f"the path {shown}")
     matched = " and ".join(parts)
-    fixed = has_fix(version, release)
+    fixed = age.has(release)
     confidence = match.confidence
     if fixed:
-        confidence, matched = "possible", f"{matched}, though this version has the fix"
+        reason = f"{' and '.join(age.shown)} came after {age.after}" if age.shown else "by its version"
+        confidence, matched = "possible", f"{matched}, though this QEMU has the fix: {reason}"
     return KnownFix(
         commit=commit,
         release=release,
@@ -261,19 +308,21 @@ def _release(version: Optional[str]) -> Optional[Tuple[int, ...]]:
     return numbers + (0,) * (3 - len(numbers))
 
 
-def _rank(match: _Match, ours: Optional[Tuple[int, ...]]) -> Tuple[float, float]:
-    """Sorts matches, best first: by score, a fix that our version can't have before an issue without one.
+def _rank(match: _Match, age: _Age) -> Tuple[bool, float, float]:
+    """Sorts matches, best first: a fix that this QEMU has last, by score, a fix to have before an issue without one.
 
     Of equal ones the fix that came soonest after our version, or the newest where the version is unknown.
     """
     known = problems().problem(match.problem)
-    theirs = _release(next((r for r in known.releases if r), None))
+    release = next((r for r in known.releases if r), None)
+    ours, theirs = _release(age.version), _release(release)
     if theirs is None:
-        return (-match.score - (_FIX_BONUS / 2 if known.commits else 0.0), 0.0)
+        return (False, -match.score - (_FIX_BONUS / 2 if known.commits else 0.0), 0.0)
+    had = age.has(release) is True
     if ours is None:
-        return (-match.score - _FIX_BONUS, -theirs[0] - theirs[1] / 100)
+        return (had, -match.score - _FIX_BONUS, -theirs[0] - theirs[1] / 100)
     gap = (theirs[0] - ours[0]) + (theirs[1] - ours[1]) / 100
-    return (-match.score - (_FIX_BONUS if gap >= 0 else 0.0), abs(gap))
+    return (had, -match.score - _FIX_BONUS, abs(gap))
 
 
 def has_fix(version: Optional[str], release: Optional[str]) -> Optional[bool]:

@@ -147,6 +147,7 @@ class Likeness(NamedTuple):
     weight: float  # of the shared functions, by rarity
     functions: Tuple[str, ...]  # shared, innermost first
     first: int  # how many telling functions stand above the innermost shared one, in the stack where it is deeper
+    swapped: int  # places before the outermost shared one where each stack has telling functions of its own
 
 
 def stack_similarity(a: Sequence[str], b: Sequence[str]) -> Likeness:
@@ -168,20 +169,25 @@ def stack_similarity(a: Sequence[str], b: Sequence[str]) -> Likeness:
                 value = max(value, below[j + 1] + (weight_a[i] + weight_b[j]) / 2)
             row[j] = value
     shared: List[str] = []
-    first = i = j = 0
+    first = swapped = i = j = 0
+    own_a = own_b = False
     while i < len(a) and j < len(b):
         if a[i] == b[j] and best[i][j] == best[i + 1][j + 1] + (weight_a[i] + weight_b[j]) / 2:
             if not is_layer(a[i]):
                 if not shared:
                     first = max(depth_a[i], depth_b[j])
                 shared.append(a[i])
+                swapped += own_a and own_b
+                own_a = own_b = False
             i, j = i + 1, j + 1
         elif best[i][j] == best[i + 1][j]:
+            own_a = own_a or not is_layer(a[i])
             i += 1
         else:
+            own_b = own_b or not is_layer(b[j])
             j += 1
     if not shared:
-        return Likeness(0.0, 0.0, 0.0, (), 0)
+        return Likeness(0.0, 0.0, 0.0, (), 0, 0)
     total_a, total_b = sum(weight_a), sum(weight_b)
     common = best[0][0]
     return Likeness(
@@ -190,6 +196,7 @@ def stack_similarity(a: Sequence[str], b: Sequence[str]) -> Likeness:
         sum(weigh(t) for t in shared),
         tuple(shared),
         first,
+        swapped,
     )
 
 

@@ -11,7 +11,7 @@ from ..model import canonical_name
 from .indexfile import DATA, MAGIC, IndexFile
 from .subsystems import subsystem_of
 
-__all__ = ["FunctionInfo", "is_qemu_function", "lookup", "section_of_file", "subsystem"]
+__all__ = ["FunctionInfo", "is_qemu_function", "lookup", "newer_than", "section_of_file", "subsystem"]
 
 
 class FunctionInfo(NamedTuple):
@@ -219,6 +219,26 @@ def lookup(function: str) -> Tuple[FunctionInfo, ...]:
             if file.startswith("rust/") and file.endswith(f"/{crate}/src/lib.rs"):
                 return (FunctionInfo(name, file, section, ()),)
     return ()
+
+
+def newer_than(function: str, file: Optional[str] = None) -> Tuple[Optional[str], bool]:
+    """The newest release of the index that had no such function yet, None where each had it or nobody knows.
+
+    With it, whether the frame's file agrees: of a name alone another program can have its own.
+    """
+    places = [p for p in lookup(function) if p.versions]
+    if not places:
+        return None, False
+    path = "/" + (file or "").replace("\\", "/")
+    own = [p for p in places if "/" in p.file and path.endswith("/" + p.file)]
+    releases = _indexes()[0].header
+    firsts = []
+    for place in own or places:
+        if place.versions[-1] not in releases[-2:]:  # it is gone: the index does not tell since when it was there
+            return None, False
+        firsts.append(releases.index(place.versions[0]))
+    first = min(firsts)
+    return (releases[first - 1] if first else None), bool(own)
 
 
 def is_qemu_function(name: str) -> bool:
