@@ -75,10 +75,12 @@ def test_few_problems_are_likely_another_one():
         hints = [Message("assertion", "", function=function) for function, _ in assertions.get(number, [])[:1]]
         for stack in index.stacks_of(number)[:1]:
             queries += 1
-            for fix in find_known(Snapshot(threads=[thread(*stack.tokens)], messages=hints)):
-                same = fix.commit in own.commits or (fix.link or "?") == own.link
-                wrong += fix.confidence != "possible" and not same
-    assert queries > 500 and wrong / queries < 0.04  # of these most are reports of one bug that nobody linked
+            found = find_known(Snapshot(threads=[thread(*stack.tokens)], messages=hints))
+            others = [f for f in found if f.commit not in own.commits and (f.link or "?") != own.link]
+            wrong += any(f.confidence != "possible" for f in others)
+            assert not any(f.confidence == "certain" for f in others)
+    # Most of these are one bug, reported twice, that nobody linked.
+    assert queries > 500 and wrong / queries < 0.08
 
 
 SD_WRITE = thread(
