@@ -8,13 +8,18 @@ from __future__ import annotations
 import re
 from typing import List, Tuple
 
+from qemu_gdb.capture import wrappers
 from qemu_gdb.capture.pattern import Pattern
 
 _ESCAPE = Pattern(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]{0,1000}(?:\x07|\x1b\\)|\x1b[()][0-9A-B]|\x1b[@-_]|[^\n]\x08"
 )
+# colours whose escape byte did not survive
+_LOST_ESCAPE = Pattern(r"(?:\^\[|␛)?\[(?:[0-9]{1,2}(?:;[0-9]{1,3}){0,5})?m")
+_LOST_COLOUR = Pattern(r"\[[0-9]{1,2}(?:;[0-9]{1,3}){0,5}m")
 _INVISIBLE = {
     0x00: None,
+    0x85: "\n",
     0xA0: " ",
     0xAD: None,
     0x200B: None,
@@ -23,6 +28,8 @@ _INVISIBLE = {
     0x200E: None,
     0x200F: None,
     0x2009: " ",
+    0x2028: "\n",
+    0x2029: "\n",
     0x202F: " ",
     0x2060: None,
     0xFEFF: None,
@@ -39,6 +46,7 @@ _SOFT_END = Pattern(r"^(?:> ?)*(.*)=$", re.MULTILINE)
 _HEX_PAIRS = Pattern(r"(?:=[0-9A-F]{2})+")
 _ENTITY = Pattern(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]{2,8});")
 _BREAK_TAG = Pattern(r"<(?:br|p|/p|/div|/li|/tr)\s*/?>", re.IGNORECASE)
+_CELL_TAG = Pattern(r"</t[dh]>", re.IGNORECASE)
 _TAG = Pattern(
     r"</?(?:p|pre|code|div|span|tt|font|blockquote|ul|ol|li|td|tr|tbody|table|a|b|i|u|em|strong|samp|kbd|html|body)"
     r"(?:\s[^<>\n]{0,300})?/?>",
@@ -64,9 +72,12 @@ _HEAD = Pattern(r"\s*(?:#\d|Thread \d|\(gdb\)|\[|--|Backtrace|=|frame #|\*)")
 def clean(text: str) -> Tuple[List[str], List[str]]:
     """The lines of ``text`` without the damage, and the names of the damage that was undone."""
     undone: List[str] = []
+    text = wrappers.unwrap(text)
     if "\x1b" in text or "\x08" in text:
         text = _ESCAPE.sub("", text).replace("\x1b", "").replace("\x08", "")
         undone.append("escapes")
+    if "[0m" in text or "[m" in text and _LOST_COLOUR.search(text):
+        text = _LOST_ESCAPE.sub("", text)
     if "\r" in text:
         text = text.replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\r", "\n")
     if ("\x00" in text or not text.isascii()) and _ODD.search(text):
@@ -83,7 +94,7 @@ def clean(text: str) -> Tuple[List[str], List[str]]:
         text = text.replace("\xa0", " ")
         undone.append("html")
     if "</" in text or "<br" in text.lower():
-        cut = _TAG.sub("", _BREAK_TAG.sub("\n", text))
+        cut = _TAG.sub("", _BREAK_TAG.sub("\n", _CELL_TAG.sub(" ", text)))
         if cut != text:
             undone.append("html")
             text = cut
@@ -97,6 +108,8 @@ def clean(text: str) -> Tuple[List[str], List[str]]:
         text = _STUFFED.sub(".", text)
     marked = _MARKED.search(text) is not None
     fenced = "```" in text or "~~~" in text or "\\\n" in text
+    if text.count("#") > text.count("\n#") + 1:
+        text = wrappers.without_prefixes(text)
     lines = text.split("\n")
     del text
     if marked:

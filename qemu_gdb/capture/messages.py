@@ -262,7 +262,7 @@ def message_of(line: str) -> Optional[Message]:
     if "ssert" in line:
         for pattern in _ASSERTIONS:
             match = pattern.search(line)
-            if match is not None:
+            if match is not None and "%s" not in match.group("expression"):  # glibc's format, as an argument
                 groups = match.groupdict()
                 number = groups.get("line")
                 return Message(
