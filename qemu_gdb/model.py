@@ -185,7 +185,7 @@ class IOThread:
 
 @dataclass
 class Handler:
-    """A file descriptor watched by an AioContext."""
+    """A file descriptor watched by an event loop."""
 
     fd: int
     context: int
@@ -193,6 +193,9 @@ class Handler:
     write: Optional[str] = None
     opaque: int = 0
     note: str = ""
+    glib: bool = False  # a GLib source polls it: no AioContext knows it
+    events: str = ""  # that are polled for: "in, out"
+    ready: str = ""  # that the last poll has found
 
 
 @dataclass
@@ -285,6 +288,9 @@ class Chardev:
     peer: str = ""
     connected: Optional[bool] = None
     address: int = 0
+    fd: Optional[int] = None  # that its input comes from
+    listens: List[int] = field(default_factory=list)  # descriptors that wait for connections
+    takes_input: Optional[bool] = None  # False: its input is not polled, the frontend has no room
 
 
 @dataclass

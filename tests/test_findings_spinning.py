@@ -7,7 +7,7 @@ from test_findings_hang import KVM, MAIN_LOOP, MUTEX, RCU, thread
 
 from qemu_gdb.capture import text
 from qemu_gdb.explain import explain_all
-from qemu_gdb.model import BottomHalf, Facts, Snapshot, Source, Timer
+from qemu_gdb.model import BottomHalf, Facts, Handler, Snapshot, Source, Timer
 
 DISPATCH = ["aio_bh_call", "aio_bh_poll", "aio_dispatch", "aio_ctx_dispatch", "g_main_context_dispatch",
             "glib_pollfds_poll", "os_host_main_loop_wait", *MAIN_LOOP]  # fmt: skip
@@ -91,6 +91,14 @@ def test_a_main_loop_that_only_runs_a_timer_names_it():
     timers = ["timerlist_run_timers", "qemu_clock_run_all_timers", *MAIN_LOOP]
     (found,) = spins(samples(*[["pit_irq_timer", *timers]] * 3, awake=1.0, facts=facts))
     assert "the timer pit_irq_timer is due again" in found.title
+
+
+def test_a_main_loop_that_never_sleeps_names_the_descriptor_that_is_always_ready():
+    hung_up = Handler(12, 1, note="input of chardev c0", glib=True, ready="in, hung up")
+    facts = [Facts(main_context=1, handlers=[hung_up, Handler(9, 1, "accept_cb")]) for _ in range(3)]
+    (found,) = spins(samples(*[AT_REST] * 3, awake=1.0, facts=facts))
+    assert "descriptor 12 is ready each time" in found.title
+    assert "chardev c0" in found.explanation and "hung up" in found.explanation
 
 
 def test_an_iothread_that_polls_adaptively_is_healthy():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ..model import SCHEMA, Coroutine, Explanation, Frame
+from ..model import SCHEMA, Coroutine, Explanation, Frame, Handler
 from . import tables
 from .safe import Form, safe, wrap
 from .text import header as process_header
@@ -197,15 +197,29 @@ def coroutines(explanation: Explanation, wanted: Optional[int], form: Form) -> P
 def handlers(explanation: Explanation) -> Page:
     """Descriptors that the event loops watch, and bottom halves that are due."""
     facts = explanation.snapshot.facts
-    page = Page("handlers", ("Event loop", "fd", "Read", "Write", "What for"), nothing="No AioContext could be read.")
-    loops = {t.context: f"iothread {t.name}" for t in facts.iothreads}
-    loops[facts.main_context] = "main loop"
-    # What only wakes a loop up says the least, and comes last.
-    for handler in sorted(facts.handlers, key=lambda h: h.note.startswith("wakes")):
+    page = Page("handlers", ("Event loop", "fd", "Calls", "What for"), nothing="No AioContext could be read.")
+    loops = {facts.main_context: "main loop", **{t.context: f"iothread {t.name}" for t in facts.iothreads}}
+    order = {context: number for number, context in enumerate(loops)}
+
+    def rank(handler: Handler) -> Tuple[int, bool, int]:
+        # what only wakes a loop up says the least, and comes last
+        return order.get(handler.context, 0), handler.note.startswith("wakes"), handler.fd
+
+    for handler in sorted(facts.handlers, key=rank):
         loop = loops.get(handler.context, "main loop")
-        page.rows.append((loop, str(handler.fd), handler.read or "-", handler.write or "-", handler.note))
+        ready = f"ready ({handler.ready})" if handler.ready else ""
+        unknown = "" if handler.glib or handler.read or handler.write else "removed since, or of a GLib source"
+        calls = [handler.read, f"to write: {handler.write}" if handler.write else "",
+                 "(GLib source)" if handler.glib else ""]  # fmt: skip
+        page.rows.append((loop, str(handler.fd), ", ".join(filter(None, calls)) or "-",
+                          "; ".join(filter(None, (handler.note, unknown, ready)))))
         page.plain.append({"loop": loop, "context": hex(handler.context), "fd": handler.fd, "read": handler.read,
-                           "write": handler.write, "opaque": hex(handler.opaque), "note": handler.note or None})
+                           "write": handler.write, "opaque": hex(handler.opaque), "note": handler.note or None,
+                           "glib": handler.glib, "events": handler.events or None, "ready": handler.ready or None})
+    if any(handler.glib for handler in facts.handlers):
+        page.below += ["", "What a GLib source calls is known to GLib alone."]
+    page.below += [f"chardev {c.id} is not polled for input: its frontend has no room for any"
+                   for c in facts.chardevs if c.takes_input is False]
     if facts.bottom_halves:
         page.below += ["", "Bottom halves that are scheduled:"]
     for bh in facts.bottom_halves:

@@ -20,6 +20,7 @@ from . import (
     migration,
     monitor,
     pointers,
+    polled,
     queues,
     rcu,
     runstate,
@@ -190,6 +191,7 @@ class _Reading:
                 facts.bottom_halves += list(aio.bottom_halves(process, context))
                 if context in iothreads_by_context:
                     iothreads_by_context[context].handlers = len(handlers)
+        polled.read(process, self.snapshot)
         live = self.snapshot.source.kind == "live"
         facts.timers = list(aio.timers(process, contexts, aio.clocks_now(process, live)))
         iothreads.served(process, self.qom, facts.iothreads, self.devices)

@@ -24,6 +24,7 @@ HANDLER_NOTES = {
     "event_notifier_dummy_cb": "wakes this loop up",
     "virtio_queue_host_notifier_read": "a guest's virtqueue kick",
     "virtio_queue_host_notifier_aio_read": "a guest's virtqueue kick",
+    "virtio_config_guest_notifier_read": "a virtio device's configuration interrupts",
     "qemu_laio_completion_cb": "Linux AIO completions",
     "qemu_luring_completion_cb": "io_uring completions",
     "qio_channel_restart_read": "a coroutine waits for data",
@@ -72,6 +73,9 @@ def handlers(process: Process, qom: Qom, context: int, devices: Dict[int, Set[st
                 if device:
                     handler.note = f"kicks of {device}"
                     devices.setdefault(context, set()).add(device.rpartition(" queue ")[0])
+            elif read == "virtio_queue_guest_notifier_read":
+                device = virtqueue_device(process, qom, opaque, "guest_notifier")
+                handler.note = f"interrupts of {device}" if device else "a virtqueue's interrupts"
             elif not handler.note or handler.note.startswith("a coroutine"):
                 label = qom.label(opaque) if opaque else ""
                 if label:

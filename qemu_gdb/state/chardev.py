@@ -7,10 +7,11 @@ from typing import Iterable, List, Optional
 import gdb
 
 from ..model import Chardev
-from .access import Process, optional
+from .access import Process, has_field, optional
 from .channels import describe, socket_address
 from .qom import Qom
 
+_FD_KINDS = ("file", "pipe", "stdio", "serial", "fd")  # chardev/char-fd.c
 _STATES = ("disconnected", "connecting", "connected")  # TCPChardevState, chardev/char-socket.c, since 4.0
 
 
@@ -64,11 +65,49 @@ def _chardev(process: Process, qom: Qom, name: str, address: int) -> Chardev:
             channel = describe(process, qom, ioc) if ioc else None
             if channel is not None and channel.peer and not channel.peer.startswith("unix:"):
                 entry.peer = channel.peer
+            entry.fd = channel.fd if channel is not None else None
             if entry.peer and optional(lambda: int(value["is_listen"]), 0):
                 entry.peer += ",server=on"
+                entry.listens = _listens(process, qom, optional(lambda: int(value["listener"]), 0))
         elif base is not None:
             value = process.at(address, base)
             entry.peer = optional(lambda: process.string(value["filename"], 128), "")
             opened = optional(lambda: int(value["be_open"]))
             entry.connected = None if opened is None else bool(opened)
+            fd_type = process.type("FDChardev", "fd_chr_read", "qemu_chr_open_fd") if kind in _FD_KINDS else None
+            if fd_type is not None:
+                channel = describe(process, qom, int(process.at(address, fd_type)["ioc_in"]))
+                entry.fd = channel.fd if channel is not None else None
+        if base is not None:
+            entry.takes_input = _takes_input(process, process.at(address, base))
     return entry
+
+
+def _listens(process: Process, qom: Qom, listener: int) -> List[int]:
+    """The descriptors of a QIONetListener (include/io/net-listener.h); it has a structure for each since 10.2."""
+    type_ = process.type("QIONetListener", "qio_net_listener_new")
+    if not listener or type_ is None:
+        return []
+    value = process.at(listener, type_)
+    found = []
+    for number in range(min(int(value["nsioc"]), 16)):
+        channel = value["source"][number]["sioc"] if has_field(value, "source") else value["sioc"][number]
+        described = describe(process, qom, channel)
+        if described is not None and described.fd is not None:
+            found.append(described.fd)
+    return found
+
+
+def _takes_input(process: Process, chardev: gdb.Value) -> Optional[bool]:
+    """Whether the chardev's input is polled: its source (IOWatchPoll, chardev/char-io.c, 5.2 to 10.2) has a watch only
+    while the frontend can take something.
+    """
+    source = optional(lambda: int(chardev["gsource"]), 0)
+    type_ = process.type("IOWatchPoll", "io_add_watch_poll") if source else None
+    functions = process.variable("io_watch_poll_funcs") if source else None
+    if type_ is None or functions is None:
+        return None
+    value = process.at(source, type_)
+    if int(value["parent"]["source_funcs"]) != int(functions.address):
+        return None
+    return bool(int(value["src"]))

@@ -49,14 +49,14 @@ def served(process: Process, qom: Qom, iothreads: List[IOThread], devices: Dict[
         iothread.serves = sorted(devices.get(iothread.context, ()))
 
 
-def virtqueue_device(process: Process, qom: Qom, notifier: int) -> str:
-    """The device whose virtqueue has its host notifier (EventNotifier) at an address, "" if none has."""
+def virtqueue_device(process: Process, qom: Qom, notifier: int, member: str = "host_notifier") -> str:
+    """The device whose virtqueue has its host notifier, or its ``guest_notifier``, at an address, "" if none has."""
     queue = process.type("struct VirtQueue", "virtio_queue_host_notifier_read", "virtio_queue_notify_vq",
                          "virtio_add_queue")
     if queue is None:
         return ""
     try:
-        offset = next(f.bitpos // 8 for f in queue.fields() if f.name == "host_notifier")
+        offset = next(f.bitpos // 8 for f in queue.fields() if f.name == member)
         value = process.at(notifier - offset, queue)
         device = int(value["vdev"])
         label = qom.label(device)

@@ -36,6 +36,9 @@ def test_vcpus_page_tells_stopped_vcpus(version):
 def test_handlers_page_names_loops_and_what_their_descriptors_are_for(version):
     (page,) = command("nbd_stop", version, "qemu-handlers")
     assert "qio_channel_restart_read" in page and "wakes this loop up" in page
+    rows = [line.split(None, 3) for line in page.splitlines()]
+    assert ["main", "loop"] in [row[:2] for row in rows if row[3:] and "input of chardev hmp0; ready (in)" in row[3]]
+    assert any(row[:2] == ["iothread", "mon_iothread"] and "input of chardev qmp0" in row[3] for row in rows if row[3:])
     (page,) = command(with_iothread(version), version, "qemu-handlers")
     assert "iothread io0" in page and "wakes this loop up" in page
 

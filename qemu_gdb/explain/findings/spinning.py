@@ -313,7 +313,7 @@ class _Source:
 
 
 def _source(contexts: Sequence[Context], seen: _Seen) -> Optional[_Source]:
-    return _timer(contexts, seen) or _bottom_half(contexts, seen)
+    return _timer(contexts, seen) or _bottom_half(contexts, seen) or _descriptor(contexts, seen)
 
 
 def _loop_context(context: Context, subject: Subject) -> int:
@@ -337,6 +337,31 @@ def _bottom_half(contexts: Sequence[Context], seen: _Seen) -> Optional[_Source]:
         f"The bottom half {function} is scheduled in each of them: it, or what it causes, schedules it again.",
         f"who schedules it: break qemu_bh_schedule if bh->cb == {function}",
         [Evidence(f"{function} is scheduled")],
+    )
+
+
+def _descriptor(contexts: Sequence[Context], seen: _Seen) -> Optional[_Source]:
+    """A descriptor that every poll finds ready: what is there is never taken, or the other end has hung up."""
+    always: Optional[Set[int]] = None
+    for context, subject in zip(contexts, seen.subjects):
+        home = _loop_context(context, subject)
+        others = {i.context for i in context.facts.iothreads} if home == context.facts.main_context else set()
+        now = {h.fd for h in context.facts.handlers
+               if h.ready and (h.context == home or others and h.context not in others)
+               and not h.note.startswith("wakes")}  # fmt: skip
+        always = now if always is None else always & now
+    if not always:
+        return None
+    fd = min(always)
+    handler = next(h for h in contexts[-1].facts.handlers if h.fd == fd and h.ready)
+    calls = handler.read or handler.write or ("a GLib source" if handler.glib else "")
+    what = f"descriptor {fd}{f' ({handler.note})' if handler.note else ''}"
+    return _Source(
+        f"descriptor {fd} is ready each time",
+        f"{capital(what)} is ready ({handler.ready}) in each of them{f', for {calls}' if calls else ''}: what there is "
+        "to read is never taken, or the other end has hung up.",
+        f"ls -l /proc/PID/fd/{fd}, ss -p: what is at the other end",
+        [Evidence(f"descriptor {fd} is ready: {handler.ready}")],
     )
 
 
