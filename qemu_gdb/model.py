@@ -312,6 +312,7 @@ class Migration:
     state: str
     uri: str = ""
     detail: str = ""
+    command: str = ""  # of the process at the other end (exec:), while that runs
 
 
 @dataclass

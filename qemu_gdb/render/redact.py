@@ -429,6 +429,8 @@ def _learn(redactor: Redactor, snapshot: Snapshot) -> None:
             redactor.learn("command", rest)
         else:
             _endpoint(redactor, migration.uri)
+        if migration.command:
+            redactor.learn("command", migration.command)
     for command in facts.monitor_commands:
         redactor.arguments(command.arguments)
     if facts.fault is not None and facts.fault.ram_file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import List, Optional
 
 import gdb
@@ -12,6 +13,7 @@ from .channels import describe
 from .qom import Qom
 
 _IDLE = ("none", None)
+_COMMAND = 200  # characters of a command line that are told
 
 
 def read(process: Process, qom: Qom) -> List[Migration]:
@@ -34,6 +36,7 @@ def read(process: Process, qom: Qom) -> List[Migration]:
             entry = Migration(direction, state or "unknown")
             entry.uri = _channel(process, qom, file)
             entry.detail = _detail(process, pointer, file)
+            entry.command = _command(entry.uri)
             result.append(entry)
     return result
 
@@ -52,6 +55,27 @@ def _channel(process: Process, qom: Qom, file: Optional[gdb.Value]) -> str:
         return ""
     where = channel.peer or channel.type_name.replace("qio-channel-", "")
     return f"{where}, descriptor {channel.fd}" if channel.fd is not None else where
+
+
+def _command(uri: str) -> str:
+    """The command line of the process that a stream leads to (``process 4711``): QEMU keeps only its number, so it is
+    read while it is still a child of the process that gdb has; a core's is gone with it.
+    """
+    words = uri.replace(",", "").split()
+    if words[:1] != ["process"] or len(words) < 2 or not words[1].isdecimal():
+        return ""
+    folder = f"/proc/{words[1]}"
+    try:
+        with open(f"{folder}/stat", encoding="utf-8", errors="replace") as stream:
+            parent = stream.read(4096).rpartition(")")[2].split()[1]
+        if parent != str(gdb.selected_inferior().pid):
+            return ""
+        with open(f"{folder}/cmdline", "rb") as stream:
+            arguments = stream.read(4096).decode("utf-8", "replace").rstrip("\0").split("\0")
+    except (OSError, IndexError):
+        return ""
+    told = " ".join(map(shlex.quote, arguments)) if any(arguments) else ""
+    return told if len(told) <= _COMMAND else told[: _COMMAND - 3] + "..."
 
 
 def _detail(process: Process, pointer: gdb.Value, file: Optional[gdb.Value]) -> str:

@@ -121,3 +121,12 @@ def test_guest_runs_on_after_detach():
         first = used()
         time.sleep(0.5)
         assert used() > first + 10
+
+
+def test_the_command_that_a_migration_feeds_is_told_while_it_runs():
+    version = next((v for v in VERSIONS if v in qemus.built()), None)
+    if version is None:
+        pytest.skip("no QEMU with debug information is built (make lab)")
+    with scene.running("migration_stalled", version, "tcg") as running:
+        (page,) = machine.gdb(["-p", running.pid], "qemu-explain")
+    assert "that process runs /bin/sh -c 'sleep 600'" in " ".join(page.split())

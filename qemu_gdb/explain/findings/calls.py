@@ -52,7 +52,8 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     if peer is not None and peer.name == "migration-write":
         migration = next((m for m in context.facts.migration if m.direction == "outgoing"), None)
         if migration is not None and migration.uri:
-            sentences.append(f"The stream goes to {migration.uri}.")
+            runs = f"; that process runs {migration.command}" if migration.command else ""
+            sentences.append(f"The stream goes to {migration.uri}{runs}.")
         if stack.find("qio_channel_command_writev") is not None:
             steps.append("while the pipe is full migrate_cancel can't wake this thread; ending the command does")
     if peer is not None:
