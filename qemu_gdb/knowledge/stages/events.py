@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Dict, Optional
 
 from ..match import Names
+from ..waits import ENTERS_LOCK
 from .rows import Row, View
 from .vcpus import ioctl_name
 
@@ -230,6 +231,9 @@ def lock_name(view: View) -> str:
 def _mutex(view: View) -> str:
     name = lock_name(view)
     verb = "locks" if any(view.inner) else "waits for"
+    innermost = view.frames[0]
+    if innermost.name in ENTERS_LOCK and (innermost.pc or innermost.file):
+        verb = "takes"
     if any("unlock" in n for n in view.names):
         verb = "unlocks"
     if name:
