@@ -10,6 +10,7 @@ from ..context import Context, Subject
 from . import common
 from .common import at, capital, evidence, finding, listed, short, who
 from .links import Search, blocked_call, command_of, holding, lead, peer_of, victims_text, waiters_for
+from .steps import for_peer
 
 
 def system_call(context: Context, last: Subject, victims: List[Subject], call: str, position: int) -> Optional[Finding]:
@@ -41,7 +42,7 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
         ),
     ]
     proof = [evidence(last, 0, f"in {call}()"), evidence(last, position, f"called by {caller}")]
-    steps = [capital(peer.advice)] if peer is not None else []
+    steps = for_peer(context, peer, last) if peer is not None else []
     if descriptor is not None and context.snapshot.source.kind == "text":
         steps.append(f"ls -l /proc/PID/fd/{descriptor} on the host: what that descriptor is")
     answering = context.with_role(peer.role)[:1] if peer is not None and peer.role else []

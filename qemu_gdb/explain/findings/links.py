@@ -11,10 +11,11 @@ from ...knowledge.waits import MOMENTARY_CALLERS
 from ...model import Finding
 from .. import stories
 from ..context import Context, Subject
-from ..stack import Stack, number
+from ..stack import Stack
 from ..waits import Waiting, chain
 from . import common
 from .common import at, capital, joined, listed, short, who
+from .steps import chardev_of
 
 ALL_THREADS = "thread apply all bt"
 
@@ -166,14 +167,7 @@ def peer_of(stack: Stack, start: int, stop: int) -> Tuple[Optional[holders.Peer]
 
 def peer_named(context: Context, peer: holders.Peer, subject: Subject) -> str:
     """The outside party with its name and address, where facts have them; "" without."""
-    if not peer.name.startswith("chardev"):
-        return ""
-    by_address = {c.address: c for c in context.facts.chardevs if c.address}
-    chardev = None
-    for frame in subject.stack.frames[:16] if by_address else ():
-        chardev = next((by_address[n] for n in map(number, frame.args.values()) if n in by_address), None)
-        if chardev is not None:
-            break
+    chardev = chardev_of(context, subject) if peer.name.startswith("chardev") else None
     if chardev is None:
         return ""
     where = f" ({chardev.type}, {chardev.peer})" if chardev.peer else ""

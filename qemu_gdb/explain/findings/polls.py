@@ -13,6 +13,7 @@ from ..waits import Waiting
 from . import common
 from .common import at, capital, evidence, finding, short, who
 from .links import ALL_THREADS, Search, actor, blocked_call, command_of, holding, lead, peer_of, victims_text
+from .steps import for_nbd, for_peer
 
 _POLL_KINDS = {row.name: row.kind for row in holders.NESTED_POLLS}
 
@@ -44,7 +45,7 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
         server = next((n.peer for n in context.facts.nodes if n.peer and any(r.node == n.name for r in requests)), "")
         served = _one_each(context, requests)
         if served[0].driver == "nbd":
-            steps.append(f"look at that NBD server{f' ({server})' if server else ''}")
+            steps += for_nbd(context, last, served[0], server)
         steps += [f"qemu-coroutines 0x{r.coroutine:x}" for r in served[:2] if r.coroutine]
         for request in served[:4]:
             proof.append(Evidence(text=_request_text(request)))
@@ -207,7 +208,7 @@ def _polled_peer(
         sentences,
         subjects=[last, *([helper] if helper is not None else []), *victims],
         proof=proof,
-        steps=[capital(peer.advice)],
+        steps=for_peer(context, peer, last),
         rule=f"poll-peer.{peer.name}",
     )
 
@@ -337,7 +338,7 @@ def _request_elsewhere(context: Context) -> Tuple[List[Subject], Optional[Tuple[
         if peer is not None:
             coroutine = (
                 f"The coroutine shown is one that keeps it waiting: it has yielded in {inner} for {peer.says} ({key}).",
-                capital(peer.advice),
+                peer.advice,
             )
         else:
             coroutine = (f"The coroutine shown has yielded in {inner} ({key}).", "")

@@ -11,6 +11,7 @@ from ..waits import Waiting, unstopped_vcpus
 from . import common
 from .common import at, capital, evidence, finding, listed, short, the, who
 from .links import ALL_THREADS, actor, command_of, holding, lead, peer_named, peer_of, proof_step, victims_text
+from .steps import for_peer
 
 
 def vcpu_stop(context: Context, last: Subject, victims: List[Subject], waiting: Waiting) -> Finding:
@@ -257,7 +258,7 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
             sentences,
             subjects=[last, *victims],
             proof=proof,
-            steps=[capital(peer.advice)],
+            steps=for_peer(context, peer, last),
             rule=f"peer.{peer.name}",
         )
     if waiting.kind == "vcpu-work":

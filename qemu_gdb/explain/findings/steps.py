@@ -1,0 +1,56 @@
+"""What to do about an outside party that a thread waits for: where to look, and how to end the wait."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Dict, List, Optional
+
+from ...knowledge import holders
+from ...model import Chardev, Request
+from ..context import Context, Subject
+from ..stack import number
+
+_YANK_SINCE = 6  # qapi/yank.json: nbd nodes, socket chardevs and migrations since 6.0
+
+
+def chardev_of(context: Context, subject: Subject) -> Optional[Chardev]:
+    """The character device among the innermost frames' arguments."""
+    by_address = {c.address: c for c in context.facts.chardevs if c.address}
+    for frame in subject.stack.frames[:16] if by_address else ():
+        found = next((by_address[n] for n in map(number, frame.args.values()) if n in by_address), None)
+        if found is not None:
+            return found
+    return None
+
+
+def for_peer(context: Context, peer: holders.Peer, subject: Subject) -> List[str]:
+    """What to look at, with the party's address where it is known, and how to cut it off."""
+    chardev = chardev_of(context, subject) if peer.name.startswith("chardev") else None
+    if chardev is None:
+        return [peer.advice]
+    where = f" ({chardev.id}, {chardev.peer})" if chardev.peer else f" ({chardev.id})"
+    steps = [peer.advice + where]
+    # chardev/char-socket.c: a connected socket registers char_socket_yank_iochannel, which shuts it down
+    if chardev.type == "socket" and chardev.connected and peer.name == "chardev-write":
+        steps += _yank(context, subject, "to cut that connection", {"type": "chardev", "id": chardev.id})
+    return steps
+
+
+def for_nbd(context: Context, subject: Subject, request: Request, server: str) -> List[str]:
+    """A request that an NBD server does not answer. block/nbd.c: nbd_yank shuts the connection down for good."""
+    steps = [f"look at that NBD server{f' ({server})' if server else ''}"]
+    instance = {"type": "block-node", "node-name": request.node}
+    return steps + _yank(context, subject, "to let the request fail instead", instance)
+
+
+def _yank(context: Context, subject: Subject, purpose: str, instance: Dict[str, str]) -> List[str]:
+    found = re.match(r"\D*(\d+)\.\d", context.snapshot.version or "")
+    if not context.facts.vcpus or (found is not None and int(found.group(1)) < _YANK_SINCE):
+        return []  # a tool or storage daemon has no such command
+    blocked = any(held.lock == "BQL" for held in subject.held)
+    execute = "exec-oob" if blocked else "execute"
+    command = json.dumps({execute: "yank", "arguments": {"instances": [instance]}})
+    where = ", on a QMP monitor that has negotiated oob" if blocked else ", on a QMP monitor"
+    since = "" if found is not None else " (QEMU 6.0 and later)"
+    return [f"{purpose}{where}{since}: {command}"]
