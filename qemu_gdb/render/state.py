@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -10,7 +11,7 @@ from ..model import SCHEMA, Coroutine, Explanation, Frame, Handler
 from . import tables
 from .safe import Form, safe, wrap
 from .text import header as process_header
-from .words import role_label
+from .words import ranges, role_label
 
 Plain = Dict[str, Any]
 _KEPT = 40  # rows on the first screen
@@ -72,13 +73,19 @@ def locks(explanation: Explanation) -> Page:
     waits: List[Plain] = []
     if others:
         page.below += ["", "Threads that wait for something else than a lock:"]
+    alike: Dict[Tuple[str, str], List[int]] = {}
     for wait in others:
-        what = wait.name or (f"{wait.kind} {wait.address:#x}" if wait.address else wait.kind)
-        by = {"condvar": "condition", "event": "event", "join": "the end of"}.get(wait.kind, wait.kind)
-        text = f"{_lwp(explanation, wait.lwp)}: {by} {what}" + (f" ({wait.text})" if wait.text else "")
-        page.below.append(text)
+        what = wait.name or (f"at {wait.address:#x}" if wait.address else "")
+        by = {"condvar": "condition", "join": "the end of"}.get(wait.kind, wait.kind)
+        text = " ".join(filter(None, (by, what))) + (f" ({wait.text})" if wait.text else "")
+        alike.setdefault((_role(explanation, wait.lwp), text), []).append(wait.lwp)
         waits.append({"thread": _number(explanation, wait.lwp), "kind": wait.kind, "object": wait.name or None,
                       "address": hex(wait.address), "owner_thread": _number(explanation, wait.owner_lwp)})
+    for (role, text), lwps in alike.items():
+        numbers = [n for n in (_number(explanation, lwp) for lwp in lwps) if n is not None]
+        many = len(numbers) > 1 and len(numbers) == len(lwps)
+        who = f"threads {ranges(numbers)}" + (f" ({role})" if role else "") if many else _lwp(explanation, lwps[0])
+        page.below.append(f"{who}: {text}")
     readers = [r for r in facts.rcu_readers if r.depth]
     if readers:
         page.below += ["", "Inside an RCU read-side critical section: "
@@ -96,6 +103,8 @@ def vcpus(explanation: Explanation) -> Page:
         flags = [("stopped", vcpu.stopped), ("stop requested", vcpu.stop), ("halted", vcpu.halted),
                  ("running", vcpu.running), ("exit requested", vcpu.exit_request and not vcpu.stopped)]
         guest = f"{vcpu.mode} at {vcpu.pc:#x}" if vcpu.mode and vcpu.pc is not None else ""
+        if not guest and vcpu.accelerator == "kvm":
+            guest = "(in the kernel)"  # QEMU has no copy of the registers while KVM runs the vCPU
         reason = " ".join(filter(None, (vcpu.exit_reason, vcpu.exit_detail)))
         number = _number(explanation, vcpu.lwp)
         page.rows.append((str(vcpu.index), str(number or "-"), (vcpu.accelerator or "").upper(),
@@ -237,11 +246,19 @@ def timers(explanation: Explanation) -> Page:
     facts = explanation.snapshot.facts
     page = Page("timers", ("Clock", "Due", "Function", "For"), nothing="No timer is armed.")
     for timer in facts.timers:
-        due = f"at {timer.expires_ns} ns" if timer.due_in_ns is None else _due(timer.due_in_ns)
+        due = _at(timer.clock, timer.expires_ns) if timer.due_in_ns is None else _due(timer.due_in_ns)
         page.rows.append((timer.clock, due, timer.function or "?", facts.objects.get(hex(timer.opaque), "")))
         page.plain.append({"clock": timer.clock, "expires_ns": timer.expires_ns, "due_in_ns": timer.due_in_ns,
                            "function": timer.function, "opaque": hex(timer.opaque)})
     return page
+
+
+def _at(clock: str, expires_ns: int) -> str:
+    """When a timer expires, where the present time of its clock is not known: the host's clock is the time of day."""
+    if clock == "host" and 0 < expires_ns < 1 << 62:
+        seconds, rest = divmod(expires_ns, 10**9)
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) + f".{rest // 10**6:03} UTC"
+    return f"at {expires_ns / 10**9:.3f} s"
 
 
 def _due(nanoseconds: int) -> str:
@@ -287,10 +304,16 @@ def _lwp(explanation: Explanation, lwp: Optional[int]) -> str:
         return ""
     for told in explanation.threads:
         if told.thread.lwp == lwp:
-            label = role_label(told, explanation.accelerator)
+            label = _role(explanation, lwp)
             number = told.thread.number if told.thread.number is not None else f"LWP {lwp}"
             return f"thread {number} ({label})" if label else f"thread {number}"
     return f"LWP {lwp} (no such thread)"
+
+
+def _role(explanation: Explanation, lwp: int) -> str:
+    """ "vCPU 0 KVM"; "" where there is no such thread."""
+    told = next((t for t in explanation.threads if t.thread.lwp == lwp), None)
+    return " ".join(role_label(told, explanation.accelerator).split()) if told is not None else ""
 
 
 def _number(explanation: Explanation, lwp: Optional[int]) -> Optional[int]:

@@ -194,6 +194,11 @@ class _Reading:
         polled.read(process, self.snapshot)
         live = self.snapshot.source.kind == "live"
         facts.timers = list(aio.timers(process, contexts, aio.clocks_now(process, live)))
+        for timer in facts.timers[:64]:
+            with process.guard("whose a timer is"):
+                label = aio.owner_of_timer(process, self.qom, timer)
+                if label:
+                    facts.objects.setdefault(hex(timer.opaque), label)
         iothreads.served(process, self.qom, facts.iothreads, self.devices)
 
     def _contexts(self) -> List[int]:

@@ -152,6 +152,13 @@ def timers(process: Process, contexts: List[int], now: Dict[str, int]) -> Iterat
                     yield Timer(clock, expires, process.function_at(timer["cb"]), int(timer["opaque"]), due)
 
 
+def owner_of_timer(process: Process, qom: Qom, timer: Timer) -> str:
+    """Whose a timer is: the device that its opaque is, or the coroutine that sleeps; "" where that is not known."""
+    if timer.function == "co_sleep_cb":  # QemuCoSleep, QemuCoSleepState in 5.2: the coroutine is their first member
+        return f"coroutine {process.word(timer.opaque):#x}"
+    return qom.label(timer.opaque) if timer.opaque else ""
+
+
 def clocks_now(process: Process, live: bool) -> Dict[str, int]:
     """The clocks' present values in ns, as far as they can be known: of a core only a stopped virtual clock."""
     now: Dict[str, int] = {}

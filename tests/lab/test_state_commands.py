@@ -26,6 +26,13 @@ def test_locks_page_names_owner_and_waiters_by_role(version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_locks_page_tells_alike_waits_once(version):
+    (page,) = command("mirror_slow", version, "qemu-locks")
+    (workers,) = [line for line in page.splitlines() if "(pool worker)" in line]
+    assert workers.strip().startswith("threads ") and " at 0x" in workers
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_vcpus_page_tells_stopped_vcpus(version):
     (page,) = command("nbd_stop", version, "qemu-vcpus")
     rows = [line.split() for line in page.splitlines() if line.strip().startswith(("0 ", "1 "))]
@@ -45,6 +52,9 @@ def test_handlers_page_names_loops_and_what_their_descriptors_are_for(version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_timers_page_tells_clock_and_function(version):
+    (page,) = command("mirror_slow", version, "qemu-timers")
+    asleep = [line.split() for line in page.splitlines() if "co_sleep_cb" in line]
+    assert asleep and all(row[0] == "realtime" and row[-2] == "coroutine" for row in asleep)
     (page,) = command("idle_tcg", version, "qemu-timers")
     assert any(line.split()[:1] == ["host"] and "rtc_update_timer" in line for line in page.splitlines())
 
