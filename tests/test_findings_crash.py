@@ -186,6 +186,26 @@ def test_each_fatal_signal_has_its_kind(signal, kind):
     assert found.kind == kind
 
 
+def test_forbidden_system_call_is_that_of_qemus_function_not_of_the_thread_that_glibc_had_repeat_it():
+    found = first("""Program terminated with signal SIGSYS, Bad system call.
+
+Thread 2 (LWP 2):
+#0  futex_wait (private=0, expected=4, futex_word=0x7fff6c01f80) at ../sysdeps/nptl/futex-internal.h:146
+#1  __nptl_setxid (cmdp=cmdp@entry=0x7fff6c01f60) at ./nptl/nptl_setxid.c:236
+#2  0x00007fd2d7b7364e in __setgid (gid=65534) at ../sysdeps/unix/sysv/linux/setgid.c:29
+#3  0x000055a511041bd9 in change_process_uid () at ../os-posix.c:146
+#4  0x000055a510e15565 in qemu_init (argc=1, argv=0x7ff) at ../system/vl.c:3859
+
+Thread 1 (LWP 1):
+#0  __GI___nptl_setxid_sighandler (sig=33, si=0x7fd2d75aacb0, ctx=0x0) at ./nptl/nptl_setxid.c:72
+#1  <signal handler called>
+#2  bql_lock_impl (file=0x1 "x", line=1) at ../system/cpus.c:1
+#3  0x000055a510bab53a in call_rcu_thread (opaque=0x0) at ../util/rcu.c:288
+""")
+    assert found.kind == "crash.seccomp" and found.title.endswith("in change_process_uid")
+    assert "grace period" not in found.explanation
+
+
 def test_truncated_backing_file_is_told_from_si_code():
     frames = [Frame(0, "load_atomic4", "../accel/tcg/ldst_atomicity.c.inc", 123), Frame(1, "cpu_exec")]
     fake = Snapshot(

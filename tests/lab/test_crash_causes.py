@@ -7,6 +7,7 @@ from explained import VERSIONS, Case, explain, lab
 
 CAUSES = {
     "null_in_device_write_injected": ('NULL pointer "vq" in virtio_queue_notify', "reads VirtQueue.vring.desc there"),
+    "null_in_port_write": ('NULL pointer "obj" in object_get_class', "the pointer came from fdctrl_start_transfer"),
     "null_in_coroutine_injected": ('NULL pointer "child" in bdrv_co_preadv_part', "reads BdrvChild.bs there"),
     "null_in_signal_handler_injected": ('NULL pointer "info" in termsig_handler', "info is NULL"),
     "ram_file_truncated": ("Bus error on guest RAM: memory-backend-file ram0 has no memory", "block ram0"),

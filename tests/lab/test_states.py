@@ -150,6 +150,11 @@ def test_crash_is_in_the_thread_that_crashed(case, explained: Explained):
     assert role_matches(thread["role"], explained.truth["role"]), thread["role"]
 
 
+@pytest.mark.truth("guest_triggered")
+def test_part_of_the_guest_is_said(case, explained: Explained):
+    assert "the guest" in explained.first["explanation"]
+
+
 @pytest.mark.truth("known")
 def test_known_problem_is_found(case, explained: Explained):
     links = [fix["link"] for fix in explained.first["known_fixes"]]

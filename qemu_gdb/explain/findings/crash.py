@@ -247,7 +247,7 @@ def told(context: Context, cause: Cause) -> Finding:
         lead = f"{who(subject)} came there by {path}." if path else ""
     guest = _guest(context, cause)
     deferred = stack.find(fatal.DEFERRED, (cause.blame or 0) + 0)
-    if deferred is not None and subject.told.role == "rcu":
+    if deferred is not None and subject.told.role == "rcu" and cause.kind != "crash.seccomp":
         sentences.append(
             "The RCU thread only runs what was queued for after a grace period: the fault is with whoever freed, "
             "queued twice "

@@ -9,6 +9,7 @@ from ...knowledge import fatal
 from ...knowledge.helpers import is_cast
 from ...model import Evidence, Signal
 from ..context import Context, Subject
+from ..owners import code_of
 from ..stack import Stack, number, string, symbol
 from . import common
 from .cause import Cause, fatal_signal, function_at, is_fatal, past_helpers
@@ -371,6 +372,14 @@ def _bad_call(cause: Cause, stack: Stack, top: int, pc: int) -> None:
         )
 
 
+def _asks(stack: Stack, position: int) -> bool:
+    """Whether a frame is the one that asked for a system call, not the C library on its behalf."""
+    name = stack.names[position]
+    if not name or name in common.PLUMBING or name == "clone" or name.startswith(("set", "__set", "syscall")):
+        return False
+    return "setxid" not in name and code_of(stack.frames[position]).owner != "libc"
+
+
 def _sandbox(context: Context, cause: Cause, subject: Subject, function: str) -> None:
     """Which system call the sandbox forbade, and which code asked for it."""
     number_ = subject.told.thread.registers.get("orig_rax")
@@ -386,18 +395,7 @@ def _sandbox(context: Context, cause: Cause, subject: Subject, function: str) ->
             s for s in context.live_subjects if any("nptl_setxid" in n for n in s.stack.names[:6]) and s is not subject
         ]
         asker = next((s for s in others if not any("setxid_sighandler" in n for n in s.stack.names)), subject)
-    position = next(
-        (
-            p
-            for p, n in enumerate(asker.stack.names)
-            if n
-            and n not in common.PLUMBING
-            and "setxid" not in n
-            and not n.startswith(("set", "__set", "syscall"))
-            and n != "clone"
-        ),
-        None,
-    )
+    position = next((p for p in range(len(asker.stack)) if _asks(asker.stack, p)), None)
     where = f" in {asker.stack.names[position]}" if position is not None else ""
     cause.headline = f"The sandbox forbids {call}{where}"
     cause.function = asker.stack.names[position] if position is not None else cause.function
