@@ -8,7 +8,7 @@ from ...model import Evidence, Fault
 from ..context import Context
 from . import common
 from .cause import Cause
-from .common import place
+from .common import capital, place
 
 _VAGUE = "A member of a structure whose pointer is NULL was accessed"
 _UNKNOWN = "The input does not show which pointer"
@@ -48,7 +48,8 @@ def _pointer(cause: Cause, fault: Fault) -> None:
     what = fault.member or f"offset 0x{fault.offset or 0:x}"
     verb = "writes" if fault.access == "write" else "reads"
     pointer = fault.pointer or "the pointer"
-    told = f"{pointer} is {value}: the instruction {verb} {what} there"
+    begins = capital(pointer) if pointer.startswith("the ") else pointer  # a variable's name stays as it is
+    told = f"{begins} is {value}: the instruction {verb} {what} there"
     if fault.member and fault.offset:
         told += f" (offset 0x{fault.offset:x})"
     passed = re.compile(rf'"{re.escape(pointer)}" is 0x0 in frame \d+(?:; (?P<by>\w+ \(frame \d+\) passed it))?\.')

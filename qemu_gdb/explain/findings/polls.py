@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence, Set, Tuple
+from typing import List, Optional, Tuple
 
 from ...knowledge import holders
-from ...model import Coroutine, Evidence, Finding, Request
-from .. import coroutines
+from ...model import Evidence, Finding
 from ..context import Context, Subject
 from ..stack import Stack
 from ..waits import Waiting
 from . import common
 from .common import at, capital, evidence, finding, short, who
 from .links import ALL_THREADS, Search, actor, blocked_call, command_of, holding, lead, peer_of, victims_text
+from .requests import in_flight, one_each, request_text
 from .steps import for_nbd, for_peer
 
 _POLL_KINDS = {row.name: row.kind for row in holders.NESTED_POLLS}
@@ -40,15 +40,15 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
     confidence = "likely"
     kind = "hang.drain-waits-for-io"
     if requests and waiting.kind in ("drain", "nested-poll", "job", "graph-wrlock", "drain-end"):
-        sentences.append(_requests(context, requests))
+        sentences.append(in_flight(context, requests))
         confidence = "certain"
         server = next((n.peer for n in context.facts.nodes if n.peer and any(r.node == n.name for r in requests)), "")
-        served = _one_each(context, requests)
+        served = one_each(context, requests)
         if served[0].driver == "nbd":
             steps += for_nbd(context, last, served[0], server)
         steps += [f"qemu-coroutines 0x{r.coroutine:x}" for r in served[:2] if r.coroutine]
         for request in served[:4]:
-            proof.append(Evidence(text=_request_text(request)))
+            proof.append(Evidence(text=request_text(request)))
     elif (
         peer := peer_of(stack, waiting.at, min(waiting.at + 3, len(stack)))[0]
     ) is not None and peer.name in _POLLED_PEERS:
@@ -144,11 +144,11 @@ def tool_requests(search: Search) -> None:
     kinds = {found[r.coroutine].waits_kind for r in requests if r.coroutine in found}
     server = next((n.peer for n in context.facts.nodes if n.peer and any(r.node == n.name for r in requests)), "")
     peer = "peer" in kinds or bool(server)
-    served = _one_each(context, requests)
+    served = one_each(context, requests)
     name = context.explanation.program or context.snapshot.program or "The tool"
     sentences = [
         f"{who(tool)} waits in its main loop for {at(tool.stack, caller)} to finish.",
-        _requests(context, requests),
+        in_flight(context, requests),
     ]
     steps = [f"look at that {served[0].driver.upper()} server{f' ({server})' if server else ''}"] if peer else []
     steps += [f"qemu-coroutines {r.coroutine:#x}" for r in requests[:2] if r.coroutine]
@@ -161,7 +161,7 @@ def tool_requests(search: Search) -> None:
             subjects=[tool],
             proof=[
                 evidence(tool, caller, tool.stack.names[caller]),
-                *[Evidence(text=_request_text(r)) for r in requests[:3]],
+                *[Evidence(text=request_text(r)) for r in requests[:3]],
             ],
             steps=steps,
             rule="tool-requests",
@@ -264,57 +264,6 @@ def _graph_writer(stack: Stack, waiting: Waiting) -> str:
         f"section is forbidden: the "
         "request that the drain waits for may itself wait for the graph's read lock."
     )
-
-
-def _requests(context: Context, requests: Sequence[Request]) -> str:
-    """The requests in flight, each with what its coroutine waits for; those that wait for no other request first."""
-    found = {c.address: c for c in context.snapshot.coroutines}
-    parts = []
-    requests = _one_each(context, requests)
-    for request in requests[:3]:
-        text = _request_text(request)
-        coroutine = found.get(request.coroutine)
-        if coroutine is not None:
-            peer = next((n.peer for n in context.facts.nodes if n.name == request.node), "")
-            server = f" ({peer})" if peer and peer not in coroutine.waits_text else ""
-            text += f"; its coroutine {request.coroutine:#x} {coroutines.waits(coroutine)}{server}"
-            text += _end_of_chain(found, request.coroutine, {r.coroutine for r in requests})
-        elif request.waiting_for:
-            text += f"; it waits for the request of coroutine {request.waiting_for:#x}"
-        parts.append(text)
-    count = len(requests)
-    more = f"; and {count - 3} more" if count > 3 else ""
-    return f"{count} request{'s are' if count != 1 else ' is'} in flight: " + "; ".join(parts) + more + "."
-
-
-def _end_of_chain(found: Dict[int, Coroutine], first: int, told: Set[int]) -> str:
-    """What the last coroutine of a chain waits for, where no request in flight is its own; "" otherwise."""
-    path = coroutines.last_links(found.values(), first)
-    if not path or path[-1] in told or path[-1] not in found:
-        return ""
-    last = "that one" if len(path) == 1 else f"behind that, coroutine {path[-1]:#x}"
-    return f"; {last} {coroutines.waits(found[path[-1]])}"
-
-
-def _one_each(context: Context, requests: Sequence[Request]) -> List[Request]:
-    """One request for each coroutine: the one on the node that talks to a server, else the innermost (the last).
-
-    Those that keep others waiting come first, and before those that wait for others.
-    """
-    peers = {n.name for n in context.facts.nodes if n.peer}
-    chosen: Dict[int, Request] = {}
-    for index, request in enumerate(requests):
-        key = request.coroutine or -index - 1
-        if key not in chosen or chosen[key].node not in peers:
-            chosen[key] = request
-    owners = {c.address: c.waits_owner for c in context.snapshot.coroutines}
-    blamed = set(owners.values())
-    return sorted(chosen.values(), key=lambda r: (bool(owners.get(r.coroutine)), r.coroutine not in blamed))
-
-
-def _request_text(request: Request) -> str:
-    origin = f", for {request.origin}" if request.origin else ""
-    return f"{request.node} ({request.driver}): {request.type} of {request.bytes} bytes at {request.offset}{origin}"
 
 
 def _request_elsewhere(context: Context) -> Tuple[List[Subject], Optional[Tuple[str, str]]]:

@@ -13,6 +13,7 @@ from ..stack import Stack
 from . import common
 from .common import at, capital, evidence, finding, joined, short, who
 from .crash import stopped_by_debugger
+from .requests import in_flight, one_each
 
 _VCPUS = ("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other")
 
@@ -182,10 +183,23 @@ def _runstate(context: Context) -> Optional[Finding]:
         title,
         "certain",
         sentences,
-        steps=[capital(step)],
+        steps=[step],
         proof=[Evidence(text=f"run state {name}")],
         rule=f"runstate.{name}",
     )
+
+
+def _jobs(context: Context) -> List[str]:
+    """The block jobs. A cancelled mirror first waits for its copies (block/mirror.c, mirror_wait_for_all_io)."""
+    told = []
+    for job in context.facts.jobs[:2]:
+        if job.cancelled:
+            copies = f": its {job.in_flight} copies in flight have to complete first" if job.in_flight else ""
+            told.append(f"Job {job.id} ({job.type}) has been cancelled, and is not over yet{copies}.")
+        elif job.status not in (None, "null", "concluded"):
+            progress = f", {job.progress}" if job.progress else ""
+            told.append(f"Job {job.id} ({job.type}): {job.status}{progress}.")
+    return told
 
 
 def _busy(context: Context) -> List[Subject]:
@@ -213,15 +227,11 @@ def _running(context: Context) -> Optional[Finding]:
             proof=[Evidence(text="run state running")],
             rule="running-idle",
         )
-    sentences = ["Run state running."]
+    sentences = ["Run state running.", *_jobs(context)]
     if context.facts.requests:
-        count = len(context.facts.requests)
-        one = context.facts.requests[0]
-        sentences.append(
-            f"{count} block request{'s are' if count != 1 else ' is'} in flight, among them a {one.type} of "
-            f"{one.bytes} bytes on "
-            f"{one.node} ({one.driver}); no thread waits for it."
-        )
+        several = len(one_each(context, context.facts.requests)) > 1
+        sentences.append(in_flight(context, context.facts.requests))
+        sentences.append(f"No thread waits for {'them' if several else 'it'}.")
     if guest:
         sentences.append(f"{capital(common.listed(guest))} {'is' if len(guest) == 1 else 'are'} in the guest.")
     if busy:
