@@ -8,6 +8,8 @@ from test_findings_hang import KVM, MAIN_LOOP, MUTEX, RCU, thread
 from qemu_gdb.capture import text
 from qemu_gdb.explain import explain_all
 from qemu_gdb.model import BottomHalf, Facts, Handler, Snapshot, Source, Timer
+from qemu_gdb.render import text as render_text
+from qemu_gdb.render.safe import Form
 
 DISPATCH = ["aio_bh_call", "aio_bh_poll", "aio_dispatch", "aio_ctx_dispatch", "g_main_context_dispatch",
             "glib_pollfds_poll", "os_host_main_loop_wait", *MAIN_LOOP]  # fmt: skip
@@ -136,3 +138,32 @@ def test_dumps_of_different_processes_are_not():
     other = DUMP.replace("10", "20")
     snapshots = text.parse(DUMP.format(line=50) + other.format(line=52))
     assert not any(spins(e) for e in explain_all(snapshots))
+
+
+BT = """\
+(gdb) bt
+#0  0x55d05{line}00 in {function} (vq=0x55d1) at ../hw/virtio/virtio.c:{line}
+#1  0x55d06001 in chr_read (opaque=0x55d1, buf=0x1, size=0) at ../hw/virtio/virtio-rng.c:81
+#2  0x55d07001 in entropy_available (opaque=0x55d2) at ../backends/rng-random.c:50
+#3  0x55d08001 in aio_dispatch_handler (ctx=0x55d3, node=0x55d4) at ../util/aio-posix.c:372
+#4  0x55d09001 in aio_dispatch (ctx=0x55d3) at ../util/aio-posix.c:424
+#5  0x55d0c001 in main_loop_wait (nonblocking=0) at ../util/main-loop.c:589
+#6  0x55d0d001 in qemu_main_loop () at ../system/runstate.c:835
+#7  0x55d0e001 in main (argc=1, argv=0x1) at ../system/main.c:48
+(gdb) c
+Continuing.
+^C
+"""
+
+
+def test_bt_again_and_again_shows_samples_of_the_one_main_loop():
+    pasted = BT.format(function="virtio_queue_empty", line=1) + BT.format(function="virtqueue_get_avail_bytes", line=2)
+    (found,) = spins(explain_all(text.parse(pasted))[-1])
+    assert "chr_read" in found.title and found.confidence == "possible"
+
+
+def test_what_several_dumps_share_is_told_once():
+    pasted = "".join(DUMP.format(line=line) for line in (50, 52, 50))
+    page = render_text.render(explain_all(text.parse(pasted)), Form(100, True))
+    assert page.count("In all 3 captures") == 1
+    assert "Process 2 of 3, the same again" in page

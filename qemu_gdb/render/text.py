@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import re
-from typing import Dict, List, Optional, Sequence, Set, Tuple
+from typing import Collection, Dict, List, Optional, Sequence, Set, Tuple
 
 from ..model import Explanation, Finding, Frame, KnownFix, Signal, ThreadExplanation
 from . import words
@@ -19,13 +19,17 @@ def render(explanations: Sequence[Explanation], form: Form) -> str:
     """The whole page for all processes of one input."""
     lines: List[str] = []
     shown = explanations if form.all_threads else explanations[:MAX_PROCESSES]
+    told: Set[int] = set()  # findings that several captures of one process share are told once
     for i, explanation in enumerate(shown):
         if len(explanations) > 1:
-            lines += ([""] if i else []) + [f"Process {i + 1} of {len(explanations)}"]
+            again = [f for f in explanation.findings if id(f) in told]
+            title = f"Process {i + 1} of {len(explanations)}" + (", the same again" if again else "")
+            lines += ([""] if i else []) + [title]
         if form.numbers:
             lines += _asked(explanation, form)
         else:
-            lines += _page(explanation, form)
+            lines += _page(explanation, form, told)
+        told.update(map(id, explanation.findings))
     if len(shown) < len(explanations):
         lines += ["", f"{len(explanations) - len(shown)} more processes; --all shows them."]
     return form.finish(lines)
@@ -65,11 +69,11 @@ def header(explanation: Explanation) -> str:
     return safe(" · ".join(parts))
 
 
-def _page(explanation: Explanation, form: Form) -> List[str]:
+def _page(explanation: Explanation, form: Form, before: Collection[int] = ()) -> List[str]:
     lines = [*wrap(header(explanation), form.columns, hanging="  "), ""]
     limit = len(explanation.findings) if form.verbose or form.all_threads else MAX_FINDINGS
     for finding in explanation.findings[:limit]:
-        lines += [*_finding(finding, form), ""]
+        lines += [*(_finding(finding, form) if id(finding) not in before else _title(finding, form)), ""]
     if len(explanation.findings) > limit:
         lines += [f"{words.count(len(explanation.findings) - limit, 'more finding')}; -v shows them.", ""]
     if explanation.threads:
@@ -85,12 +89,16 @@ def _page(explanation: Explanation, form: Form) -> List[str]:
     return lines
 
 
-def _finding(finding: Finding, form: Form) -> List[str]:
+def _title(finding: Finding, form: Form) -> List[str]:
     kind = finding.kind.partition(".")[0].upper()
     sure = safe(finding.confidence)
     room = form.columns - len(sure) - 2
     first = wrap(safe(finding.title), room, indent=f"{safe(kind)}  ", hanging=" " * (len(kind) + 2))
-    lines = [pad(first[0], form.columns - len(sure)) + sure, *first[1:]]
+    return [pad(first[0], form.columns - len(sure)) + sure, *first[1:]]
+
+
+def _finding(finding: Finding, form: Form) -> List[str]:
+    lines = _title(finding, form)
     for line in finding.explanation.splitlines():
         lines += _paragraph(line, form, "  ")
     for i, step in enumerate(finding.next_steps):

@@ -18,6 +18,7 @@ def find(context: Context) -> None:
     stopped = crash.stopped_by_debugger(context)
     if cause is None:
         hangs = hang.find(context)
+        hangs += spinning.within(context)
         if stopped:
             # a debugger's stop makes others wait; only what no running on would end is a hang
             hangs = [f for f in hangs if f.kind == "hang.deadlock" and f.confidence != "possible"]

@@ -24,6 +24,7 @@ ENOUGH = 3  # captures that show more than chance
 # encoders) work for minutes, and so do tools.
 _SHORT_WORK = ("main-loop", "iothread", "monitor-iothread", "rcu", *VCPUS)
 _LONG_WORK = ("tool-main",)
+_ONE_A_PROCESS = ("main-loop", "rcu")
 # Functions that go round for ever, besides EVENT_LOOPS: what they call is the work.
 _ROUNDS = frozenset(
     """main_loop_wait os_host_main_loop_wait main_loop qemu_main_loop qemu_default_main main qemu_main main_impl
@@ -78,6 +79,20 @@ def find(contexts: Sequence[Context]) -> List[Finding]:
             found.append(told)
     order = {"certain": 0, "likely": 1, "possible": 2}
     return sorted(found, key=lambda f: order[f.confidence])[:3]
+
+
+def within(context: Context) -> List[Finding]:
+    """What spins by one text's stacks alone: of several without a number whose thread is the only one of its role in a
+    process, each is a sample of that thread ("bt" again and again).
+    """
+    found: List[Finding] = []
+    for role in _ONE_A_PROCESS:
+        subjects = [s for s in context.with_role(role)
+                    if s.number is None and s.told.thread.lwp is None and not s.told.thread.truncated_top]  # fmt: skip
+        if len(subjects) > 1:
+            told = _told([context] * len(subjects), _Seen(subjects, None))
+            found += [told] if told is not None else []
+    return found
 
 
 def refutes(spins: Sequence[Finding], other: Finding) -> bool:
@@ -274,6 +289,8 @@ def _in_rounds(contexts: Sequence[Context], seen: _Seen, busy: bool) -> Optional
     if not busy and not any(_polls_at_once(s.stack) for s in seen.subjects):
         return None
     source = _source(contexts, seen)
+    if source is None and last.told.role == "iothread":
+        return None  # one with much to do, as far as is seen
     sentences = [
         f"{capital(_samples(contexts, seen))} {common.the(last)} goes round its event loop, and does not rest.",
         _awake(seen),
