@@ -547,6 +547,7 @@ def canonical_name(function: Optional[str]) -> str:
 
     ``bdrv_drain_all_begin.part.0`` and ``bdrv_drain_all_begin[cold]`` become ``bdrv_drain_all_begin``;
     ``__GI___pthread_mutex_lock`` and ``___pthread_mutex_lock`` become ``pthread_mutex_lock``. ``??`` becomes "".
+    Windows' ``ntdll!ZwReadFile`` loses its module; Zw and Nt are two names of one entry, here always Nt.
     """
     if not function:
         return ""
@@ -558,6 +559,9 @@ def canonical_name(function: Optional[str]) -> str:
         if cut == name or not cut:
             break
         name = cut
+    module, mark, inside = name.rpartition("!")
+    if mark and inside and module.replace("_", "").replace("-", "").replace(".", "").isalnum():
+        name = f"Nt{inside[2:]}" if inside[:2] == "Zw" and inside[2:3].isupper() else inside
     bare = name[5:] if name.startswith("__GI_") else name
     stripped = bare.lstrip("_")
     if stripped.startswith("pthread_") or stripped in _LIBC:

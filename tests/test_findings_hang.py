@@ -309,6 +309,31 @@ def test_qemu_kvms_loops_rest_where_they_poll_and_run_the_guest():
     assert [t.state for t in explained.threads] == ["running-guest", "idle"]
 
 
+def test_windows_waits_are_known_under_their_modules_names():
+    waits = thread(3, ["ntdll!ZwWaitForAlertByThreadId", "ntdll!RtlAcquireSRWLockExclusive", "qemu_mutex_lock_impl",
+                       "bql_lock_impl", "prepare_mmio_access", "whpx_vcpu_run", "whpx_cpu_thread_fn", "win32_start_routine"])
+    runs = thread(2, ["ntdll!ZwDeviceIoControlFile", "WinHvPlatform!WHvRunVirtualProcessor", "whpx_vcpu_run",
+                      "whpx_cpu_thread_fn", "win32_start_routine"])  # fmt: skip
+    main = thread(1, ["ntdll!ZwWaitForMultipleObjects", "WaitForMultipleObjectsEx", "aio_poll", "bdrv_drain_all", "vm_stop",
+                      *HANDLER, *MAIN_LOOP])  # fmt: skip
+    explained = told(main, runs, waits)
+    assert [t.state for t in explained.threads] == ["waiting-drain-or-nested-poll", "running-guest", "waiting-bql"]
+    assert explained.findings[0].kind == "hang.drain-waits-for-io"
+
+
+def test_cocoas_thread_rests_in_its_own_loop_beside_the_main_loops_thread():
+    cocoa = thread(1, ["mach_msg2_trap", "mach_msg2_internal", "__CFRunLoopServiceMachPort", "__CFRunLoopRun",
+                       "-[NSApplication run]", "main", "start"])  # fmt: skip
+    main = thread(4, ["__select", "qemu_poll_ns", "os_host_main_loop_wait", "main_loop_wait", "qemu_main_loop",
+                      "qemu_default_main", "call_qemu_main", "qemu_thread_start", "_pthread_start"])  # fmt: skip
+    vcpu = thread(5, ["hv_trap", "hv_vcpu_run", "hvf_vcpu_exec", "hvf_cpu_thread_fn", "qemu_thread_start", "_pthread_start"])
+    explained = told(cocoa, main, vcpu)
+    assert [(t.role, t.state) for t in explained.threads] == [
+        ("display", "idle"), ("main-loop", "idle"), ("vcpu-other", "running-guest"),
+    ]  # fmt: skip
+    assert [f.kind for f in explained.findings] == ["state.running"]
+
+
 def test_all_at_rest_is_no_hang():
     main = thread(1, ["__ppoll", "qemu_poll_ns", "os_host_main_loop_wait", *MAIN_LOOP])
     vcpu = thread(3, ["ioctl", "kvm_vcpu_ioctl", *KVM])

@@ -39,6 +39,7 @@ ENTRIES = [
     ("poll g_main_context_iterate g_main_loop_run red_worker_main", "spice-worker"),
     ("poll g_main_loop_run gdbus_shared_thread_func g_thread_proxy", "glib-worker"),
     ("cpu_exec cpu_loop clone_func", "user-mode"),
+    ("qemu_bh_new migrate_fd_connect migration_channel_connect socket_outgoing_migration", "main-loop"),
     ("kvm_get_radix_page_info kvm_arch_init kvm_init accel_init_machine", "main-loop"),
     ("tcg_handle_interrupt cpu_interrupt ich9_apm_ctrl_changed hmp_ioport_write handle_hmp_command", "main-loop"),
 ]

@@ -194,11 +194,17 @@ def _by_entry(context: Context, subject: Subject, process: Process) -> Optional[
     return None
 
 
+_COCOA = next(row.frames for row in LIBRARIES if row.name == "cocoa")
+_MAIN_LOOPS = ("main_loop_wait", "main_loop", "qemu_main_loop", "qemu_main")
+
+
 def _main(stack: Stack, position: int, process: Process) -> Tuple[str, str]:
     """Which program's main: the system emulator's runs the main loop."""
     name = stack.names[position]
     file = stack.frames[position].file
     kind = (file_kind(file) if file else None) or process.kind
+    if stack.find(_COCOA, 0, position) is not None and stack.find(_MAIN_LOOPS, 0, position) is None:
+        return "display", "the first thread serves Cocoa's UI"
     role = {"tool": "tool-main", "test": "test", "user": "user-mode"}.get(kind, "main-loop")
     return role, f"entry:{name} of a {kind or 'system'} program"
 

@@ -227,7 +227,7 @@ def _mark_fatal(context: Context) -> None:
         signal = subject.told.thread.signal
         if subject.told.state != "aborting" and (subject.told.thread.crashed or signal is not None):
             name = signal_name(signal) if signal else (signal_name(snapshot.signal) if snapshot.signal else "")
-            if not _can_have_taken(subject, name):
+            if not _can_have_taken(subject, name) and not _alone_in_a_call(subject, name, live):
                 continue
             if name in ABORTS:
                 _set(subject, "aborting", f"signal:{name}")
@@ -256,7 +256,7 @@ def _mark_fatal(context: Context) -> None:
         return
     if name in FAULTS or name in ABORTS:
         victim = _signalled(context, live)
-        if victim is not None and _can_have_taken(victim, name):
+        if victim is not None and (_can_have_taken(victim, name) or _alone_in_a_call(victim, name, live)):
             _set(victim, "aborting" if name in ABORTS else "crashed", f"signal:{name}")
         return
     _jumped(context, live)
@@ -291,6 +291,11 @@ def _can_have_taken(subject: Subject, name: str) -> bool:
     return state in ("executing", "unknown", "exiting", "crashed", "aborting") or (
         state == "running-guest" and subject.told.role != "vcpu-kvm"
     )
+
+
+def _alone_in_a_call(subject: Subject, name: str, live: List[Subject]) -> bool:
+    """The only thread shown, in a system call: BSD kernels answer a forbidden mmap() with a fault."""
+    return len(live) == 1 and name in FAULTS and subject.told.state == "blocked-syscall"
 
 
 # Entries of libc and of QEMU that read the lock's memory themselves; a thread that waits stands one call further in

@@ -20,7 +20,7 @@ PRIMITIVES = Names(
     "ppoll", "poll", "__poll_chk", "__ppoll_chk", "ppoll64", "select", "pselect", "epoll_wait", "epoll_pwait*",
     "__pselect*", "__select", "nanosleep", "clock_nanosleep", "usleep", "__clock_nanosleep_*", "kevent",
     "_lll_lock_wait", "mutex_lock_*", "_lwp_park", "__lwp_park*", "___lwp_park*", "_umtx_op*", "__thr_*",
-    "NtWait*", "ZwWait*", "ntdll!*", "RtlSleepConditionVariable*", "SleepConditionVariableSRW", "WaitForSingleObject*",
+    "NtWait*", "ZwWait*", "RtlSleepConditionVariable*", "SleepConditionVariableSRW", "WaitForSingleObject*",
     "WaitForMultipleObjects*", "RtlpWait*", "RtlpEnter*", "RtlEnterCriticalSection", "RtlAcquireSRW*",
     "AcquireSRWLockExclusive", "___futex_abstimed*", "__clone*_wait", "wait_tid", "sleep", "pselect6",
     "EnterCriticalSection", "SleepConditionVariableCS", "Sleep", "SleepEx", "NtDelayExecution", "MsgWaitForMultiple*",
@@ -412,7 +412,7 @@ SYSCALLS = Names(
     "ftruncate*", "getaddrinfo", "gethostbyname*", "getsockopt", "setsockopt", "unlink", "rename", "statfs*",
     "fstatfs*", "sync_file_range",
     "syscall", "io_uring_enter", "splice", "dup3", "posix_fadvise*", "shutdown", "syncfs", "mmap", "mmap64",
-    "copy_file_range",
+    "copy_file_range", "ReadFile", "WriteFile", "NtReadFile", "NtWriteFile", "NtFlushBuffersFile", "FlushFileBuffers",
     "process_vm_readv", "quotactl", "getdents*", "___sys_*", "__sys_*", "__*_syscall", "__libc_recv*", "__libc_send*",
     "__libc_read*", "__libc_write*", "__libc_p*", "__libc_connect", "__libc_accept*", "__libc_open*", "__libc_fsync",
 )  # fmt: skip

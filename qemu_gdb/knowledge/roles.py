@@ -647,6 +647,11 @@ GIVE_AWAYS: Tuple[GiveAway, ...] = (
             "ehci_work_bh",
             "virtio_net_tx_bh",
             "migration_cleanup_bh",
+            "migrate_fd_connect",
+            "migration_channel_connect",
+            "socket_outgoing_migration",
+            "socket_accept_incoming_migration",
+            "migration_channel_process_incoming",
             "process_incoming_migration_bh",
             # what devices and backends hand to qemu_set_fd_handler (5.2 to 10.2)
             *_FD_HANDLERS,

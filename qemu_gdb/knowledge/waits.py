@@ -94,6 +94,7 @@ _KINDS: Tuple[Tuple[str, str], ...] = (
         "sys_io_uring_enter _io_uring_submit aio_epoll",
     ),
     ("poll", "io_getevents sys_io_getevents"),
+    ("condvar", "workq_kernreturn"),  # a spare thread of macOS's work queue
     ("sleep", "nanosleep clock_nanosleep clock_nanosleep_time64 usleep sleep g_usleep Sleep SleepEx NtDelayExecution"),
     ("signal", "sigwait sigwaitinfo sigtimedwait sigsuspend pause rt_sigtimedwait sigwait_cancel do_sigwait"),
     (
@@ -133,10 +134,13 @@ _KINDS: Tuple[Tuple[str, str], ...] = (
         "getdents64 getaddrinfo sys_recvmsg write_nocancel read_nocancel",
     ),
     ("syscall", "pread_nocancel sendmsg_nocancel recvfrom_nocancel ioctl_nocancel fsync_nocancel fork vfork"),
+    ("syscall", "NtReadFile ReadFile NtWriteFile WriteFile NtFlushBuffersFile FlushFileBuffers NtDeviceIoControlFile"),
+    ("syscall", "DeviceIoControl NtRemoveIoCompletion GetQueuedCompletionStatus WSARecv WSASend"),
     # the guest runs
     (
         "vcpu-run",
-        "kvm_vcpu_ioctl hv_vcpu_run hv_vcpu_run_until WHvRunVirtualProcessor nvmm_vcpu_run hax_vcpu_run mshv_run_vcpu",
+        "kvm_vcpu_ioctl hv_trap hv_vcpu_run hv_vcpu_run_until WHvRunVirtualProcessor "
+        "nvmm_vcpu_run hax_vcpu_run mshv_run_vcpu",
     ),
     ("guest-syscall", "safe_syscall_base safe_syscall safe_futex do_safe_futex safe_*"),
     ("coroutine", "qemu_coroutine_switch qemu_coroutine_yield"),
