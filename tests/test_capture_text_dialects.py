@@ -699,3 +699,136 @@ def test_visual_studio_and_bare_windbg_lines():
     ).threads
     assert names(thread) == ["qemu_mutex_lock_impl", "aio_poll", "BaseThreadInitThunk"]
     assert thread.frames[0].line == 29
+
+
+def test_a_json_report_in_the_middle_of_a_mail_says_where_and_why():
+    snapshot = one(
+        """
+        Hello, my Mac says this:
+        ```
+        {"app_name":"qemu-system-aarch64","bug_type":"309"}
+        {"procName":"qemu-system-aarch64","pid":4711,
+         "exception":{"type":"EXC_BAD_ACCESS","signal":"SIGSEGV","subtype":"KERN_INVALID_ADDRESS at 0x0000000000000018"},
+         "asi":{"libsystem_c.dylib":["Assertion failed: (cpu->hvf), function hvf_vcpu_exec, file hvf.c, line 18."]},
+         "usedImages":[{"name":"qemu-system-aarch64","base":65536}],
+         "threads":[{"id":77,"frames":[{"imageIndex":0,"imageOffset":8,"symbol":"call_rcu_thread"},{"symbol":"_pthread_start"}]},
+                    {"id":78,"triggered":true,"frames":[{"imageIndex":0,"imageOffset":9,"symbol":"virtqueue_pop"},{"symbol":"_pthread_start"}]}]}
+        ```
+        Thanks!
+        """
+    )
+    assert [(t.number, t.crashed, t.truncated_bottom) for t in snapshot.threads] == [(0, False, False), (1, True, False)]
+    assert (snapshot.signal.name, snapshot.signal.address, snapshot.source.pid) == ("SIGSEGV", 0x18, 4711)
+    assert snapshot.messages[0].expression == "cpu->hvf"
+    assert "Thanks!" in snapshot.unparsed
+
+
+def test_eu_stack_puts_the_source_line_below_the_frame():
+    (thread,) = one(
+        """
+        PID 1812 - process
+        TID 1812:
+        #0  0x00007f7d1c54a366     __ppoll - /usr/lib64/libc.so.6
+        #1  0x000055f40b7a1c95 - 1 qemu_poll_ns - /usr/bin/qemu-system-x86_64
+            ../util/qemu-timer.c:351
+        #2  0x000055f40b79fc12 - 1 main_loop_wait - /usr/bin/qemu-system-x86_64
+            ../util/main-loop.c:310:9
+        #3  0x000055f40b3f0a07 - 1 main
+        """
+    ).threads
+    assert [(f.function, f.file, f.line) for f in thread.frames[1:3]] == [
+        ("qemu_poll_ns", "../util/qemu-timer.c", 351),
+        ("main_loop_wait", "../util/main-loop.c", 310),
+    ]
+
+
+def test_illumos_pstack():
+    main, vcpu = one(
+        """
+        11290:	qemu-system-x86_64 -m 1024 -enable-kvm
+        -----------------  lwp# 1 / thread# 1  --------------------
+         fffffd7fff0e3a7a pollsys  (fffffd7fffdfe880, 5, fffffd7fffdfe830, 0)
+         00000000005c8c12 main_loop_wait () + 200
+         000000000047b512 main () + 1200
+        ------------  lwp# 4 / thread# 4 [CPU 0/KVM]  ---------------
+         fffffd7fff0e4daa ioctl    (7, 2000ae80, 0)
+         00000000005e8122 kvm_cpu_exec () + 92
+         fffffd7fff0dc680 _lwp_start ()
+        """
+    ).threads
+    assert (main.lwp, names(main)) == (1, ["pollsys", "main_loop_wait", "main"])
+    assert (vcpu.lwp, vcpu.name, names(vcpu)) == (4, "CPU 0/KVM", ["ioctl", "kvm_cpu_exec", "_lwp_start"])
+    assert not vcpu.truncated_bottom
+
+
+def test_machine_interface_tells_the_stop_the_threads_and_the_arguments():
+    snapshot = one(
+        r"""
+        *stopped,reason="signal-received",signal-name="SIGSEGV",frame={addr="0x5f",func="f",args=[]},thread-id="2",stopped-threads="all"
+        12^done,threads=[{id="2",target-id="Thread 0x7f2a (LWP 40124)",name="CPU 0/KVM",frame={level="0",addr="0x5f",func="f",args=[]},state="stopped"},{id="1",target-id="Thread 0x7f2b (LWP 40100)",name="qemu",frame={level="0",addr="0x51",func="ppoll",args=[]}}],current-thread-id="2"
+        13^done,stack=[frame={level="0",addr="0x5f",func="f",args=[{name="s",value="0x1 \"a}b\""},{name="n",value="{x = 1}"}],file="a.c",line="3"},frame={level="1",addr="0x60",func="start_thread"}]
+        """
+    )
+    two, one_ = snapshot.threads
+    assert (two.number, two.lwp, two.name, two.crashed) == (2, 40124, "CPU 0/KVM", True)
+    assert names(two) == ["f", "start_thread"]
+    assert two.frames[0].args == {"s": '0x1 "a}b"', "n": "{x = 1}"}
+    assert (one_.number, one_.lwp, names(one_)) == (1, 40100, ["ppoll"])
+
+
+def test_console_stream_of_the_machine_interface():
+    (thread,) = one(
+        r"""
+        ~"Thread 1 (Thread 0x7f2a1c0ea940 (LWP 40100)):\n"
+        ~"#0  0x0000555555aa in virtqueue_pop (vq=0x0, name=0x5 \"a.c\") at ../hw/virtio/virtio.c:1712\n"
+        ~"#1  0x000055d0c0dea040 in main () at m.c:3\n"
+        ^done
+        """
+    ).threads
+    assert (thread.number, names(thread)) == (1, ["virtqueue_pop", "main"])
+    assert thread.frames[0].args["name"] == '0x5 "a.c"'
+
+
+def test_a_pretty_printed_structure_ends_below_its_name():
+    snapshot = one(
+        """
+        #0  0x01 in f (x=1) at a.c:1
+                reqs = {
+                  tqh_first = 0x5,
+                  tqh_circ = {
+                    tql_next = 0x0
+                  }
+                }
+                ret = 3
+        #1  0x02 in main () at m.c:1
+        """
+    )
+    assert snapshot.threads[0].frames[0].locals == {"reqs": "{ tqh_first = 0x5, tqh_circ = { tql_next = 0x0 } }", "ret": "3"}
+    assert snapshot.unparsed == []
+
+
+def test_of_a_core_without_a_current_thread_the_first_died():
+    snapshot = one(
+        """
+        Program terminated with signal SIGSEGV, Segmentation fault.
+        Thread 2 (LWP 12):
+        #0  0x01 in ioctl () from /lib64/libc.so.6
+        #1  0x02 in start_thread () from /lib64/libc.so.6
+        Thread 1 (LWP 11):
+        #0  0x03 in virtqueue_pop (vq=0x0) at v.c:1
+        #1  0x04 in main () at m.c:1
+        """
+    )
+    assert [t.crashed for t in snapshot.threads] == [False, True]
+
+
+def test_a_thread_that_runs_has_no_stack_and_its_row_is_kept():
+    snapshot = one(
+        """
+          Id   Target Id                                   Frame
+        * 1    Thread 700.700 "qemu-system-x86" 0x00007f11 in ppoll () from /lib/libc.so.6
+          2    Thread 700.701 "vnc_worker" (running)
+        """
+    )
+    assert [(t.number, t.lwp) for t in snapshot.threads] == [(1, 700)]
+    assert snapshot.unparsed[-1].strip().startswith("2    Thread 700.701")

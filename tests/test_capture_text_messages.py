@@ -35,6 +35,8 @@ def one(source):
         ("==4==ERROR: AddressSanitizer: SEGV on unknown address 0x000000000010 (pc 0x1)", "SIGSEGV", 11, 0x10),
         ("qemu-system-x86[12021]: segfault at 14 ip 000056 sp 00007f error 4 in qemu-system-x86_64[56+8]", "SIGSEGV", 11, 0x14),
         ("reason:         qemu-system-x86_64 killed by SIGABRT", "SIGABRT", 6, None),
+        ("    COREDUMP_SIGNAL=6", "SIGABRT", 6, None),
+        ('{"COREDUMP_SIGNAL_NAME":"SIGBUS","COREDUMP_PID":"12"}', "SIGBUS", 7, None),
         ("Aborted (core dumped)", "SIGABRT", 6, None),
         ("./run.sh: line 1: 4802 Segmentation fault      (core dumped) qemu-system-x86_64 -S", "SIGSEGV", 11, None),
         ("zsh: bus error (core dumped)", "SIGBUS", 7, None),
@@ -44,6 +46,19 @@ def one(source):
 def test_signals(line, name, number, address):
     signal = one(f"{line}\n{STACK}").signal
     assert (signal.name, signal.number, signal.address) == (name, number, address)
+
+
+def test_errors_that_qemu_stamps_with_the_time_and_heap_reports_of_old_glibcs_are_kept():
+    snapshot = one(
+        "2026-11-20T10:11:12.123456Z qemu-system-x86_64: ../block.c: something is wrong\n"
+        f"*** Error in `/usr/bin/qemu-kvm': double free or corruption (!prev): 0x0000556677889900 ***\n{STACK}"
+    )
+    assert [m.kind for m in snapshot.messages] == ["qemu-error", "malloc"]
+
+
+def test_the_format_that_glibc_prints_is_no_assertion():
+    snapshot = one("#5 garbage fmt=0x7f \"%s%s%s:%u: %s%sAssertion `%s' failed.\"\n")
+    assert snapshot.messages == []
 
 
 def test_a_signal_that_only_stops_does_not_hide_the_one_that_kills():

@@ -207,7 +207,12 @@ def _signal(snapshot: Snapshot, segment: Segment) -> None:
         threads[0].signal = chosen
         return
     here = [t for t in threads if not t.history]
-    for chosen_by in (lambda t: t.current, lambda t: chosen.name == "SIGABRT" and belonging.gives_up(t)):
+    core = "terminated with signal" in chosen.text  # gdb gives the thread that died in a core the number 1
+    for chosen_by in (
+        lambda t: t.current,
+        lambda t: core and t.number == 1,
+        lambda t: chosen.name == "SIGABRT" and belonging.gives_up(t),
+    ):
         some = [t for t in here if chosen_by(t)]
         if len(some) == 1:
             here = some

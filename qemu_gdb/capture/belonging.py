@@ -9,7 +9,7 @@ from qemu_gdb.model import Frame, Thread, canonical_name
 
 # Functions that a complete stack ends in: glibc, musl, the BSDs, macOS, Windows, Wine, and a coroutine's first frame.
 OUTERMOST = frozenset(
-    [
+    canonical_name(name) for name in (
         "main", "_start", "start", "start_c", "start_thread", "clone", "clone3", "thread_start", "_pthread_start",
         "__start_context", "makecontext", "coroutine_trampoline", "coroutine_bootstrap", "libc_start_main",
         "libc_start_call_main", "libc_start_main_impl", "libc_start_main_stage2", "__libc_start_main_impl",
@@ -19,7 +19,8 @@ OUTERMOST = frozenset(
         "_pthread_wqthread", "__bthread_start", "__pthread_trampoline", "_dyld_start", "__clone", "__clone2",
         "process_start", "call_process_entry", "___start", "__start", "makecontext_stub", "runtime.goexit",
         "ret_from_fork", "entry_SYSCALL_64_after_hwframe", "__thread_start", "_thread_start", "thread_start_stub",
-    ]
+        "_lwp_start", "_thrp_setup",
+    )
 )  # fmt: skip
 _GIVES_UP = frozenset(
     ["abort", "raise", "gsignal", "__assert_fail", "__assert_rtn", "__pthread_kill", "pthread_kill", "_lwp_kill"]

@@ -97,8 +97,8 @@ def accepts(current: State, text: str, line: str) -> bool:
         return False
     # a sanitizer's or eu-stack's place on the next line
     return (
-        _SANITIZED.match(text) is not None
-        and text.startswith("0x")
+        text.startswith("0x")
+        and (_SANITIZED.match(text) is not None or " - " in text)
         and re.match(r"(?:/|\.\.?/|[\w.+-]+/)?[\w./+-]+:\d+(?::\d+)?$", line) is not None
     )
 

@@ -48,6 +48,7 @@ _SIGNAL_LINES = (
     Pattern(r"received signal (?P<name>SIG[A-Z0-9]+|\?)"),
     Pattern(r"terminated with signal (?:(?P<name>SIG[A-Z0-9]+)|(?P<number>\d{1,2}))"),
     Pattern(r"^\s*Signal:\s*(?P<number>\d{1,2})\s*(?:\((?P<name>[A-Z0-9]+)\))?"),
+    Pattern(r"COREDUMP_SIGNAL(?:_NAME\W{1,5}(?P<name>SIG[A-Z]+)|\W{1,5}(?P<number>\d{1,2})\b)"),
     Pattern(r"stop reason = signal (?P<name>SIG[A-Z0-9]+)"),
     Pattern(r"default action of signal (?P<number>\d{1,2})"),
     Pattern(r"Exception Type:\s+\S+\s+\((?P<name>SIG[A-Z]+)\)"),
@@ -307,7 +308,8 @@ def message_of(line: str) -> Optional[Message]:
         return Message("qemu-error", _clip(line))
     if "()" in line or "corrupt" in line or "malloc" in line or "freed" in line or "_int_" in line:
         match = _MALLOC.search(line)
-        if match is not None and " in " not in line[: match.start()] and "#" not in line[: match.start()]:
+        before = line[: match.start()] if match is not None else ""
+        if match is not None and (before.startswith("*** ") or " in " not in before and "#" not in before):
             return Message("malloc", _clip(line))
     match = _QEMU_LINE.search(line) if ": " in line and ("qemu" in line or "kvm" in line) else None
     if match is not None and not _PROSE.search(line) and not match.group("text").startswith("-"):

@@ -17,7 +17,7 @@ MAX_LOCAL = 2000  # characters of one local's value
 _PREFIX = Pattern(
     r"(?:(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\s+\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*)"
-    r"\s+\S+\s+[\w./@-]+(?:\[\d+\])?: ?(?:\[ *\d+\.\d+\] ?)?"
+    r"\s+\S*[^\s:]\s+[\w./@-]+(?:\[\d+\])?: ?(?:\[ *\d+\.\d+\] ?)?"
 )
 _DMESG = Pattern(r"(?:<\d>)?\[ *\d+\.\d{3,9}\](?:\[ *[CT]?\d+\])? ?")
 _PAGER = Pattern(r"-{2,3}(?:Type <(?:RET|return)>|\(?more\)?-|More--)", re.IGNORECASE)
@@ -168,6 +168,11 @@ def _local(reading: Reading, line: str) -> bool:
             frame.locals[sys.intern(reading.local)] = sys.intern(value) if len(value) < 20 else value[:MAX_LOCAL]
             return True
     if reading.local is not None:
+        if line.strip() in ("}", "},", "}}"):  # "set print pretty": the end of a structure stands below its name
+            value = frame.locals.get(reading.local, "")
+            if value.count("{") > value.count("}") and len(value) < MAX_LOCAL:
+                frame.locals[reading.local] = f"{value} {line.strip()}"
+            return True
         indent = (
             len(line.expandtabs()) - len(line.expandtabs().lstrip()) if len(line) < 4096 else reading.local_indent + 1
         )
@@ -192,7 +197,7 @@ _HANDLERS: Dict[str, Tuple[Handler, ...]] = {
     "t": (session.lldb_thread,),
     "f": (session.lldb_frame,),
     "=": (reports.equals, prose.side_heading),
-    "-": (_pager,),
+    "-": (_pager, reports.lwp_heading),
     "B": (session.stopped_unwinding, reports.words),
     "C": (session.stopped_unwinding, reports.words),
     "S": (reports.words,),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import gc
 import os
 import re
-from typing import List, Optional, Union
+from typing import List, Union
 
-from qemu_gdb.capture import clean, messages, reader
+from qemu_gdb.capture import clean, reader
 from qemu_gdb.capture.assemble import finish
-from qemu_gdb.capture.dialects import reports
-from qemu_gdb.capture.segment import Segment
-from qemu_gdb.model import Notice, Snapshot, Thread
+from qemu_gdb.capture.reading import json_reports
+from qemu_gdb.model import Notice, Snapshot
 
 
 class UnreadableText(ValueError):
@@ -87,18 +86,14 @@ def parse(text: str) -> List[Snapshot]:
 
     Where nothing is found, one Snapshot without threads has every line in ``unparsed``.
     """
-    head = text.lstrip()[:1]
-    if head == "{" and ('"frames"' in text or '"stacktrace"' in text):
-        found = _parse_json(text)
-        if found is not None:
-            return found
+    reported, text = json_reports.take(text)
     lines, _ = clean.clean(text)
     del text
     collecting = gc.isenabled()
     gc.disable()  # nothing below makes a cycle, and every pass over millions of new objects costs seconds
     try:
         reading = reader.read(lines)
-        snapshots = finish(reading.segments)
+        snapshots = finish(reported + reading.segments)
     finally:
         if collecting:
             gc.enable()
@@ -107,36 +102,3 @@ def parse(text: str) -> List[Snapshot]:
             Notice("notice.shortened", f"{reading.cut} locals of the text were shortened or left out")
         )
     return snapshots
-
-
-def _parse_json(text: str) -> Optional[List[Snapshot]]:
-    segment = Segment()
-    try:
-        for heading, stack, crashed, thread in reports.json_threads(text):
-            if not stack:
-                continue
-            number = thread.get("id")
-            segment.add_thread(
-                Thread(
-                    frames=stack,
-                    lwp=number if isinstance(number, int) else None,
-                    name=thread.get("name") if isinstance(thread.get("name"), str) else None,
-                    heading=heading,
-                    crashed=crashed,
-                    current=crashed,
-                )
-            )
-    except ValueError:
-        return None
-    if not segment.threads:
-        return None
-    segment.dialects["json"] = 1
-    match = re.search(r'"signal"\s*:\s*(?:"(SIG[A-Z]+)"|(\d+))', text)
-    if match is not None:
-        segment.signals.append(
-            messages.signal_named(match.group(1), int(match.group(2)) if match.group(2) else None, match.group())
-        )
-    match = re.search(r'"(?:executable|procPath|procName)"\s*:\s*"([^"]+)"', text)
-    if match is not None:
-        segment.program = match.group(1).replace("\\/", "/").rsplit("/", 1)[-1]
-    return finish([segment])

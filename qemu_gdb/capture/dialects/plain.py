@@ -1,9 +1,9 @@
-"""Frames of tools that number them without ``#`` or not at all: pwndbg, gef, IDEs, perf, gdb's MI, hand-made lists."""
+"""Frames of tools that number them without ``#`` or not at all: pwndbg, gef, IDEs, perf, hand-made lists."""
 
 from __future__ import annotations
 
 import re
-from typing import Dict, Optional
+from typing import Optional
 
 from qemu_gdb.capture.dialects import gdb
 from qemu_gdb.capture.pattern import Pattern
@@ -29,8 +29,6 @@ _PERF = Pattern(
 PERF_SAMPLE = Pattern(
     r"(?P<comm>\S.*?)\s+(?P<tid>\d+)(?:/(?P<tid2>\d+))?\s+(?:\[\d+\]\s+)?\d+\.\d+:\s+(?:\d+\s+)?[\w:/.-]+:?"
 )
-_MI_FRAME = Pattern(r"frame=\{(?P<body>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
-_MI_PAIR = Pattern(r"([\w-]+)=\"((?:[^\"\\]|\\.)*)\"")
 _AT_LINE = Pattern(r"(?P<function>[A-Za-z_~][\w:<>~.@$]*)\s*\(.*\)\s+(?:at\s+\S+:\d+|from\s+\S+)\s*$")
 _NUMBERED = Pattern(r"(?P<level>\d{1,5})[.:)]?\s+(?P<rest>(?:0x[0-9a-fA-F]+ in )?[A-Za-z_?<].*)$")
 _NAME = Pattern(r"[A-Za-z_][\w.]*(?:\s?\((?:\.\.\.|void)?\))?(?:\s*\+\s*(?:0x[0-9a-fA-F]+|\d+))?$")
@@ -109,23 +107,3 @@ def perf(line: str, level: int) -> Optional[Frame]:
         frame.library = None
         frame.kind = "inline"
     return frame
-
-
-def mi_frames(line: str) -> list[Frame]:
-    """The frames of a ``^done,stack=[frame={level="0",...},...]`` answer."""
-    frames = []
-    for match in _MI_FRAME.finditer(line):
-        pairs: Dict[str, str] = dict(_MI_PAIR.findall(match.group("body")))
-        if "level" not in pairs or not pairs["level"].isdigit():
-            continue
-        frame = Frame(int(pairs["level"]))
-        name = pairs.get("func")
-        frame.function = None if name in (None, "??") else name
-        if pairs.get("addr", "").startswith("0x"):
-            frame.pc = int(pairs["addr"].split()[0], 16)
-        frame.file = pairs.get("fullname") or pairs.get("file")
-        if pairs.get("line", "").isdigit():
-            frame.line = int(pairs["line"])
-        frame.library = pairs.get("from")
-        frames.append(frame)
-    return frames

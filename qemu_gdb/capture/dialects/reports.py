@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Optional
 
 from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
@@ -16,13 +16,16 @@ _COREDUMP = Pattern(
 _EU = Pattern(
     r"0x(?P<pc>[0-9a-fA-F]{8,16})(?:\s+-\s+\d+)?\s+(?:(?P<inline>\[inline\])\s*)?(?P<function>[^\s(][^\s]*(?"
     r":\([^()]*\))?)"
-    r"(?:\s+-\s+(?P<lib>\S+)|\s+(?P<file>[^\s:]+):(?P<line>\d{1,8})(?::\d+)?)?\s*$"
+    r"(?:\s+-\s+(?P<lib>\S+))?(?:\s+(?P<file>[^\s:]+):(?P<line>\d{1,8})(?::\d+)?)?\s*$"
 )
 # glibc: "/lib/libc.so.6(gsignal+0x35)[0x7f15dfe0bad6]", "qemu() [0x492ff3]"
 _GLIBC = Pattern(
     r"(?P<module>[^\s()\[\]]+)\s?(?:\((?P<function>[^()+]*)(?:\+0x[0-9a-fA-F]+)?\))?\s?\[0x(?P<pc>[0-9a-fA-F]{"
     r"1,16})\]\s*$"
 )
+# illumos: "----- lwp# 4 / thread# 4 [CPU 0/KVM] -----", " fffffd7fff0e4daa ioctl    (7, 2000ae80, 0) + 12"
+LWP_HEADING = Pattern(r"-{3,}\s+lwp# (?P<lwp>\d{1,10})(?: / thread# \d+)?\s*(?:\[(?P<name>[^\]]*)\])?\s*-*$")
+_PSTACK = Pattern(r"(?P<pc>[0-9a-fA-F]{8,16}) (?P<function>\S+)\s+\([^()]*\)(?: \+ [0-9a-f]+)?$")
 
 
 def coredump(level: int, text: str) -> Optional[Frame]:
@@ -67,70 +70,10 @@ def glibc(level: int, text: str) -> Optional[Frame]:
     return frame
 
 
-def json_threads(text: str) -> Iterator[Tuple[str, List[Frame], bool, Any]]:
-    """Stacks of a JSON report, abrt's core_backtrace and macOS's .ips: heading, frames, crashed, the thread's object.
-
-    :raises ValueError: not JSON, or JSON of another shape
-    """
-    import json
-
-    decoder = json.JSONDecoder()
-    position = 0
-    found = False
-    for _ in range(4):
-        while position < len(text) and text[position].isspace():
-            position += 1
-        if position >= len(text):
-            break
-        try:
-            report, position = decoder.raw_decode(text, position)
-        except RecursionError as error:
-            raise ValueError("JSON nested too deeply") from error
-        if not isinstance(report, dict):
-            continue
-        images = report.get("usedImages")
-        threads = report.get("stacktrace") or report.get("threads")
-        if not isinstance(threads, list):
-            continue
-        found = True
-        for index, thread in enumerate(threads):
-            if not isinstance(thread, dict) or not isinstance(thread.get("frames"), list):
-                continue
-            frames = [_json_frame(level, item, images) for level, item in enumerate(thread["frames"])]
-            crashed = bool(thread.get("crash_thread") or thread.get("triggered"))
-            yield f"thread {thread.get('id', index)}", [f for f in frames if f is not None], crashed, thread
-    if not found:
-        raise ValueError("no stacks in this JSON")
-
-
-def _json_frame(level: int, item: Any, images: Any) -> Optional[Frame]:
-    if not isinstance(item, dict):
+def pstack(level: int, text: str) -> Optional[Frame]:
+    """A frame of illumos' and Solaris' pstack, else None."""
+    match = _PSTACK.match(text)
+    if match is None:
         return None
-    frame = Frame(level)
-    function = item.get("function_name") or item.get("symbol")
-    if isinstance(function, str):
-        frame.function = function
-    address = item.get("address")
-    offset = item.get("imageOffset")
-    if isinstance(address, int):
-        frame.pc = address
-    index = item.get("imageIndex")
-    if isinstance(images, list) and isinstance(index, int) and 0 <= index < len(images):
-        image = images[index]
-        if isinstance(image, dict):
-            name = image.get("name") or image.get("path")
-            frame.library = name if isinstance(name, str) else None
-            if isinstance(offset, int) and isinstance(image.get("base"), int):
-                frame.pc = image["base"] + offset
-    for key in ("file_name", "sourceFile"):
-        if isinstance(item.get(key), str):
-            if key == "sourceFile":
-                frame.file = item[key]
-            else:
-                frame.library = item[key]
-    line = item.get("sourceLine")
-    if isinstance(line, int):
-        frame.line = line
-    if item.get("inline"):
-        frame.kind = "inline"
-    return frame
+    function = match.group("function")
+    return Frame(level, pc=int(match.group("pc"), 16), function=None if function == "????????" else function)

@@ -41,6 +41,7 @@ _SIDES = {
     "receiver": "dst",
     "libvirtd": "libvirt",
 }
+_MI_RECORD = Pattern(r"(?:\d{0,9}[\^*]\w+,)?(?:\w+=\[|[^\[]{0,400}\b)(?:frame=\{|\{id=\")")
 _COROUTINE_PROSE = Pattern(
     r"\b(?:coroutine|connection_co|_co)\b.*\b(?:stack|backtrace|bt|trace)\b|\b(?:stack|backtrace"
     r"|trace)\b.*\bcoroutine\b",
@@ -101,7 +102,7 @@ def other(reading: Reading, line: str, stripped: str) -> None:
         reading.head = Head(text=stripped, coroutine=True)
     elif _perf_sample(reading, stripped):
         pass
-    elif ("stack=[frame={" in stripped or stripped.startswith("^done,stack")) and session.mi(reading, stripped):
+    elif _MI_RECORD.match(stripped) and session.mi(reading, stripped):
         return
     elif reading.head is not None and reading.head.coroutine and not line[0].isspace():
         # the announced stack did not follow at once

@@ -6,6 +6,7 @@ import re
 
 from qemu_gdb.capture import messages
 from qemu_gdb.capture.dialects import apple, foreign, sanitizer, windows
+from qemu_gdb.capture.dialects import reports as dialect
 from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.capture.reading.state import Head, Reading, Taken
 
@@ -46,6 +47,17 @@ def thread_heading(reading: Reading, line: str, stripped: str) -> Taken:
             reading.head = Head(lwp=int(match.group("lwp")), name=match.group("name"), text=stripped, dump=True)
             return True
     return False
+
+
+def lwp_heading(reading: Reading, line: str, stripped: str) -> Taken:
+    """illumos' ``----- lwp# 4 / thread# 4 -----``."""
+    match = dialect.LWP_HEADING.match(stripped)
+    if match is None:
+        return False
+    reading.end_stack()
+    reading.mode = "pstack"
+    reading.head = Head(lwp=int(match.group("lwp")), name=match.group("name"), text=stripped[:500], dump=True)
+    return True
 
 
 def equals(reading: Reading, line: str, stripped: str) -> Taken:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from qemu_gdb.capture import frames, messages
-from qemu_gdb.capture.dialects import apple, gdb, plain
+from qemu_gdb.capture.dialects import apple, gdb, machine
 from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.capture.reading.state import DISPLAY, NUMBERED, Head, Reading, Taken
 from qemu_gdb.model import Thread
@@ -21,6 +21,7 @@ STOPPED = Pattern(
 )
 _LWP = Pattern(
     r"\b(?:LWP|lwp) (\d{1,10})|\bThread (?:0x[0-9a-fA-F]+ )?\(?(\d{1,10})\)|\bprocess (\d{1,10})|\btid[= ](\d{1,10})"
+    r"|\bThread \d+\.(\d{1,10})(?!\w)"
 )
 _QUOTED = Pattern(r'"([^"]*)"')
 _CURRENT = Pattern(r"\[Current thread is (?P<number>\d{1,9})(?P<rest>.*)$")
@@ -30,7 +31,8 @@ _SWITCHING = Pattern(
 )
 _INFO_ROW = Pattern(r"(?P<current>\*)?\s*(?P<number>\d{1,9})\s+(?P<target>(?:Thread|LWP|process|Id)\b.*)$")
 _INFO_TARGET = Pattern(
-    r"(?:Thread (?:0x[0-9a-fA-F]+ )?\(LWP (?P<a>\d+)\)|LWP (?P<b>\d+)|Thread 0x[0-9a-fA-F]+|Thread [\d.x]+"
+    r"(?:Thread (?:0x[0-9a-fA-F]+ )?\(LWP (?P<a>\d+)\)|LWP (?P<b>\d+)|Thread 0x[0-9a-fA-F]+"
+    r"|Thread \d+\.(?P<d>\d+)(?!\w)|Thread [\d.x]+"
     r"|process (?P<c>\d+)|Thread)\s*"
     r"(?:\"(?P<name>[^\"]*)\"\s*)?(?P<frame>.*)$"
 )
@@ -224,7 +226,7 @@ def info_row(reading: Reading, line: str, stripped: str) -> Taken:
     if target is None:
         return False
     number = int(match.group("number"))
-    lwp = target.group("a") or target.group("b") or target.group("c")
+    lwp = target.group("a") or target.group("b") or target.group("c") or target.group("d")
     text = target.group("frame").strip()
     while text and _state(text) is frames.State.OPEN and reading.at < len(reading.lines):
         below = reading.lines[reading.at].strip()
@@ -238,7 +240,9 @@ def info_row(reading: Reading, line: str, stripped: str) -> Taken:
             text = f"{text} {below}"
             reading.at += 1
     thread = Thread(number=number, lwp=int(lwp) if lwp else None, name=target.group("name"), heading=stripped[:500])
-    if text and frames.looks_like_frame(text):
+    if text == "(running)":
+        reading.segment.note(line)
+    elif text and frames.looks_like_frame(text):
         frame, _ = frames.parse(0, text)
         if frame is not None:
             thread.frames.append(frame)
@@ -314,8 +318,27 @@ def lldb_frame(reading: Reading, line: str, stripped: str) -> Taken:
 
 
 def mi(reading: Reading, stripped: str) -> bool:
-    """``frame={level="0",...}`` of gdb's machine interface."""
-    found = plain.mi_frames(stripped)
+    """Records of gdb's machine interface: ``^done,stack=[...]``, ``^done,threads=[...]``, ``*stopped,...``."""
+    if "target-id=" in stripped:
+        for thread, lwp, name, frame in machine.threads(stripped):
+            row = Thread(number=thread, lwp=lwp, name=name, heading=f"thread {thread}", truncated_bottom=True)
+            row.frames = [frame] if frame is not None else []
+            row.current = machine.current(stripped) == thread
+            reading.segment.rows[thread] = row
+        return bool(reading.segment.rows)
+    found = machine.frames(stripped)
+    stop = machine.stopped(stripped)
+    if stop is not None:
+        number, signal_name = stop
+        reading.end_stack()
+        reading.selected = Head(number=number, text=stripped[:500], current=True)
+        reading.head = None
+        reading.display = found[0] if found else None
+        if signal_name is not None:
+            signal = messages.signal_named(signal_name, None, stripped)
+            reading.segment.add_signal(signal)
+            reading.selected.crashed = signal.name in messages.FATAL
+        return True
     for frame in found:
         reading.add(frame, "gdb-mi")
     return bool(found)

@@ -84,6 +84,8 @@ def in_mode(reading: Reading, line: str, stripped: str) -> bool:
         frame = plain.perf(stripped, level)
     elif mode == "kernel":
         frame = foreign.kernel(stripped, level)
+    elif mode == "pstack":
+        frame = reports.pstack(level, stripped)
     else:
         return False
     if frame is None:
