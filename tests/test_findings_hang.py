@@ -249,6 +249,32 @@ def test_lock_is_held_by_the_thread_that_has_come_further_in_the_function_that_t
     assert "and so for thread 3: it has come further in monitor_puts" in found.explanation
 
 
+def test_worker_that_runs_its_request_holds_no_lock_of_the_pool():
+    runs = thread(3, ["pread", "handle_aiocb_rw", "aio_worker", "worker_thread", "qemu_thread_start", "clone3"])
+    waits = thread(2, [*MUTEX, "worker_thread", "qemu_thread_start", "clone3"])
+    assert all(t.waits_for is None or t.waits_for.owner_thread is None for t in told(waits, runs).threads)
+
+
+def test_guest_code_is_no_system_call_though_up_to_2_8_it_runs_with_the_bql_held():
+    guest = thread(2, ["static_code_gen_buffer", "cpu_tb_exec", "cpu_x86_exec", "tcg_exec_all", "qemu_tcg_cpu_thread_fn",
+                       "start_thread", "clone"], name="CPU 0/TCG")  # fmt: skip
+    main = thread(1, [*MUTEX[:-1], "qemu_mutex_lock", "qemu_mutex_lock_iothread", "os_host_main_loop_wait",
+                      "main_loop_wait", "main_loop", "main"])  # fmt: skip
+    explained = told(main, guest)
+    assert explained.threads[1].role == "vcpu-tcg-rr"
+    assert "in guest code" in explained.findings[0].title and explained.findings[0].confidence == "possible"
+    assert "kicks the vCPU" in explained.findings[0].explanation
+
+
+def test_wait_for_a_new_vcpu_names_its_thread():
+    main = thread(1, ["futex_wait", "pthread_cond_wait", "qemu_cond_wait_impl", "qemu_init_vcpu", "x86_cpu_realizefn",
+                      "qmp_device_add", *HANDLER, *MAIN_LOOP])  # fmt: skip
+    vcpu = thread(4, ["ioctl", "kvm_vcpu_ioctl", "kvm_arch_init_vcpu", "kvm_init_vcpu", *KVM[1:]])
+    found = first(main, vcpu)
+    assert found.title == "Thread 1 (main loop) waits until the new vCPU's thread has started"
+    assert 4 in found.threads
+
+
 def test_migration_thread_waits_behind_the_channel_that_does_not_send():
     sender = thread(5, ["sendmsg", "qio_channel_socket_writev", "multifd_send_thread", "qemu_thread_start", "clone3"])
     idle = thread(4, ["futex_wait", "sem_wait", "qemu_sem_wait", "multifd_send_thread", "qemu_thread_start", "clone3"])

@@ -70,8 +70,8 @@ def look_at_process(context: Context) -> Process:
         stack = subject.stack
         if stack.has("mttcg_cpu_thread_fn") or stack.has("tcg_cpu_thread_fn"):
             rr = False
-        elif stack.find(_RR_ENTRIES) is not None:
-            rr = True
+        elif stack.find(_RR_ENTRIES) is not None or stack.find("tcg_exec_all") is not None:
+            rr = True  # also up to 2.8, whose one thread may be called "CPU 0/TCG"
     if rr is None:
         for name in names:
             if name == "ALL CPUs/TCG":

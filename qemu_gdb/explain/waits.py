@@ -699,8 +699,10 @@ def _same_mutex(context: Context, subject: Subject, waiting: Waiting) -> None:
         waiting.basis = f"{stack.names[at]} runs a second time inside its own call"
         return
     # another thread that took the lock in the same function, and has come further in it
+    if not stack.names[at] or stack.names[at] in holders.UNLOCKS_TO_CALL:
+        return
     inside = [s for s in context.live_subjects if s is not subject and _further_in(s, stack, at)]
-    if len(inside) == 1 and stack.names[at]:
+    if len(inside) == 1:
         waiting.owners, waiting.owner_known = inside, "likely"
         waiting.basis = f"it has come further in {stack.names[at]}"
 

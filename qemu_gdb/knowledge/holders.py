@@ -194,9 +194,15 @@ RCU_READ_SECTIONS = Names("address_space_write", "address_space_read_full", "add
                           "qbus_walk_children")  # fmt: skip
 
 
+# Functions that give their lock up around what they call: threads' own functions and loops (util/thread-pool.c,
+# ui/vnc-jobs.c, migration/multifd.c...), cpu-common.c process_queued_cpu_work
+UNLOCKS_TO_CALL = Names("*_thread", "*_thread_fn", "*_thread_loop", "*_thread_func", "process_queued_cpu_work",
+                        "timerlist_run_timers", "iothread_run", "thread_pool_*", "aio_worker")  # fmt: skip
+
 # Who is joined (qemu_thread_join) in which function, as roles, and the locks given up around that.
 # iothread.c, system/cpus.c, migration/*.c (5.2 to 10.2)
 JOINED: Tuple[Tuple[Names, Tuple[str, ...], Tuple[str, ...]], ...] = (
+    (Names("monitor_cleanup"), ("monitor-iothread",), ()),
     (Names("iothread_stop", "iothread_instance_finalize", "iothread_destroy"), ("iothread", "monitor-iothread"), ()),
     (Names("cpu_remove_sync"), ("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other"), ("BQL",)),
     (Names("multifd_save_cleanup", "multifd_send_cleanup", "multifd_send_shutdown", "multifd_send_cleanup_channel"),
@@ -318,6 +324,9 @@ HOLDERS: Tuple[Holder, ...] = (
                        "aio_dispatch*",
                        "timerlist_run_timers", "qemu_clock_run_timers", "qemu_clock_run_all_timers", "slirp_*",
                        "qemu_iohandler_poll", "qemu_bh_poll", "net_slirp*")),
+    # cpus.c up to 2.8: guest code runs with the BQL held (commit 8d04fb55dec3, 2.9)
+    Holder("tcg-in-turn", "BQL", Names("tcg_exec_all"), _VCPU, "likely",
+           "up to QEMU 2.8 the TCG thread runs the guest with the BQL held, until it is kicked"),
     # system/vl.c, vl.c: qemu_init takes it early (qemu_init_subsystems/qemu_init_cpu_loop), qemu_cleanup runs with it
     Holder("startup", "BQL", Names("qemu_init", "qemu_cleanup", "main_loop_should_exit", "bdrv_close_all",
                                    "vm_shutdown"),
@@ -408,7 +417,8 @@ SYSCALLS = Names(
     "fdatasync",
     "lseek", "lseek64", "llseek", "ioctl", "fallocate", "fallocate64", "flock", "fcntl", "fcntl64", "open", "open64",
     "openat", "openat64", "close",
-    "waitpid", "wait4", "msync", "munmap", "madvise", "io_submit", "io_getevents*", "io_destroy", "fstat*", "stat*",
+    "waitpid", "wait4", "msync", "munmap", "madvise", "io_submit", "io_getevents*", "io_destroy", "fstat*",
+    "stat", "stat64", "statx",
     "ftruncate*", "getaddrinfo", "gethostbyname*", "getsockopt", "setsockopt", "unlink", "rename", "statfs*",
     "fstatfs*", "sync_file_range",
     "syscall", "io_uring_enter", "splice", "dup3", "posix_fadvise*", "shutdown", "syncfs", "mmap", "mmap64",

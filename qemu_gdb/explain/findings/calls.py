@@ -242,25 +242,27 @@ def executing_holder(context: Context, last: Subject, victims: List[Subject]) ->
         culprit = position
     kind_word = waiting[0].waiting.object if waiting[0].waiting is not None else "a lock"
     lock = "the BQL" if held is not None else kind_word
+    guest = last.told.state == "running-guest"
+    short_things = "a thread that wants it kicks the vCPU out of the guest" if guest else (
+        "device accesses and commands are short in a healthy QEMU"
+    )  # fmt: skip
+    basis = f" ({held.basis})" if held is not None and (guest or held.confidence == "certain") else ""
     sentences = [
         lead(context, last),
-        f"It executes {at(stack, culprit)} and holds {lock}"
-        + (f" ({held.basis})." if held is not None and held.confidence == "certain" else "."),
+        f"It executes {'guest code' if guest else at(stack, culprit)} and holds {lock}{basis}.",
         f"{capital(listed(victims))} {'waits' if len(victims) == 1 else 'wait'} for it.",
-        "One sample can't tell a short wait from a stuck one: device accesses and commands are short in a healthy "
-        "QEMU.",
+        f"One sample can't tell a short wait from a stuck one: {short_things}.",
     ]
+    place = "guest code" if guest else stack.names[culprit]
     title = (
-        f"{who(last)} holds {lock} in {stack.names[culprit]}; {listed(victims)} "
+        f"{who(last)} holds {lock} in {place}; {listed(victims)} "
         f"{'waits' if len(victims) == 1 else 'wait'}"
     )
     if len(title) > 90:
-        title = f"{capital(short(last))} holds {lock} in {stack.names[culprit]}; others wait"
-    steps = [
-        f"take a second sample: if {short(last)} is still in {stack.names[culprit]}, it loops there or is very slow"
-    ]
-    repeated = [n for n in dict.fromkeys(stack.names) if n and stack.names.count(n) > 3]
-    del repeated
+        title = f"{capital(short(last))} holds {lock} in {place}; others wait"
+    steps = [f"take a second sample: if {short(last)} is still in {place}, it loops there or is very slow"]
+    if guest:
+        steps = [f"take a second sample: does {listed(victims)} still wait? Then the kick did not reach the vCPU"]
     return finding(
         "hang.bql-held",
         title,

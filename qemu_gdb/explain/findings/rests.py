@@ -273,6 +273,20 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
             steps=[ALL_THREADS, f"frame {stack.level(waiting.at)}: p cpu->cpu_index, p cpu->running, p cpu->stopped"],
             rule="vcpu-work",
         )
+    if waiting.kind == "vcpu-start":
+        new = [s for s in context.with_role("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other") if s.waiting is None]
+        sentences.append(f"It waits in {where} {waiting.says}; the BQL is free meanwhile.")
+        sentences += [f"{who(s)}: {s.told.summary}." for s in new[:2] if s.told.summary]
+        return finding(
+            "hang.vcpu-stop",
+            f"{capital(actor(context, last))} waits {waiting.says}",
+            "possible",
+            [*sentences, victims_text(victims)],
+            subjects=[last, *new[:2], *victims],
+            proof=proof,
+            steps=[ALL_THREADS, f"frame {stack.level(waiting.at)}: p cpu->created, p cpu->cpu_index"],
+            rule="vcpu-start",
+        )
     if waiting.kind == "exclusive-end":
         return finding(
             "hang.exclusive-stall",
