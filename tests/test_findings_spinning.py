@@ -167,3 +167,12 @@ def test_what_several_dumps_share_is_told_once():
     page = render_text.render(explain_all(text.parse(pasted)), Form(100, True))
     assert page.count("In all 3 captures") == 1
     assert "Process 2 of 3, the same again" in page
+
+
+def test_a_loop_that_has_much_to_do_is_no_sure_spin():
+    facts = [Facts(main_context=1, bottom_halves=[BottomHalf("thread_pool_completion_bh", 1), BottomHalf("some_bh", 1)])
+             for _ in range(3)]  # fmt: skip
+    (found,) = spins(samples(*[AT_REST] * 3, awake=1.0, facts=facts))
+    assert found.confidence == "possible" and "some_bh" in found.title
+    stack = ["virtio_blk_handle_vq", "aio_dispatch_handler", "aio_poll", "iothread_run", *RCU[-3:]]
+    assert not spins(samples(stack, stack[1:], stack[1:], number=4, awake=1.0))

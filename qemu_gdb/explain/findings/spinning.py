@@ -53,7 +53,10 @@ _NO_LOOPS = frozenset(
 )
 _TIMER_ROUNDS = ("timerlist_run_timers", "qemu_clock_run_timers", "qemu_clock_run_all_timers",
                  "timerlistgroup_run_timers")  # fmt: skip
-_WAKES = ("notify_event_cb",)  # util/main-loop.c: does nothing, but wakes the loop up
+# Bottom halves that are scheduled whenever there is work: util/main-loop.c, which only wakes the loop up, and
+# completions, which schedule themselves while they run (util/thread-pool.c, block/linux-aio.c, block/io_uring.c)
+_PASSING = ("notify_event_cb", "thread_pool_completion_bh", "qemu_laio_completion_bh", "qemu_luring_completion_bh",
+            "co_schedule_bh_cb")  # fmt: skip
 _BUSY_POLLS = ("run_poll_handlers", "run_poll_handlers_once", "try_poll_mode")
 
 
@@ -138,7 +141,8 @@ def _told(contexts: Sequence[Context], seen: _Seen) -> Optional[Finding]:
         return None
     seen.loop = len(seen.last.stack) - common_frames
     inside = _work(seen.last.stack, seen.loop)
-    if inside is not None and seen.last.stack.find(_TIMER_ROUNDS, inside) is not None and _moved_timers(contexts):
+    in_timers = inside is not None and seen.last.stack.find(_TIMER_ROUNDS, inside) is not None
+    if in_timers and _moved_timers(contexts, seen.subjects):
         inside = None  # one timer after the other
     if inside is not None:
         return _in_work(contexts, seen, inside)
@@ -289,7 +293,7 @@ def _in_rounds(contexts: Sequence[Context], seen: _Seen, busy: bool) -> Optional
     if not busy and not any(_polls_at_once(s.stack) for s in seen.subjects):
         return None
     source = _source(contexts, seen)
-    if source is None and last.told.role == "iothread":
+    if last.told.role == "iothread" and (source is None or not source.sure):
         return None  # one with much to do, as far as is seen
     sentences = [
         f"{capital(_samples(contexts, seen))} {common.the(last)} goes round its event loop, and does not rest.",
@@ -305,7 +309,7 @@ def _in_rounds(contexts: Sequence[Context], seen: _Seen, busy: bool) -> Optional
         sentences.append(source.says)
         proof += source.proof
         title = f"{name} never rests: {source.title}"
-    confidence = _confidence(contexts, seen) if source is not None and busy else "possible"
+    confidence = _confidence(contexts, seen) if source is not None and source.sure and busy else "possible"
     return finding(
         "hang.spinning",
         title,
@@ -327,6 +331,7 @@ class _Source:
     says: str
     step: str
     proof: List[Evidence]
+    sure: bool  # whether much work can't look the same
 
 
 def _source(contexts: Sequence[Context], seen: _Seen) -> Optional[_Source]:
@@ -344,7 +349,7 @@ def _bottom_half(contexts: Sequence[Context], seen: _Seen) -> Optional[_Source]:
     for context, subject in zip(contexts, seen.subjects):
         home = _loop_context(context, subject)
         now = {b.function for b in context.facts.bottom_halves
-               if b.function and b.context == home and b.function not in _WAKES}  # fmt: skip
+               if b.function and b.context == home and b.function not in _PASSING}  # fmt: skip
         always = now if always is None else always & now
     if not always:
         return None
@@ -354,6 +359,7 @@ def _bottom_half(contexts: Sequence[Context], seen: _Seen) -> Optional[_Source]:
         f"The bottom half {function} is scheduled in each of them: it, or what it causes, schedules it again.",
         f"who schedules it: break qemu_bh_schedule if bh->cb == {function}",
         [Evidence(f"{function} is scheduled")],
+        sure=False,
     )
 
 
@@ -379,6 +385,7 @@ def _descriptor(contexts: Sequence[Context], seen: _Seen) -> Optional[_Source]:
         "to read is never taken, or the other end has hung up.",
         f"ls -l /proc/PID/fd/{fd}, ss -p: what is at the other end",
         [Evidence(f"descriptor {fd} is ready: {handler.ready}")],
+        sure=any(word in handler.ready for word in ("error", "hung up", "invalid")),
     )
 
 
@@ -393,41 +400,46 @@ def _timer(contexts: Sequence[Context], seen: _Seen) -> Optional[_Source]:
     hurries = [s for s in seen.subjects if s not in runs and _polls_at_once(s.stack)]
     if 2 * (len(runs) + len(hurries)) < len(seen.subjects):
         return None
-    moved = _moved_timers(contexts)
+    moved = _moved_timers(contexts, seen.subjects)
     proof = [evidence(s, s.stack.find(_TIMER_ROUNDS), "runs timers") for s in runs[:2]]
     if len(moved) == 1:
         timer = moved[0]
         owner = contexts[-1].facts.objects.get(hex(timer.opaque), "")
         return _Source(
             f"the timer {timer.function} is due again as soon as it has run",
-            f"{timer.function}{f' of {owner}' if owner else ''} ({timer.clock} clock) was armed anew between any two "
-            "of them, and is the next to run: its period is shorter than what one round takes.",
+            f"{timer.function}{f' of {owner}' if owner else ''} ({timer.clock} clock) was armed anew between them, "
+            "and is the next to run: its period is shorter than what one round takes.",
             f"who asks for that period: a guest can set it in the device behind {timer.function}",
             [*proof, Evidence(f"{timer.function} expires at {timer.expires_ns} ns")],
+            sure=True,
         )
     if 2 * len(runs) < len(seen.subjects):
         return None
     return _Source("it runs timers all the time",
                    f"In {len(runs)} of them it runs timers: one is due again as soon as it has run.",
-                   "qemu-timers, twice: which one's time moved", proof)  # fmt: skip
+                   "qemu-timers, twice: which one's time moved", proof, sure=True)  # fmt: skip
 
 
-def _moved_timers(contexts: Sequence[Context]) -> List[Timer]:
-    """Timers that every capture but those that are just running them shows with another time, the next of their
-    clock in the last.
+def _moved_timers(contexts: Sequence[Context], subjects: Sequence[Subject]) -> List[Timer]:
+    """Timers that were armed anew between two captures, or are in one of them being run, and are the next of their
+    clock in the last that shows them; where one of them is on a stack, only that.
     """
     times: Dict[Tuple[str, str, int], List[int]] = {}
+    following: Dict[Tuple[str, str, int], Timer] = {}
     for context in contexts:
-        for timer in context.facts.timers:
+        clocks: Set[str] = set()
+        for timer in sorted(context.facts.timers, key=lambda t: t.expires_ns):
             if timer.function:
-                times.setdefault((timer.clock, timer.function, timer.opaque), []).append(timer.expires_ns)
-    first: Dict[str, Timer] = {}
-    for timer in contexts[-1].facts.timers:
-        if timer.clock not in first or timer.expires_ns < first[timer.clock].expires_ns:
-            first[timer.clock] = timer
-    result = []
-    for timer in first.values():
-        seen = times.get((timer.clock, timer.function or "", timer.opaque), [])
-        if len(seen) >= 2 and len(set(seen)) == len(seen):
-            result.append(timer)
-    return result
+                key = (timer.clock, timer.function, timer.opaque)
+                times.setdefault(key, []).append(timer.expires_ns)
+                following.pop(key, None)
+                if timer.clock not in clocks:
+                    following[key] = timer
+            clocks.add(timer.clock)
+
+    def on_stack(timer: Timer) -> bool:
+        return any(s.stack.find(timer.function or "") is not None for s in subjects)
+
+    moved = [t for key, t in following.items()
+             if len(set(times[key])) == len(times[key]) and (len(times[key]) > 1 or on_stack(t))]  # fmt: skip
+    return [t for t in moved if on_stack(t)] or moved
