@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -34,9 +35,20 @@ def attach(pid: int, samples: int = 1, interval: float = 1.0) -> List[Snapshot]:
         raise Failed(f"not allowed to look at process {pid}; root may") from None
     except OSError as error:
         raise Failed(f"process {pid}: {error.strerror}") from None
-    if os.path.exists(real):
-        program = real  # so that gdb finds the separate debug information beside it
-    return _run([program], {"pid": pid, "samples": samples, "interval": interval})
+    task = {"pid": pid, "samples": samples, "interval": interval}
+    same = False
+    with contextlib.suppress(OSError):
+        same = os.path.samefile(program, real)
+    if same:
+        return _run([real], task)  # by its name, so that gdb finds separate debug information beside it
+    # It was replaced since, or it runs in a container. gdb would follow the link to whatever has that name here.
+    with tempfile.TemporaryDirectory(prefix="qemu-gdb-") as folder:
+        copy = os.path.join(folder, os.path.basename(real.replace(" (deleted)", "")))
+        try:
+            shutil.copyfile(program, copy)
+        except OSError as error:
+            raise Failed(f"process {pid}: cannot read its program: {error.strerror}") from None
+        return _run([copy], task)
 
 
 def core(path: str, program: Optional[str] = None) -> List[Snapshot]:

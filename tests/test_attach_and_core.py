@@ -41,6 +41,20 @@ def test_samples_tell_resting_threads_from_busy_ones(idle_qemu):
     assert "stood in the same place each time" in page
 
 
+def test_attach_where_the_program_was_replaced_since(tmp_path, monkeypatch):
+    program, other = tmp_path / "qemu-system-x86_64", tmp_path / "other"
+    shutil.copy(shutil.which(machine.QEMU), program)
+    shutil.copy(shutil.which("true"), other)
+    for folder in machine.pathlib.Path("/usr/lib").glob("*/qemu"):  # QEMU looks for its modules beside its program
+        monkeypatch.setenv("QEMU_MODULE_DIR", str(folder))
+    with machine.qemu("tcg-multi", ("-L", "/usr/share/seabios", "-L", "/usr/share/qemu"), program=str(program)) as qemu:
+        os.replace(other, program)
+        done = cli("attach", "--format", "json", qemu.pid)
+        assert done.returncode == 0, done.stderr
+        assert {"main-loop", "rcu", "vcpu-mttcg"} <= {t["role"] for t in json.loads(done.stdout)["threads"]}
+        assert machine.qmp(qemu, "query-status")["return"]["status"] == "running"
+
+
 @pytest.mark.parametrize("arguments, expected", [
     (["attach"], "expected a process id"),
     (["attach", "qemu"], "expected a process id, found 'qemu'"),

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 from explained import ROOT, VERSIONS, lab
+from state_lab import machine
+
+from fixtures.lab import qemus
 
 COMMANDS = ("qemu-explain", "qemu-explain --format json", "qemu-explain -v 1")
 PROBE = ("thread apply all -q info registers", "x/40xb {bql}", "info threads")
@@ -44,3 +50,22 @@ def test_guest_runs_on_after_detach(accel, version):
         assert scene.qmp.execute("query-status")["status"] == "running"
         with open(f"/proc/{scene.pid}/status", encoding="ascii", errors="replace") as status:
             assert "TracerPid:\t0\n" in status.read()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_attach_to_a_container_whose_program_is_another_file_here(version, tmp_path):
+    """A container's /usr/bin/qemu-system-x86_64 is not the host's; with the host's symbols gdb would break into it at
+    wrong addresses.
+    """
+    start, inside = tmp_path / "start", shutil.which(machine.QEMU)
+    start.write_text(f'#!/bin/sh\nexec unshare -m sh -c \'mount --bind "{qemus.program(version)}" "{inside}"'
+                     f' && exec "{inside}" "$@"\' sh "$@"\n')
+    start.chmod(0o755)
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("mount namespaces can't be made here (root may)")
+    with machine.qemu("tcg-multi", ("-L", "/usr/share/seabios", "-L", "/usr/share/qemu"), program=str(start)) as qemu:
+        done = subprocess.run([sys.executable, "-m", "qemu_gdb", "attach", str(qemu.pid)], cwd=ROOT, text=True,
+                              capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert f"qemu-system-x86_64 {version}." in done.stdout and "halted, waits for an interrupt" in done.stdout
+        assert machine.qmp(qemu, "query-status")["return"]["status"] == "running"
