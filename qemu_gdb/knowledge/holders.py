@@ -417,7 +417,7 @@ SYSCALLS = Names(
     "fdatasync",
     "lseek", "lseek64", "llseek", "ioctl", "fallocate", "fallocate64", "flock", "fcntl", "fcntl64", "open", "open64",
     "openat", "openat64", "close",
-    "waitpid", "wait4", "msync", "munmap", "madvise", "io_submit", "io_getevents*", "io_destroy", "fstat*",
+    "waitpid", "wait4", "msync", "munmap", "madvise", "io_submit", "io_getevents", "io_getevents_0*", "io_destroy", "fstat*",
     "stat", "stat64", "statx",
     "ftruncate*", "getaddrinfo", "gethostbyname*", "getsockopt", "setsockopt", "unlink", "rename", "statfs*",
     "fstatfs*", "sync_file_range",
