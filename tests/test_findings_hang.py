@@ -238,6 +238,17 @@ def test_vcpu_that_stands_still_in_a_device_access_holds_up_a_grace_period():
     assert "Thread 1 waits for an RCU grace period" in findings[0].explanation
 
 
+def test_grace_period_waited_for_with_the_bql_held_and_a_reader_that_wants_the_bql_are_a_deadlock():
+    main = thread(1, ["syscall", "qemu_futex_wait", "qemu_event_wait", "wait_for_readers", "synchronize_rcu",
+                      "qmp_object_del", "qmp_marshal_object_del", *HANDLER, *MAIN_LOOP])  # fmt: skip
+    reader = thread(3, [*MUTEX, "bql_lock_impl", "prepare_mmio_access", "address_space_write", *KVM])
+    explained = told(main, reader)
+    assert explained.findings[0].kind == "hang.deadlock"
+    assert "an RCU grace period against BQL" in explained.findings[0].title
+    assert "thread 3 (vCPU, KVM) is inside a read-side critical section" in explained.findings[0].explanation
+    assert explained.threads[0].culprit == "synchronize_rcu"
+
+
 def test_lock_is_held_by_the_thread_that_has_come_further_in_the_function_that_takes_it():
     monitor = thread(3, ["sendmsg", "qio_channel_socket_writev", "tcp_chr_write", "qemu_chr_fe_write", "monitor_flush_locked",
                          "monitor_puts", "qmp_send_response", "g_main_loop_run", "iothread_run", "qemu_thread_start", "clone3"])

@@ -44,6 +44,7 @@ HELPERS: Tuple[Helper, ...] = (
             "qemu_co_rwlock_*",
             "seqlock_*",
             "rcu_read_*",
+            "wait_for_readers",
             "qemu_lockcnt_*",
             "vnc_lock_*",
             "stat64_*",

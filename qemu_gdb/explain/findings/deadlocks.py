@@ -454,6 +454,8 @@ def _kinds(objects: Sequence[str]) -> str:
             name = "a join"
         elif name == "qemu_pause_cond":
             name = "the stop of the vCPUs"
+        elif name in ("rcu_gp_event", "drain_call_rcu"):
+            name = "an RCU grace period"
         plain.append(name)
     return " against ".join(dict.fromkeys(plain))
 
@@ -476,6 +478,8 @@ def _link(context: Context, subject: Subject, waiting: Waiting, owner: Subject) 
     if waiting.kind in ("bql", "mutex", "aiocontext-lock"):
         reason = f": {waiting.basis}" if waiting.owner_known == "likely" and waiting.basis else ""
         return f"{who(subject)}{by} waits {waiting.says}{where}; {the(owner)} {known}{basis}{reason}."
+    if waiting.kind in ("rcu", "rcu-callbacks"):
+        return f"{who(subject)}{by} waits {waiting.says}{where}; {the(owner)} is {waiting.basis}."
     return f"{who(subject)}{by} waits {waiting.says}{where}; {the(owner)} would have to act."
 
 
