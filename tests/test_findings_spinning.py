@@ -57,6 +57,15 @@ def test_whoever_waited_for_the_bql_all_along_shows_that_one_call_does_not_end()
     assert found.threads == [1, 3]
 
 
+def test_without_symbols_the_bql_shows_that_the_event_loop_does_not_come_back():
+    vcpu = thread(3, [*MUTEX, "bql_lock_impl", *KVM], args={"qemu_mutex_lock_impl": {"mutex": "0x55d0 <bql>"}})
+    stack = ["read", None, None, "g_main_context_dispatch", *MAIN_LOOP]
+    told = samples(stack, stack, stack, others=[vcpu], awake=1.0)
+    (found,) = spins(told)
+    assert "does not come back from what its event loop has called" in found.title
+    assert not any(f.kind == "hang.blocked-syscall" for f in told.findings)
+
+
 @pytest.mark.parametrize("stack, number", [
     (AT_REST, 1),
     (RCU, 2),

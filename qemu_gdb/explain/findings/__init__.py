@@ -45,17 +45,17 @@ def compare(contexts: Sequence[Context]) -> None:
         return
     for context in contexts:
         spinning.correct(spins, context)
-        context.explanation.findings = _with_spins(context.explanation.findings, spins)
+        before = [f for f in context.explanation.findings if not spinning.refutes(spins, f, contexts)]
+        context.explanation.findings = _with_spins(before, spins)
     asks.fill(contexts[-1], spins)
     _known(contexts[-1], spins)
 
 
 def _with_spins(before: List[Finding], spins: List[Finding]) -> List[Finding]:
-    findings = [f for f in before if not spinning.refutes(spins, f)]
     if spins[0].confidence == "possible":
-        sure = [f for f in findings if f.kind.startswith("hang.") and f.confidence != "possible"]
-        return sure + spins + [f for f in findings if f not in sure]
-    return spins + [f for f in findings if f.kind not in ("state.running", "state.idle")]
+        sure = [f for f in before if f.kind.startswith("hang.") and f.confidence != "possible"]
+        return sure + spins + [f for f in before if f not in sure]
+    return spins + [f for f in before if f.kind not in ("state.running", "state.idle")]
 
 
 def _with_rules(findings: List[Finding], broken: List[Finding]) -> List[Finding]:

@@ -98,11 +98,18 @@ def within(context: Context) -> List[Finding]:
     return found
 
 
-def refutes(spins: Sequence[Finding], other: Finding) -> bool:
+def refutes(spins: Sequence[Finding], other: Finding, contexts: Sequence[Context]) -> bool:
     """Whether a conclusion from one capture does not hold: that a thread which spins is blocked, or only slow."""
-    subject = other.threads[0] if other.threads else None
-    return any(s.confidence != "possible" and subject in s.threads[:1] for s in spins) and other.kind in (
-        "hang.blocked-syscall", "hang.bql-held", "hang.waiting-for-peer")  # fmt: skip
+    if other.kind not in ("hang.blocked-syscall", "hang.bql-held", "hang.waiting-for-peer") or not other.threads:
+        return False
+    number = other.threads[0]
+    spin = next((s for s in spins if number in s.threads[:1]), None)
+    if spin is None:
+        return False
+    subject = next((s for s in contexts[-1].live_subjects if s.number == number), None)
+    lwp = subject.told.thread.lwp if subject is not None else None
+    share = awake([c.snapshot for c in contexts], lwp) if lwp is not None else None
+    return spin.confidence != "possible" or (share is not None and share >= BUSY)
 
 
 def correct(spins: Sequence[Finding], context: Context) -> None:
@@ -292,6 +299,9 @@ def _in_rounds(contexts: Sequence[Context], seen: _Seen, busy: bool) -> Optional
         return None  # adaptive polling: poll-max-ns asks for it (util/aio-posix.c)
     if not busy and not any(_polls_at_once(s.stack) for s in seen.subjects):
         return None
+    stuck = [v for v in _waited_all_the_time(contexts, last) if v.waiting is not None and v.waiting.kind == "bql"]
+    if stuck and busy and len(contexts) >= ENOUGH:
+        return _nameless(contexts, seen, stuck)
     source = _source(contexts, seen)
     if last.told.role == "iothread" and (source is None or not source.sure):
         return None  # one with much to do, as far as is seen
@@ -321,6 +331,31 @@ def _in_rounds(contexts: Sequence[Context], seen: _Seen, busy: bool) -> Optional
                "qemu-handlers, qemu-timers: what is due on that loop"],
         rule="event-loop-never-rests",
     )
+
+
+def _nameless(contexts: Sequence[Context], seen: _Seen, stuck: List[Subject]) -> Finding:
+    """A loop that would give up the BQL in each round, and has not: what it has called does not end. The function has
+    no name, or another in each capture.
+    """
+    last = seen.last
+    return finding(
+        "hang.spinning",
+        f"{who(last)} does not come back from what its event loop has called",
+        "likely",
+        [
+            f"{capital(_samples(contexts, seen))} {common.the(last)} is at work.",
+            _awake(seen),
+            holding(last),
+            victims_text(stuck),
+            "As the BQL was never free for them, the event loop has not gone round: one call does not end.",
+        ],
+        subjects=[last, *stuck],
+        proof=[evidence(s, 0, f"capture {n}: {s.told.summary or s.stack.names[0]}")
+               for n, s in enumerate(seen.subjects[:4], 1)],
+        steps=["with QEMU's debug symbols the stacks name the function (the distribution's -dbgsym package, or "
+               "debuginfod)"],
+        rule="event-loop-does-not-come-back",
+    )  # fmt: skip
 
 
 @dataclass
