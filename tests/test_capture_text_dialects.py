@@ -832,3 +832,105 @@ def test_a_thread_that_runs_has_no_stack_and_its_row_is_kept():
     )
     assert [(t.number, t.lwp) for t in snapshot.threads] == [(1, 700)]
     assert snapshot.unparsed[-1].strip().startswith("2    Thread 700.701")
+
+
+def test_bpftrace_user_stacks_are_apart_and_named_by_their_key():
+    vcpu, main = one(
+        """
+        Attaching 1 probe...
+        @[
+            pthread_mutex_lock+113
+            qemu_mutex_lock_impl+45
+            0x55d0c0dead30
+            kvm_vcpu_thread_fn+144
+            start_thread+772
+        , CPU 0/KVM]: 12
+        @[
+            __ppoll+79
+            qemu_poll_ns+112
+            main_loop_wait+204
+            main+16
+        , qemu-system-x86]: 441
+        """
+    ).threads
+    assert (vcpu.name, names(vcpu)) == ("CPU 0/KVM", ["pthread_mutex_lock", "qemu_mutex_lock_impl", None, "kvm_vcpu_thread_fn", "start_thread"])
+    assert (main.name, names(main)) == ("qemu-system-x86", ["__ppoll", "qemu_poll_ns", "main_loop_wait", "main"])
+
+
+def test_strace_shows_the_stack_of_each_call():
+    vcpu, main = one(
+        """
+        [pid 40124] ioctl(18, KVM_RUN, 0)       = 0
+         > /usr/lib64/libc.so.6(__ioctl+0x3b) [0x10a57b]
+         > /usr/bin/qemu-system-x86_64(kvm_cpu_exec+0x120) [0x7ead20]
+         > /usr/lib64/libc.so.6(start_thread+0x304) [0x8e044]
+        [pid 40100] ppoll([{fd=4, events=POLLIN}], 2, NULL, NULL, 8) = 0 (Timeout)
+         > /usr/lib64/libc.so.6(ppoll+0x66) [0x109066]
+         > /usr/bin/qemu-system-x86_64(main+0x40) [0x7ea040]
+        """
+    ).threads
+    assert (vcpu.lwp, names(vcpu)) == (40124, ["__ioctl", "kvm_cpu_exec", "start_thread"])
+    assert (main.lwp, names(main)) == (40100, ["ppoll", "main"])
+
+
+def test_the_crash_utility_shows_a_kernel():
+    snapshot = one(
+        """
+        crash> bt 40124
+        PID: 40124    TASK: ffff9d4a4b2d8000  CPU: 3    COMMAND: "CPU 0/KVM"
+         #0 [ffffb1a2c3d4fb90] __schedule at ffffffff8a9c2a3d
+         #1 [ffffb1a2c3d4fd00] kvm_vcpu_ioctl at ffffffffc0b32345 [kvm]
+         #2 [ffffb1a2c3d4ff50] entry_SYSCALL_64_after_hwframe at ffffffff8aa00099
+        """
+    )
+    (thread,) = snapshot.threads
+    assert (thread.lwp, names(thread)) == (40124, ["__schedule", "kvm_vcpu_ioctl", "entry_SYSCALL_64_after_hwframe"])
+    assert snapshot.source.dialect == "kernel" and thread.frames[1].library == "kvm"
+
+
+def test_a_second_core_is_another_process():
+    first, second = parse(
+        """
+        Program terminated with signal SIGSEGV, Segmentation fault.
+        #0  virtqueue_pop (vq=0x0, sz=40) at ../hw/virtio/virtio.c:1712
+        #1  0x000055d0c0dea040 in main () at m.c:3
+
+        qemu-system-x86_64: ../block.c:5021: bdrv_close: Assertion `QLIST_EMPTY(&bs->tracked_requests)' failed.
+        Program terminated with signal SIGABRT, Aborted.
+        #0  0x00007fb1e2eae834 in raise () from /lib64/libc.so.6
+        #1  0x00007fb1e2e448ff in abort () from /lib64/libc.so.6
+        #2  0x00005574e6d8c3b5 in bdrv_close (bs=0x1) at ../block.c:5021
+        #3  0x000055d0c0dea041 in main () at m.c:3
+        """
+    )
+    assert (first.signal.name, first.messages, names(first.threads[0])) == ("SIGSEGV", [], ["virtqueue_pop", "main"])
+    assert (second.signal.name, second.messages[0].function) == ("SIGABRT", "bdrv_close")
+
+
+def test_valgrind_names_the_thread_and_drd_what_conflicts():
+    memcheck, race, other = one(
+        """
+        ==40100== Thread 3 CPU 0/TCG:
+        ==40100== Invalid read of size 8
+        ==40100==    at 0x9B2F3C: virtqueue_pop (virtio.c:1712)
+        ==40100==
+        ==40100== Conflicting load by thread 3 at 0x05ac3f00 size 4
+        ==40100==    at 0x9C1040: qemu_event_wait (qemu-thread-posix.c:464)
+        ==40100== Other segment start (thread 1)
+        ==40100==    at 0x4841D4A: pthread_mutex_unlock (drd_pthread_intercepts.c:890)
+        """
+    ).threads
+    assert (memcheck.name, memcheck.history) == ("CPU 0/TCG", False)
+    assert not race.history and other.history
+
+
+def test_the_mutexes_that_a_thread_held_are_not_its_name():
+    (thread,) = one(
+        """
+        WARNING: ThreadSanitizer: data race (pid=40100)
+          Write of size 8 at 0x7b5400001230 by thread T2 (mutexes: write M0, write M1):
+            #0 aio_set_fd_handler ../util/aio-posix.c:120:5 (qemu-system-x86_64+0xabcdef)
+            #1 iothread_run ../iothread.c:63:13 (qemu-system-x86_64+0xabcdee)
+        """
+    ).threads
+    assert thread.name is None

@@ -136,6 +136,7 @@ _SANITIZER = Pattern(
 )
 _VALGRIND = Pattern(
     r"^(?:Invalid (?:read|write|free)|Use of uninitialised|Conditional jump or move|Possible data race"
+    r"|Conflicting (?:load|store) by thread \d"
     r"|Jump to the invalid|"
     r"Mismatched free|Source and destination overlap|Syscall param|Process terminating with default action|"
     r"Argument '|Thread #\d+: (?:lock order|Exiting|Bug)|(?:In)?[Dd]irect leak of \d"

@@ -190,6 +190,8 @@ def _pager(reading: Reading, line: str, stripped: str) -> Taken:
 
 # By a line's first character, in the order in which they are asked.
 _HANDLERS: Dict[str, Tuple[Handler, ...]] = {
+    "#": (unnumbered.crash_tool,),
+    "P": (reports.kernel_task,),
     "T": (session.thread_heading, reports.thread_heading),
     "[": (session.selection, prose.detached, unnumbered.bracket, _pager, prose.noise),
     "(": (session.prompt,),

@@ -119,6 +119,9 @@ SANITIZER: Tuple[Tuple[str, str, str], ...] = (
     ("ILL", "crash.illegal-instruction", "illegal instruction"),
     ("ABRT", "crash.abort", "abort"),
     ("data race", "crash.invalid-access", "data race"),
+    ("Conflicting load by thread", "crash.invalid-access", "data race"),  # valgrind's drd
+    ("Conflicting store by thread", "crash.invalid-access", "data race"),
+    ("lock order ", "crash.invalid-access", "lock order inversion"),  # valgrind's helgrind
     ("lock-order-inversion", "crash.invalid-access", "lock order inversion"),
     ("heap-use-after-free (", "crash.invalid-access", "use after free"),
     ("detected memory leaks", "crash.signal", "memory leak"),

@@ -13,6 +13,11 @@ _KERNEL = Pattern(
     r"(?P<function>[A-Za-z_][\w.]*)\+0x[0-9a-fA-F]+/0x[0-9a-fA-F]+(?:\s+\[(?P<module>[\w -]+)\])?\s*$"
 )
 _KERNEL_BARE = Pattern(r"\[<(?P<pc>[0-9a-fA-F]{8,16})>\]\s*(?:\?\s*)?0x[0-9a-fA-F]+\s*$")
+# crash: " #4 [ffffb1a2c3d4fd00] kvm_vcpu_ioctl at ffffffffc0b32345 [kvm]", below 'PID: 40124 TASK: ffff.. COMMAND: "x"'
+_CRASH_TOOL = Pattern(
+    r"#(?P<level>\d{1,5})\s+\[[0-9a-f]{8,16}\] (?P<function>\S+) at (?P<pc>[0-9a-f]{8,16})(?: \[(?P<module>\w+)\])?$"
+)
+CRASH_TASK = Pattern(r"PID: (?P<pid>\d{1,10})\s+TASK: [0-9a-f]{8,16}\s.*COMMAND: \"(?P<command>[^\"]*)\"")
 KERNEL_TRACE = Pattern(r"(?:Call [Tt]race|Backtrace|Stack traceback):")
 KERNEL_SIGN = Pattern(
     r"BUG: |Oops: |kernel BUG at|Kernel panic|general protection fault|watchdog: BUG|rcu: INFO"
@@ -37,6 +42,16 @@ def kernel(line: str, level: int) -> Optional[Frame]:
     if match is None:
         return None
     return Frame(level, pc=int(match.group("pc"), 16), library="vmlinux")
+
+
+def crash_tool(line: str) -> Optional[Frame]:
+    """A frame of the crash utility's ``bt``, else None."""
+    match = _CRASH_TOOL.match(line)
+    if match is None:
+        return None
+    frame = Frame(int(match.group("level")), function=match.group("function"), pc=int(match.group("pc"), 16))
+    frame.library = match.group("module") or "vmlinux"
+    return frame
 
 
 def go_call(line: str, level: int) -> Optional[Frame]:

@@ -24,6 +24,8 @@ _VALGRIND = Pattern(
 )
 VALGRIND_PREFIX = Pattern(r"(?:==|--|\*\*)(\d{1,10})(?:==|--|\*\*)[ \t]?")
 
+VALGRIND_THREAD = Pattern(r"Thread (?P<number>\d{1,9})(?: (?P<name>[^:]{1,32}))?:$")
+
 
 class Heading(NamedTuple):
     """What the line above a sanitizer's stack says about it."""
@@ -34,7 +36,7 @@ class Heading(NamedTuple):
 
 
 _THREAD = Pattern(
-    r"\bthread (?P<id>T\d+|#?\d+)(?: \((?P<name>[^()]*)\)| '(?P<quoted>[^']*)')?|\b(?P<main>main) thread\b",
+    r"\bthread (?P<id>T\d+|#?\d+)(?: \((?!mutexes:)(?P<name>[^()]*)\)| '(?P<quoted>[^']*)')?|\b(?P<main>main) thread\b",
     re.IGNORECASE,
 )
 _HISTORY = Pattern(
@@ -42,13 +44,15 @@ _HISTORY = Pattern(
     r"Location is (?:heap block|stack of|file descriptor)|Mutex M\d+ .*(?:created|acquired|previously)|"
     r"Address 0x.* (?:free'd|alloc'd)|Uninitialised value was created|Required order was|"
     r"(?:followed by|by) a later acquisition|As if synchronized|.*was stored to memory at|.*was created by|"
-    r"Memory was marked as uninitialized|Thread #\d+ was created|Lock at 0x|.*first observed)",
+    r"Memory was marked as uninitialized|Thread #\d+ was created|Lock at 0x|.*first observed|"
+    r"Other segment (?:start|end) )",
     re.IGNORECASE,
 )
 _PRESENT = Pattern(
     r"^(?:(?:READ|WRITE|ACCESS) of size \d+|(?:Previous )?(?:atomic )?(?:read|write)\b.* (?:of size|access from)|"
     r"(?:Invalid|Use of uninit|Conditional jump|Syscall param|Process terminating|Jump to the invalid|Source and dest|"
-    r"Possible data race|This conflicts with|Direct leak|Indirect leak|Argument '|.*lock order|Cycle in lock|"
+    r"Possible data race|Conflicting (?:load|store) by|"
+    r"This conflicts with|Direct leak|Indirect leak|Argument '|.*lock order|Cycle in lock|"
     r"Exiting thread still|Mismatched free|Thread #\d+: )|The signal is caused by)",
     re.IGNORECASE,
 )

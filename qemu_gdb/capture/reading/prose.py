@@ -41,6 +41,7 @@ _SIDES = {
     "receiver": "dst",
     "libvirtd": "libvirt",
 }
+_BPFTRACE_KEY = Pattern(r"(?:, *(?P<name>[^\],]+)[^\]]*)?\]: \d+$")
 _MI_RECORD = Pattern(r"(?:\d{0,9}[\^*]\w+,)?(?:\w+=\[|[^\[]{0,400}\b)(?:frame=\{|\{id=\")")
 _COROUTINE_PROSE = Pattern(
     r"\b(?:coroutine|connection_co|_co)\b.*\b(?:stack|backtrace|bt|trace)\b|\b(?:stack|backtrace"
@@ -58,6 +59,8 @@ _NOISE = (
 
 def other(reading: Reading, line: str, stripped: str) -> None:
     """A line that is no frame, no local and no heading by its first character."""
+    if reading.mode == "list":
+        _end_list(reading, stripped)
     if _process(reading, stripped):
         reading.segment.note(line)
         return
@@ -113,6 +116,14 @@ def other(reading: Reading, line: str, stripped: str) -> None:
                     reading.head = None
                 break
     reading.segment.note(line)
+
+
+def _end_list(reading: Reading, stripped: str) -> None:
+    """Something else than a frame ends a list of frames; bpftrace's key behind one names the thread."""
+    reading.mode = ""
+    key = _BPFTRACE_KEY.match(stripped)
+    if key is not None and reading.thread is not None:
+        reading.thread.name = reading.thread.name or key.group("name")
 
 
 def _perf_sample(reading: Reading, stripped: str) -> bool:
@@ -215,6 +226,10 @@ def _tell(reading: Reading, line: str, stripped: str) -> bool:
     told = False
     signal = messages.signal_of(stripped)
     if signal is not None:
+        ended = "Program terminated with signal"  # gdb says it once for a core that is opened
+        before = reading.segment.signals if reading.segment.threads else []
+        if stripped.startswith(ended) and any(s.text.startswith(ended) for s in before):
+            reading.boundary()
         reading.segment.add_signal(signal)
         told = True
         if stripped.startswith("Program "):

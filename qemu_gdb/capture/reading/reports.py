@@ -60,6 +60,16 @@ def lwp_heading(reading: Reading, line: str, stripped: str) -> Taken:
     return True
 
 
+def kernel_task(reading: Reading, line: str, stripped: str) -> Taken:
+    """The crash utility's ``PID: 40124  TASK: ffff9d4a4b2d8000  CPU: 3  COMMAND: "CPU 0/KVM"``."""
+    match = foreign.CRASH_TASK.match(stripped)
+    if match is None:
+        return False
+    reading.end_stack()
+    reading.head = Head(lwp=int(match.group("pid")), name=match.group("command"), text=stripped[:500], dump=True)
+    return True
+
+
 def equals(reading: Reading, line: str, stripped: str) -> Taken:
     """Wine's mark of the current frame; valgrind's ``==12==``."""
     if stripped.startswith("=>"):
@@ -86,6 +96,11 @@ def _valgrind(reading: Reading, rest: str, line: str) -> bool:
             reading.mode = "valgrind"
             reading.add(frame, "valgrind")
             return True
+    thread = sanitizer.VALGRIND_THREAD.match(body)
+    if thread is not None:  # "Thread 3 CPU 0/TCG:" stands above all that it did
+        reading.selected = Head(number=int(thread.group("number")), name=thread.group("name"))
+        reading.segment.note(line)
+        return True
     heading = sanitizer.heading(body)
     signal = messages.signal_of(body)
     if signal is not None:
@@ -107,8 +122,9 @@ def _valgrind(reading: Reading, rest: str, line: str) -> bool:
 def checker_heading(reading: Reading, heading: sanitizer.Heading, text: str) -> None:
     """A sanitizer's or valgrind's words above one of its stacks."""
     reading.end_stack()
+    chosen = Head() if heading.history else reading.selected
     reading.head = Head(
-        name=heading.name,
+        name=heading.name or chosen.name,
         text=text[:500],
         history=heading.history,
         dump=True,

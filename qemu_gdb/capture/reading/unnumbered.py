@@ -8,6 +8,8 @@ from qemu_gdb.capture.reading.state import Head, Reading, Taken
 from qemu_gdb.model import Frame
 
 _SOURCE_LINE = Pattern(r"\d{1,7}(?:\t|\s{2,}|\s+in\s)")
+_ADDRESS = Pattern(r"0x[0-9a-fA-F]{6,16}$")
+_TRACED = Pattern(r"\[pid\s+(?P<lwp>\d{1,10})\]\s")  # strace -f -k: the stack of the call follows
 _BRACKETED = Pattern(r"\[(?P<level>\d{1,5})\]:?\s+(?P<rest>0x[0-9a-fA-F]{4,16}\s.*)$")
 
 
@@ -65,9 +67,28 @@ def bracket(reading: Reading, line: str, stripped: str) -> Taken:
     match = _BRACKETED.match(stripped)
     if match is not None and reading.begin(match, line):
         return True
+    match = _TRACED.match(stripped)
+    if match is not None and reading.at < len(reading.lines):
+        below = reading.lines[reading.at].strip()
+        if reports.glibc(0, below) is not None:
+            reading.end_stack()
+            reading.mode = ""
+            reading.head = Head(lwp=int(match.group("lwp")), text=stripped[:500], dump=True)
+            reading.segment.note(line)
+            return True
     if stripped.startswith("[#"):
         return arrow(reading, line, stripped)
     return stripped.startswith("[<") and _kernel(reading, stripped)
+
+
+def crash_tool(reading: Reading, line: str, stripped: str) -> Taken:
+    """A frame of the crash utility, of a kernel's task."""
+    frame = foreign.crash_tool(stripped)
+    if frame is None:
+        return False
+    reading.segment.kernel += 1
+    reading.add(frame, "kernel")
+    return True
 
 
 def in_mode(reading: Reading, line: str, stripped: str) -> bool:
@@ -121,6 +142,8 @@ def anywhere(reading: Reading, line: str, stripped: str) -> bool:
         if frame is not None:
             reading.mode = "list"
             return _listed(reading, frame, "glibc")
+    if reading.mode == "list" and _ADDRESS.match(stripped):
+        return _listed(reading, Frame(level, pc=int(stripped, 16)))  # bpftrace: no symbol
     if reading.mode == "list" or (len(stripped) < 100 and _run_of_names(reading, stripped)):
         name = plain.bare_name(stripped)
         if name is not None:
@@ -162,13 +185,14 @@ def _run_of(reading: Reading, *parsers: object) -> bool:
 
 
 def _run_of_names(reading: Reading, stripped: str) -> bool:
-    """Whether this line and the next three hold nothing but names of functions."""
+    """Whether this line and the next three hold nothing but functions."""
     if reading.at + 3 > len(reading.lines):
         return False
     marked = 0
     for line in (stripped, *reading.lines[reading.at : reading.at + 3]):
         below = line.strip()
-        if len(below) >= 100 or plain.bare_name(below) is None:
+        address = _ADDRESS.match(below) is not None
+        if len(below) >= 100 or not address and plain.bare_name(below) is None:
             return False
-        marked += "_" in below or "(" in below
+        marked += address or any(mark in below for mark in "_(+")
     return marked >= 3

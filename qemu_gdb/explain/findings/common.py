@@ -50,6 +50,7 @@ _ALONE = {
 }
 # Frames of libc, glib and the compiler's run-time: never the place that a person is pointed at.
 PLUMBING = Names(
+    "*_WRK",  # valgrind's wrappers of pthread functions: helgrind/hg_intercepts.c
     "raise",
     "abort",
     "pthread_kill*",
