@@ -110,6 +110,16 @@ def test_hang_is_not_signed_by_threads_that_only_wait_for_the_bql():
     assert made.text == "hang: main-loop | bdrv_drained_begin < blk_drain < vm_stop"
 
 
+def test_drain_in_the_stopping_of_the_vm_is_one_hang_whatever_command_stops_it():
+    waits = ("ppoll", "aio_poll", "bdrv_drain_all_begin", "blk_drain_all", "virtio_scsi_stop_ioeventfd",
+             "virtio_bus_stop_ioeventfd", "virtio_vmstate_change", "vm_state_notify", "do_vm_stop")  # fmt: skip
+    by_stop = stack(*waits, "qmp_stop", "hmp_stop", "handle_hmp_command_exec", "main_loop_wait", "main")
+    by_quit = stack(*waits, "vm_shutdown", "qemu_cleanup", "qemu_default_main", "main")
+    in_a_command = stack("ppoll", "aio_poll", "bdrv_drained_begin", "qmp_x_blockdev_change", "qmp_dispatch")
+    assert signature(by_stop).digest == signature(by_quit).digest
+    assert "qmp_x_blockdev_change" in signature(in_a_command).text
+
+
 def test_command_and_its_marshaller_count_once():
     inlined = stack("bdrv_drain_all", "do_vm_stop", "qmp_marshal_stop", "do_qmp_dispatch_bh")
     whole = stack("bdrv_drain_all", "do_vm_stop", "vm_stop", "qmp_stop", "qmp_marshal_stop", "do_qmp_dispatch_bh")
