@@ -29,7 +29,7 @@ TEXT_SECONDS, CORE_SECONDS = 60.0, 600.0  # that one input may take
 MAX_TEXT = 256 << 20  # bytes of a text
 MAX_MEMBERS = 1000  # paths that a group lists
 _BATCH = 16  # inputs given to a worker at a time
-_SAME, _SAME_SIZE = 2000, 1 << 20  # texts that a worker remembers, and how large they may be
+_SAME, _SAME_SIZE = 400, 1 << 20  # texts that a worker remembers, and how large they may be
 _RECYCLED = 4000  # inputs after which a worker is replaced, with what it has cached
 
 Record = Dict[str, Any]  # of one input: path, size, mtime, status, signature, digest, finding, ...
