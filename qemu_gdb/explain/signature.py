@@ -55,8 +55,8 @@ def explanation_signature(told: Explanation) -> Signature:
     """The signature of a whole process: of the threads that its most important finding names.
 
     Without such threads, of the one that crashed, else of the one that is most telling. A monitor command is part of a
-    hang's signature only where its own code waits: a drain inside the stopping of the VM is one problem with one remedy,
-    whether "stop" or "quit" came to it.
+    hang's signature only where its own code waits: a drain inside the stopping of the VM is one problem with one
+    remedy, whether "stop" or "quit" came to it.
     """
     finding = told.findings[0] if told.findings else None
     chosen = _chosen(told, finding)
