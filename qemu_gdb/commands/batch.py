@@ -12,7 +12,6 @@ from typing import Any, Dict, List
 import gdb
 
 from ..capture import processor
-from ..knowledge.arguments import WANTED_ARGUMENTS
 from ..model import SCHEMA, Notice, Snapshot, to_plain
 from . import base, imports, parameters, subject  # noqa: F401  base and parameters: imported before the attach
 from .libraries import Libraries
@@ -48,7 +47,11 @@ def _attach(task: Dict[str, Any]) -> List[Snapshot]:
 
 
 def _warm_up() -> None:
-    """Read what can be read before the process is stopped: this program's code, QEMU's symbols and types."""
+    """Read what can be read before the process is stopped: this program's code, QEMU's symbols and types.
+
+    No more than will be used: where the program is loaded at another address, gdb moves in the pause all that it has
+    read in full.
+    """
     from .. import state
 
     imports.load()
@@ -57,9 +60,6 @@ def _warm_up() -> None:
         state.read_all(nobody, None, limits=state.Limits(search_bytes=0))
     except (gdb.error, RuntimeError, ValueError, AttributeError, TypeError):
         pass  # there is no process yet: all that counts is which symbols gdb has looked at
-    for name in WANTED_ARGUMENTS:
-        if len(name) > 3:
-            gdb.lookup_global_symbol(name)
 
 
 def _preload(libraries: List[str]) -> None:

@@ -37,10 +37,11 @@ class Limits:
 
 
 class _SymbolCache:
-    """Symbols and types found in the program; valid while the same object files are loaded."""
+    """Symbols and types found in the program; valid while it is loaded, also when libraries come or go beside it."""
 
     def __init__(self) -> None:
         self.objfiles: List[gdb.Objfile] = []
+        self.program: Optional[gdb.Objfile] = None
         self.symbols: Dict[str, Optional[gdb.Symbol]] = {}
         self.types: Dict[str, Optional[gdb.Type]] = {}
         self.minimal: Dict[str, bool] = {}
@@ -48,8 +49,11 @@ class _SymbolCache:
     def for_program(self) -> _SymbolCache:
         objfiles = list(gdb.objfiles())
         if len(objfiles) != len(self.objfiles) or any(a is not b for a, b in zip(objfiles, self.objfiles)):
-            self.objfiles = objfiles
-            self.symbols, self.types, self.minimal = {}, {}, {}
+            self.objfiles, self.minimal = objfiles, {}
+            filename = gdb.current_progspace().filename
+            program = next((o for o in objfiles if o.filename == filename), None)
+            if program is None or program is not self.program:
+                self.program, self.symbols, self.types = program, {}, {}
         return self
 
 
@@ -67,7 +71,7 @@ class Process:
         self.inferior = gdb.selected_inferior()
         self.notes: List[str] = []
         self._cache = _CACHE.for_program()
-        self.objfile = self._main_objfile()
+        self.objfile = self._cache.program
         self._void_p = gdb.lookup_type("void").pointer() if self._knows_void() else None
         self._fs_base: Dict[int, int] = {}
         self.layouts: Dict[Any, Any] = {}  # layout.py's
@@ -380,13 +384,6 @@ class Process:
             except (gdb.error, ValueError) as error:
                 raise NotReadable("the thread pointer is not known") from error
         return self._fs_base[lwp]
-
-    def _main_objfile(self) -> Optional[gdb.Objfile]:
-        filename = gdb.current_progspace().filename
-        for objfile in self._cache.objfiles:
-            if objfile.filename == filename and objfile.is_valid():
-                return objfile
-        return None
 
     @staticmethod
     def _knows_void() -> bool:
