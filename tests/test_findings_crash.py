@@ -309,3 +309,16 @@ def test_valgrinds_complaint_about_a_system_call_names_what_it_is():
 def test_an_explanation_of_little_does_not_fail(size):
     fake = Snapshot(threads=[Thread(frames=[Frame(i) for i in range(size)])])
     explain(fake)
+
+
+@pytest.mark.parametrize(
+    "line, kind, title",
+    [
+        ("qemu-system-x86_64: ../block.c:5021: bdrv_close: Assertion `bs->refcnt == 0' failed.", "crash.assertion", 'Assertion "bs->refcnt == 0" failed in bdrv_close, block.c:5021'),
+        ("qemu: hardware error: pflash_write: Unknown command 0xff", "crash.hw-error", "A device model gave up: qemu: hardware error: pflash_write: Unknown command 0xff"),
+    ],
+)
+def test_a_failures_line_without_a_stack_is_told_and_the_stacks_are_asked_for(line, kind, title):
+    (finding,) = explain(text.parse(line)[0]).findings
+    assert (finding.kind, finding.title) == (kind, title)
+    assert "thread apply all bt" in finding.next_steps[0]

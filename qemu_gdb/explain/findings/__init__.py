@@ -6,12 +6,16 @@ from typing import List, Sequence
 
 from ...model import Finding
 from ..context import Context
-from . import asks, crash, hang, rules, spinning, state
+from . import asks, crash, hang, lone, rules, spinning, state
 
 
 def find(context: Context) -> None:
     """Fill the explanation's findings: crash, hang, broken rule, state, in this order."""
     if not context.explanation.is_qemu:
+        return
+    if not context.snapshot.threads:
+        context.explanation.findings = lone.find(context)
+        _known(context, context.explanation.findings)
         return
     cause = crash.find_cause(context)
     findings: List[Finding] = [] if cause is None else [crash.told(context, cause)]

@@ -1,0 +1,60 @@
+"""Of a text without a stack: what the failure's own line tells, and what to add."""
+
+from __future__ import annotations
+
+from typing import List, Optional, Tuple
+
+from ...knowledge import fatal
+from ...model import Evidence, Finding, Message
+from ..context import Context
+from . import common
+
+# a message's kind, the finding's kind, what happened; the first that the text holds is told
+_ROWS: Tuple[Tuple[str, str, str], ...] = (
+    ("assertion", "crash.assertion", "Assertion failed"),
+    ("hw-error", "crash.hw-error", "A device model gave up"),  # hw_error(), system/cpus.c
+    ("cpu-abort", "crash.abort", "The CPU emulation gave up"),  # cpu_abort(), cpu-target.c
+    ("error-abort", "crash.error-abort", "An error that was not expected"),  # error_handle(), util/error.c
+    ("malloc", "crash.heap-corruption", "The heap is corrupt"),
+    ("stack-smashing", "crash.abort", "The stack is overwritten"),
+    ("fortify", "crash.abort", "A buffer overflowed"),
+    ("sanitizer", "crash.invalid-access", "A sanitizer reports"),
+)
+_STEP = (
+    "add the stacks: `coredumpctl gdb` or `gdb PROGRAM CORE`, then `thread apply all bt`; the line alone does not say"
+    " how QEMU came there"
+)
+
+
+def find(context: Context) -> List[Finding]:
+    """One finding where the text has no stack but a line that QEMU, libc or a sanitizer wrote when it failed."""
+    for wanted, kind, headline in _ROWS:
+        message = next((m for m in context.snapshot.messages if m.kind == wanted), None)
+        if message is not None:
+            return [_finding(message, _kind(message) or kind, headline)]
+    return []
+
+
+def _kind(message: Message) -> Optional[str]:
+    if message.kind != "sanitizer":
+        return None
+    return next((row[1] for row in fatal.SANITIZER if row[0] in message.text), None)
+
+
+def _finding(message: Message, kind: str, headline: str) -> Finding:
+    line = common.oneline(message.text)
+    if message.expression:
+        spot = common.location(message.file, message.line)
+        title = f'Assertion "{common.cut(message.expression, 80)}" failed'
+        title += (f" in {message.function}" if message.function else "") + (f", {spot}" if spot else "")
+    else:
+        title = f"{headline}: {common.cut(line, 100)}"
+    return Finding(
+        kind,
+        title,
+        "certain",
+        "The text has this line and no stack.",
+        evidence=[Evidence(text=line)],
+        next_steps=[_STEP],
+        rule="no-stack",
+    )
