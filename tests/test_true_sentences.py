@@ -208,3 +208,35 @@ def test_a_leak_in_main_is_qemus_if_the_file_is():
     said = said[0] if isinstance(said, list) else said
     assert said["qemu"]["is_qemu"]
     assert said["threads"][0]["role"] == "main-loop"
+
+
+def test_the_join_in_migration_clean_up_is_made_without_the_bql():
+    """migration.c gives the BQL up around the join: a vCPU that waits for the BQL does not wait for this thread."""
+    threads = (
+        "Thread 1 (LWP 11):\n"
+        + pasted(
+            "__pthread_clockjoin_ex qemu_thread_join migrate_fd_cleanup migrate_fd_cleanup_bh aio_bh_call aio_bh_poll "
+            "aio_dispatch aio_ctx_dispatch g_main_context_dispatch glib_pollfds_poll os_host_main_loop_wait "
+            "main_loop_wait qemu_main_loop main"
+        )
+        + "\nThread 6 (LWP 16):\n"
+        + pasted("sendmsg qio_channel_socket_writev qemu_fflush ram_save_iterate migration_thread start_thread clone")
+    )
+    explanations = [explain(s) for s in text.parse(threads)]
+    page = " ".join(output.render(explanations, "text", output.form_for(io.StringIO())).split())
+    assert "holds the BQL" not in page
+    assert "until the migration thread has ended" in page
+    assert "the main loop and the monitor go on" not in page
+
+
+def test_a_tool_whose_worker_is_in_a_system_call_waits_for_it():
+    threads = (
+        "Thread 1 (LWP 11):\n"
+        + pasted("ppoll qemu_poll_ns os_host_main_loop_wait main_loop_wait convert_do_copy img_convert main")
+        + "\nThread 3 (LWP 13):\n"
+        + pasted("fdatasync qemu_fdatasync handle_aiocb_flush aio_worker worker_thread start_thread clone")
+    )
+    explanations = [explain(s) for s in text.parse(threads)]
+    page = " ".join(output.render(explanations, "text", output.form_for(io.StringIO())).split())
+    assert "waits for a request that is in fdatasync()" in page
+    assert "no thread waits for another" not in page

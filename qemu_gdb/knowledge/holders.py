@@ -176,6 +176,16 @@ WAITS: Tuple[Wait, ...] = (
          "main_thread_load_event",
          "until the main loop has loaded the devices' state"),
     Wait("postcopy-fault", Names("postcopy_ram_fault_thread"), "rest", "page faults", "for page faults", resting=True),
+    # migration/migration.c: bql_unlock() around the join, all versions
+    Wait("migration-join", Names("migrate_fd_cleanup", "migration_cleanup"), "join", "the migration thread",
+         "until the migration thread has ended", releases=("BQL",), answered_by=("migration",), shared=True),
+    # migration/colo.c colo_incoming_co, 6.2 and later; system/dirtylimit.c; system/cpus.c: likewise
+    Wait("colo-join", Names("colo_incoming_co"), "join", "the COLO thread", "until the COLO thread has ended",
+         releases=("BQL",), answered_by=("colo",), shared=True),
+    Wait("dirty-rate-join", Names("vcpu_dirty_rate_stat_stop"), "join", "the dirty rate's thread",
+         "until the thread that measures dirty rates has ended", releases=("BQL",), shared=True),
+    Wait("vcpu-join", Names("cpu_remove_sync"), "join", "the vCPU's thread", "until the vCPU's thread has ended",
+         releases=("BQL",), answered_by=("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other"), shared=True),
     # --- VNC: ui/vnc-jobs.c, with the BQL held
     Wait("vnc-jobs", Names("vnc_jobs_join"), "condvar", "the VNC worker",
          "until the VNC worker has encoded what it was given for this client", answered_by=("vnc-worker",)),

@@ -49,7 +49,12 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     sentences += [holding(last), victims_text(victims)]
     sentences += [f"{who(s)}: {s.told.summary.split(' ← ')[0]}." for s in answering if s.told.summary]
     if role == "migration" and not held:
-        sentences.append("It does not hold the BQL: the guest, the main loop and the monitor go on.")
+        stuck = any(v.told.role == "main-loop" for v in victims)
+        sentences.append(
+            "It does not hold the BQL: the vCPUs go on."
+            if stuck
+            else "It does not hold the BQL: the guest, the main loop and the monitor go on."
+        )
     if peer is not None and peer.name == "migration-write":
         migration = next((m for m in context.facts.migration if m.direction == "outgoing"), None)
         if migration is not None and migration.uri:

@@ -61,7 +61,9 @@ def tell_exclusive(search: Search) -> None:
                     subjects=[subject, *others],
                     proof=[evidence(subject, waiting.at, "start_exclusive waits")],
                     steps=[
-                        ALL_THREADS if not others else f"take a second sample: do {names} still sit in the same place?"
+                        f"take a second sample: {'is' if len(others) == 1 else 'are'} {names} still in the same place?"
+                        if others
+                        else ALL_THREADS
                     ],
                     rule="exclusive-wait",
                 ),

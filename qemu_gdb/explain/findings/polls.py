@@ -80,6 +80,8 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
                 )
             elif _POLL_KINDS.get(waiting.row) == "bh":
                 hidden = "The AioContext's own thread (an iothread) runs it when its event loop turns."
+            elif waiting.kind == "job":
+                hidden = "What the job waits for, no stack shows: its coroutine has yielded."
             elif waiting.kind == "nested-poll" and _POLL_KINDS.get(waiting.row) == "other":
                 hidden = "What would end that, no stack shows: a coroutine that has yielded, or an event to come."
             sentences.append(hidden)
@@ -133,12 +135,15 @@ def tool_requests(search: Search) -> None:
     context = search.context
     requests = context.facts.requests
     tools = [s for s in context.with_role("tool-main") if s.waiting is not None and s.waiting.resting]
-    if not requests or not tools or search.findings:
+    if not tools or search.findings:
         return
     tool = tools[0]
     outer = tool.stack.find(("main_loop_wait",))
     caller = common.qemu_frame(tool.stack, outer + 1) if outer is not None else None
     if outer is None or caller is None or tool.stack.names[caller] == "main":
+        return
+    if not requests:
+        _tool_worker(search, tool, caller)
         return
     found = {c.address: c for c in context.snapshot.coroutines}
     kinds = {found[r.coroutine].waits_kind for r in requests if r.coroutine in found}
@@ -167,6 +172,38 @@ def tool_requests(search: Search) -> None:
             rule="tool-requests",
         ),
         [tool],
+    )
+
+
+def _tool_worker(search: Search, tool: Subject, caller: int) -> None:
+    """The same, where no memory tells of requests: a worker in a system call works on one of them."""
+    context = search.context
+    calls = [(s, blocked_call(s.stack)) for s in context.with_role("thread-pool-worker")]
+    busy = [(s, call) for s, call in calls if call is not None]
+    if not busy:
+        return
+    worker, (call_name, position) = busy[0]
+    name = context.explanation.program or context.snapshot.program or "The tool"
+    search.add(
+        finding(
+            "hang.blocked-syscall",
+            f"{name} waits for a request that is in {call_name}()",
+            "possible",
+            [
+                f"{who(tool)} waits in its main loop for {at(tool.stack, caller)} to finish.",
+                f"{who(worker)} works on a request of it and is in {call_name}(), called by "
+                f"{at(worker.stack, position)}. That is an ordinary moment of a working tool, and also what a storage "
+                "looks like that does not answer.",
+            ],
+            subjects=[tool, worker],
+            proof=[
+                evidence(tool, caller, tool.stack.names[caller]),
+                evidence(worker, position, f"in {call_name}()"),
+            ],
+            steps=[f"is {short(worker)} still in the same {call_name}() a minute later? Then look at that storage"],
+            rule="tool-worker",
+        ),
+        [tool, worker],
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from ...knowledge import holders
 from ...model import Evidence, Finding
 from ..context import Context, Subject
 from ..waits import Waiting, unstopped_vcpus
 from . import common
-from .common import at, capital, evidence, finding, listed, short, the, who
+from .common import at, capital, evidence, finding, joined, listed, short, the, who
 from .links import ALL_THREADS, actor, command_of, holding, lead, peer_named, peer_of, proof_step, victims_text
 from .steps import for_peer
 
@@ -87,6 +87,14 @@ def rcu_stall(context: Context, last: Subject, victims: List[Subject], waiting: 
         steps.append(f"{capital(short(reader))} is the one to look at")
     elif (section := stack.find_outermost(holders.RCU_READ_SECTIONS)) is not None and section > waiting.at:
         return _own_reader(context, last, victims, waiting, section)
+    elif (inside := _in_read_sections(context, last)) and len(inside) <= 3:
+        shown = joined([f"{short(s)} in {at(s.stack, p)}" for s, p in inside])
+        sentences.append(
+            f"Inside a read section as far as the stacks show: {shown}. The grace period ends when each of them has "
+            "left that function once."
+        )
+        proof += [evidence(s, p, "inside rcu_read_lock") for s, p in inside]
+        steps.append(f"a second sample: is {short(inside[0][0])} still inside the same call?")
     else:
         steps.append(
             "print registry in util/rcu.c: a reader whose ctr is not 0 is the one that holds the grace period up"
@@ -103,6 +111,12 @@ def rcu_stall(context: Context, last: Subject, victims: List[Subject], waiting: 
         steps=steps,
         rule="rcu",
     )
+
+
+def _in_read_sections(context: Context, last: Subject) -> List[Tuple[Subject, int]]:
+    """Threads that call out of an RCU section, and the frame that holds it."""
+    found = [(s, s.stack.find_outermost(holders.RCU_READ_SECTIONS)) for s in context.live_subjects if s is not last]
+    return [(s, p) for s, p in found if p is not None and s.told.role != "rcu"]
 
 
 def _own_reader(context: Context, last: Subject, victims: List[Subject], waiting: Waiting, section: int) -> Finding:
