@@ -240,3 +240,13 @@ def test_a_tool_whose_worker_is_in_a_system_call_waits_for_it():
     page = " ".join(output.render(explanations, "text", output.form_for(io.StringIO())).split())
     assert "waits for a request that is in fdatasync()" in page
     assert "no thread waits for another" not in page
+
+
+def test_an_old_visitor_is_no_command_that_forgets_memory():
+    thread, _, _ = read(
+        "malloc malloc_and_trace g_malloc qint_from_int qmp_output_type_int visit_type_uint32 "
+        "property_get_uint32_ptr object_property_get object_property_get_qobject build_append_pci_bus_devices "
+        "acpi_build",
+        "Direct leak of 64 byte(s) in 1 object(s) allocated from:",
+    )
+    assert thread["culprit"] == "build_append_pci_bus_devices"

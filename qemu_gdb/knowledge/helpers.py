@@ -549,6 +549,8 @@ def makes(name: str) -> bool:
     if ALLOCATORS.match(name) or name in _MAKES or helper_for(name, "crash"):
         return True
     files = {info.file for info in functions.lookup(name)}
+    if name.startswith(("qmp_output_", "qmp_input_")):
+        return True  # qapi/qmp-*-visitor.c up to 2.8
     if name.startswith(("qmp_", "hmp_")) and not any(file.startswith("tests/") for file in files):
         return False  # commands, wherever they stand
     return any(_MAKERS.match(file) for file in files)
