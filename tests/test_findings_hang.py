@@ -399,3 +399,18 @@ def test_lock_of_glib_in_an_emulated_program_is_a_wait_for_a_mutex():
     assert told_of.threads[0].state == "waiting-mutex"
     assert told_of.threads[0].culprit == "tcg_tb_insert"
     assert told_of.findings[0].kind == "hang.deadlock"
+
+
+def test_a_thread_that_wakes_another_waits_for_nothing():
+    """___pthread_cond_signal in the kernel's futex call: the moment before it goes on."""
+    names = ["futex_wake", "___pthread_cond_signal", "qemu_cond_signal", "thread_pool_submit_aio", "blk_aio_read_entry",
+             "coroutine_trampoline"]
+    answer = told(thread(3, names))
+    assert not [f for f in answer.findings if f.kind.startswith("hang.")]
+    assert answer.threads[0].state == "executing" and answer.threads[0].waits_for is None
+
+
+def test_a_signal_that_waits_inside_glibc_is_a_wait():
+    names = ["futex_wait", "futex_wait_simple", "__condvar_quiesce_and_switch_g1", "___pthread_cond_signal",
+             "qemu_cond_signal", "thread_pool_submit_aio", "blk_aio_read_entry", "coroutine_trampoline"]
+    assert told(thread(3, names)).threads[0].state != "executing"

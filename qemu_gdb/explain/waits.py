@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ..knowledge import holders
-from ..knowledge.waits import ENTERS_LOCK
+from ..knowledge.waits import ENTERS_LOCK, WAKES
 from ..model import Lock, WaitsFor
 from ..model import Wait as WaitFact
 from .context import Context, Subject
@@ -60,6 +60,9 @@ def find_wait(stack: Stack) -> Optional[Waiting]:
     if names and names[0] in ENTERS_LOCK and (stack.frames[0].pc or stack.frames[0].file):
         # the lock functions' own first instructions: a thread that waits sits in the futex below them
         # (a list of bare names may have left that out)
+        return None
+    innermost = next((n for n in names[:3] if n and n != "syscall"), "")
+    if innermost.lstrip("_") in WAKES:
         return None
     if end:
         inner = names[:end]

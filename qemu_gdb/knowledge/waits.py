@@ -174,6 +174,15 @@ def kind_of_wait(name: str) -> str:
     return kind or ""
 
 
+# Calls that wake others and return at once, without their leading underscores. One that really waits (glibc's
+# condition variables do, for the sleepers of an old group) stands in a futex_wait inside them.
+WAKES = Names(
+    "futex_wake*", "lll_unlock_wake*", "lll_futex_wake*", "lll_lock_wake*", "pthread_cond_signal",
+    "pthread_cond_broadcast", "pthread_mutex_unlock*", "sem_post", "new_sem_post", "psynch_cvsignal", "psynch_cvbroad",
+    "psynch_mutexdrop", "g_cond_signal", "g_cond_broadcast", "g_mutex_unlock*", "qemu_futex_wake*", "qemu_cond_signal",
+    "qemu_cond_broadcast", "qemu_sem_post", "qemu_event_set", "qemu_mutex_unlock_impl", "qemu_mutex_unlock",
+)  # fmt: skip
+
 # The lock functions' own instructions: whoever waits for a mutex stands in a futex (lll_lock_wait) below them
 ENTERS_LOCK = frozenset(
     "pthread_mutex_lock pthread_mutex_lock_full qemu_mutex_lock_impl qemu_mutex_lock qemu_rec_mutex_lock_impl".split()

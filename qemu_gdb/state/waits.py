@@ -8,6 +8,9 @@ from ..model import Frame, Thread, Wait
 from .access import NotReadable, Process
 from .arguments import FrameArguments, find
 
+# linux/futex.h: WAKE, FD, REQUEUE, CMP_REQUEUE, WAKE_OP, UNLOCK_PI, WAKE_BITSET
+_FUTEX_WAKES = frozenset((1, 2, 3, 4, 5, 7, 10))
+_FUTEX_COMMAND = 0x7F  # without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME
 _FUTEX = 202  # x86-64 system call number
 _POLLS = {7: "poll", 271: "ppoll", 23: "select", 270: "pselect6", 232: "epoll_wait", 281: "epoll_pwait",
           426: "io_uring_enter", 35: "nanosleep", 230: "clock_nanosleep"}
@@ -75,6 +78,8 @@ class WaitReader:
     def _futex(self, thread: Thread, lwp: int) -> Optional[Wait]:
         address = thread.registers.get("rdi", 0)
         operation = thread.registers.get("rsi", 0) & 0xFFFFFFFF
+        if operation & _FUTEX_COMMAND in _FUTEX_WAKES:
+            return None  # it wakes others, and returns at once
         join = self._innermost(thread, _JOIN_FUNCTIONS)
         event = self._innermost(thread, _EVENT_FUNCTIONS)
         if event is not None:
