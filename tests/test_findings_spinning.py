@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_findings_hang import KVM, MAIN_LOOP, MUTEX, RCU, thread
+from test_findings_hang import IOTHREAD, KVM, MAIN_LOOP, MUTEX, RCU, thread
 
 from qemu_gdb.capture import text
 from qemu_gdb.explain import explain_all
@@ -76,6 +76,24 @@ def test_without_symbols_the_bql_shows_that_the_event_loop_does_not_come_back():
 def test_rest_guest_code_and_long_work_do_not_spin(stack, number):
     assert not spins(samples(stack, stack, stack, number=number))
     assert not spins(samples(stack, stack, stack, number=number, awake=0.05))
+
+
+POLLED = ["virtio_queue_split_empty", "virtio_queue_empty", "virtio_queue_host_notifier_aio_poll",
+          "run_poll_handlers_once", "run_poll_handlers", "try_poll_mode", *IOTHREAD]  # fmt: skip
+
+
+def test_an_iothread_that_polls_adaptively_does_not_spin():
+    assert not spins(samples(*[POLLED] * 3, number=3, awake=1.0))
+
+
+def test_an_iothread_under_load_does_not_spin_but_one_that_stays_in_one_place_does():
+    serves = ["virtio_blk_handle_vq", "virtio_queue_notify_vq", "aio_dispatch_handler", "aio_dispatch_handlers",
+              "aio_dispatch", *IOTHREAD]  # fmt: skip
+    others = (["virtqueue_pop", *serves], ["blk_aio_preadv", "virtio_blk_submit_multireq", *serves],
+              ["virtqueue_push", *serves])  # fmt: skip
+    assert not spins(samples(*others, number=3, awake=1.0))
+    assert not spins(samples(others[0], others[0], number=3, awake=1.0))
+    assert spins(samples(*[others[0]] * 3, number=3, awake=1.0))
 
 
 def test_a_thread_that_slept_in_between_does_not_spin():

@@ -151,6 +151,8 @@ def _told(contexts: Sequence[Context], seen: _Seen) -> Optional[Finding]:
     in_timers = inside is not None and seen.last.stack.find(_TIMER_ROUNDS, inside) is not None
     if in_timers and _moved_timers(contexts, seen.subjects):
         inside = None  # one timer after the other
+    if inside is not None and any(s.stack.find(_BUSY_POLLS) is not None for s in seen.subjects):
+        return None  # what adaptive polling looks at; poll-max-ns asks for it (util/aio-posix.c)
     if inside is not None:
         return _in_work(contexts, seen, inside)
     if seen.last.told.role in ("rcu", *VCPUS, *_LONG_WORK):
@@ -239,6 +241,8 @@ def _in_work(contexts: Sequence[Context], seen: _Seen, inside: int) -> Optional[
         victims_text(stuck),
     ]
     one_call = any(v.waiting is not None and v.waiting.kind == "bql" for v in stuck)
+    if last.told.role == "iothread" and not one_call and (len(contexts) < ENOUGH or _varies(seen, inside)):
+        return None  # under load it serves one request after the other: some of its stacks are alike
     if one_call:
         sentences.append("As the BQL was never free for them, this is one call that does not end.")
     elif last.told.role in _LONG_WORK:
