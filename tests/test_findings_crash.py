@@ -322,3 +322,41 @@ def test_a_failures_line_without_a_stack_is_told_and_the_stacks_are_asked_for(li
     (finding,) = explain(text.parse(line)[0]).findings
     assert (finding.kind, finding.title) == (kind, title)
     assert "thread apply all bt" in finding.next_steps[0]
+
+
+FATAL = [
+    (
+        "__pthread_kill_implementation raise abort __libc_message_impl __fortify_fail __stack_chk_fail rtl8139_do_receive",
+        "Stack smashing detected in rtl8139_do_receive",
+    ),
+    (
+        "raise abort __libc_message_impl malloc_printerr _int_free free g_free virtio_cleanup",
+        "malloc found its heap corrupted",
+    ),
+    (
+        "raise abort ceph::__ceph_assert_fail rbd_aio_write qemu_rbd_start_co",
+        "An assertion of Ceph's libraries in rbd_aio_write",
+    ),
+    (
+        "raise abort __libc_message __fortify_fail __chk_fail __fdelt_warn qemu_iohandler_poll",
+        "A descriptor number too large for select() (FD_SETSIZE) in qemu_iohandler_poll",
+    ),
+    (
+        "raise abort __libc_message __fortify_fail ____longjmp_chk __longjmp_chk cpu_loop_exit",
+        "A longjmp() into a function that has returned (_FORTIFY_SOURCE) in cpu_loop_exit",
+    ),
+    (
+        "abort _nl_load_domain annobin_assert.c_end ptimer_transaction_begin imx_epit_reset imx_epit_write",
+        "An assertion failed in ptimer_transaction_begin",
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "title"), FATAL)
+def test_each_way_to_give_up_has_its_own_title(words, title):
+    assert first(names(f"{words} main_loop_wait qemu_main_loop main")).title == title
+
+
+def test_a_signal_sent_to_a_thread_is_no_crash_of_the_sender():
+    told = first(names("pthread_kill qemu_cpu_kick_thread cpu_exit main_loop_wait main"))
+    assert told.kind == "state.running"

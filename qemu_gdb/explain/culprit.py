@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional, Tuple
 
-from ..knowledge.aborts import FATAL_BY_NAME, MACHINERY, RAISES_AGAIN
+from ..knowledge.aborts import RAISES_AGAIN, gives_up
 from ..knowledge.helpers import ALLOCATORS, CONTENTION, THIN_LOCK, helper_for
 from ..knowledge.rests import VCPUS
 from ..knowledge.roles import ENTRIES, STARTERS
@@ -99,7 +99,7 @@ def _assign(subject: Subject) -> None:
         return
     if question is None or told.role in ("external-library", "glib-worker") or _ordinary(subject):
         return
-    if told.state_rule == "fatal-path:error_abort":
+    if told.state_rule == "fatal-path:error-abort":
         passed = _passed_error_abort(subject.stack)
         if passed is not None:
             _tell(subject, passed, "who-passed-error_abort")
@@ -179,7 +179,7 @@ def find(stack: Stack, question: Question) -> Optional[int]:
         if name in STARTERS:
             continue
         family = helper_for(name, question.past)
-        if not family and question.past == "crash" and (name in FATAL_BY_NAME or name in MACHINERY):
+        if not family and question.past == "crash" and gives_up(name):
             family = "fatal-path"
         if not family and lock_above and THIN_LOCK.match(name) and position + 1 < len(stack.names):
             family = "lock"

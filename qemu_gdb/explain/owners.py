@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple, Optional, Tuple
 
 from ..knowledge import functions
-from ..knowledge.aborts import MACHINERY
+from ..knowledge.aborts import gives_up
 from ..knowledge.roles import STARTERS
 from ..knowledge.subsystems import subsystem_of
 from ..knowledge.waits import kind_of_wait
@@ -78,10 +78,10 @@ def _code(name: str, file: Optional[str], library: Optional[str], kind: str) -> 
             return Code("qemu", subsystem_of(inside.group("path"), None), True)
     if kind_of_wait(name) and not name.startswith(("qemu_", "aio_", "fdmon_", "kvm_", "qsp_", "safe_")):
         return Code("libc", None, in_qemu)
-    if name in STARTERS or name in MACHINERY:
-        if functions.is_qemu_function(name) and name.startswith(("qemu", "error_")):
+    if name in STARTERS or gives_up(name):
+        if functions.is_qemu_function(name) and (name not in STARTERS or name.startswith("qemu")):
             return Code("qemu", functions.subsystem(name, file), True)
-        return Code("libc", None, in_qemu)
+        return Code("library") if library_name(name) else Code("libc", None, in_qemu)
     if functions.is_qemu_function(name):
         return Code("qemu", functions.subsystem(name, file), True)
     if functions.lookup(name):

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import Callable, Dict, List, Optional, Set, Tuple
 
 from ..knowledge.aborts import (
-    ABORTS,
     CHECKS_ITS_CALLER,
     DIES_BY_SIGNAL,
     EXIT_FUNCTIONS,
-    FATAL_BY_NAME,
     FATAL_PATHS,
-    FAULTS,
-    MACHINERY,
-    SIGNAL_NUMBERS,
     FatalPath,
+    fatal_path_of,
+    gives_up,
 )
 from ..knowledge.rests import LOOP_OWNERS, READERS, VCPUS, WAITS_WITH_BQL, rest_rows
 from ..knowledge.roles import STARTERS
+from ..knowledge.signals import ABORTS, FAULTS, NUMBERS
 from ..knowledge.waits import ENTERS_LOCK, MOMENTARY_CALLERS, TAKES_LOCK, kind_of_wait
 from ..model import Signal
 from .blocked import Blocked, blocked, is_bql
@@ -99,10 +96,6 @@ def _innermost_only(subject: Subject, top: Blocked) -> Optional[State]:
 # The end of a process
 
 
-# Functions that a healthy process goes through all the time: they are its end only with abort() or the like inside
-_PASSED_THROUGH = ("heap", "error_abort", "qom-cast")
-
-
 @once_a_stack
 def fatal_path(stack: Stack) -> Optional[FatalPath]:
     """The way in which a stack gave up, None where its innermost frames show none.
@@ -114,20 +107,20 @@ def fatal_path(stack: Stack) -> Optional[FatalPath]:
     names = stack.names
     for position in range(min(len(names), 40)):
         name = names[position]
-        path = FATAL_BY_NAME.get(name) or (_by_pattern(name) if name else None)
+        path = fatal_path_of(name)
         if name == "sigsuspend" and position + 1 < len(names) and names[position + 1] in DIES_BY_SIGNAL:
-            path = FATAL_BY_NAME["dump_core_and_abort"]
+            path = next(row for row in FATAL_PATHS if row.name == "guest-signal")
+            decisive = True
         if path is not None:
+            if name not in path.ends:
+                seen.add(path.name)
+                continue
             if path.name == "raise" and not _raises_abort(stack, position):
                 return None
-            if path.name == "error_abort" and not decisive:
-                return None
             seen.add(path.name)
-            decisive = decisive or path.name not in _PASSED_THROUGH
-            if path.name == "heap" and position == 0:
-                return None  # a fault inside free() is no abort
+            decisive = True
             continue
-        if not name or name in MACHINERY:
+        if not name or gives_up(name):
             continue
         owner = code_of(stack.frames[position]).owner
         if owner == "libc" and position < 12 and (decisive or not seen):
@@ -140,11 +133,6 @@ def fatal_path(stack: Stack) -> Optional[FatalPath]:
     if not decisive:
         return None
     return next(row for row in FATAL_PATHS if row.name in seen)
-
-
-@functools.lru_cache(maxsize=8192)
-def _by_pattern(name: str) -> Optional[FatalPath]:
-    return next((row for row in FATAL_PATHS if name in row.functions), None) if name[0] in "_grsc" else None
 
 
 def _faulted(context: Context, subject: Subject) -> bool:
@@ -166,7 +154,7 @@ def _more_follows(stack: Stack, position: int) -> bool:
     """Whether another part of a fatal path stands further out, with only library code between."""
     for later in range(position + 1, min(position + 8, len(stack.names))):
         name = stack.names[later]
-        if name in FATAL_BY_NAME:
+        if fatal_path_of(name) is not None:
             return True
         if code_of(stack.frames[later]).owner == "qemu":
             return False
@@ -184,18 +172,9 @@ def _is_exiting(stack: Stack, start: int) -> bool:
     return False
 
 
-def fatal_signal(context: Context) -> Optional[Signal]:
-    """The signal that ended the process, None where it only stopped, or none is known."""
-    signal = context.snapshot.signal
-    if signal is None:
-        return None
-    name = signal_name(signal)
-    return signal if name in FAULTS or name in ABORTS else None
-
-
 def signal_name(signal: Signal) -> str:
     """The signal's name, by its number where only that is known."""
-    return (signal.name or SIGNAL_NUMBERS.get(signal.number or 0, "")).upper()
+    return (signal.name or NUMBERS.get(signal.number or 0, "")).upper()
 
 
 _PROSE_CRASH = (
@@ -267,7 +246,7 @@ def _mark_fatal(context: Context) -> None:
 def _trap(context: Context, subject: Subject) -> None:
     """SIGTRAP is a debugger's breakpoint, GLib's way to end, or (macOS) a trap instruction nothing should reach."""
     if subject.stack.names[0].startswith(("g_log", "_g_log")):
-        _set(subject, "aborting", "fatal-path:glib-fatal")
+        _set(subject, "aborting", "fatal-path:glib")
     elif context.snapshot.source.dialect.startswith(("macos", "ips", "apple")):
         _set(subject, "crashed", "signal:SIGTRAP")
     elif subject.told.state in ("running-guest", "unknown"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, Optional
 
-from ..knowledge.aborts import FATAL_BY_NAME, MACHINERY
+from ..knowledge.aborts import gives_up
 from ..knowledge.helpers import helper_for
 from ..knowledge.rests import VCPUS
 from ..knowledge.roles import ENTRIES, KERNEL_THREADS, LIBRARIES, STARTERS
@@ -149,7 +149,7 @@ def _at_work(subject: Subject) -> Optional[str]:
             return _guest_code(told.role, fallback)
         if code.owner != "qemu" or not code.subsystem:
             continue
-        if told.state == "aborting" and (name in FATAL_BY_NAME or name in MACHINERY):
+        if told.state == "aborting" and gives_up(name):
             continue
         family = helper_for(name, "owner")
         if family:

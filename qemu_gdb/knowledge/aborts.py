@@ -2,262 +2,124 @@
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple, Tuple
+import functools
+from typing import NamedTuple, Optional, Tuple
 
 from .match import Names
 
 
 class FatalPath(NamedTuple):
-    """One way to give up: functions that show it for certain."""
+    """One way to give up."""
 
     name: str
-    finding: str  # kind of the finding that goes with it, design.md section 4
-    functions: Names
-    says: str
+    kind: str  # of the finding, design.md section 4
+    says: str  # what a title calls it: "hw_error()"
+    ends: Names  # functions that nothing goes through but the end of the process
+    way: Names = Names()  # those on the way there, which a healthy process goes through as well
 
 
 # In order: a stack that shows several is told by the first (hw_error calls abort, g_assert calls g_abort...).
 FATAL_PATHS: Tuple[FatalPath, ...] = (
-    FatalPath(
-        "hw_error", "crash.hw-error", Names("hw_error"), "a device model gave up by hw_error()"
-    ),  # system/cpus.c, hw/core/hw-error.c
-    FatalPath(
-        "cpu_abort", "crash.abort", Names("cpu_abort"), "the CPU emulation gave up by cpu_abort()"
-    ),  # cpu-target.c, exec.c
-    FatalPath(
-        "error_abort", "crash.error-abort", Names("error_handle_fatal", "error_handle"), "an error met &error_abort"
-    ),  # util/error.c
-    FatalPath(
-        "thread-primitive", "crash.abort", Names("error_exit", "error_exit_errno"), "a lock or thread primitive failed"
-    ),  # util/qemu-thread-posix.c
-    FatalPath(
-        "hvf",
-        "crash.abort",
-        Names("assert_hvf_ok_impl", "_assert_hvf_ok", "assert_hvf_ok"),
-        "Hypervisor.framework refused a call",
-    ),
-    FatalPath(
-        "whpx",
-        "crash.abort",
-        Names(
-            "whpx_panic",
-        ),
-        "WHPX refused a call",
-    ),
-    FatalPath(
-        "tcg_abort",
-        "crash.abort",
-        Names("tcg_abort", "tcg_abort_fulltext", "tcg_raise_tb_overflow_abort"),
-        "TCG gave up",
-    ),
-    FatalPath(
-        "qom-cast",
-        "crash.assertion",
-        Names("object_dynamic_cast_assert", "object_class_dynamic_cast_assert"),
-        "an object is not of the type it is used as",
-    ),  # qom/object.c, with --enable-qom-cast-debug
-    FatalPath(
-        "linux-user-signal",
-        "crash.signal",
-        Names("dump_core_and_abort", "die_from_signal", "die_with_signal"),
-        "the emulated program died of a signal",
-    ),  # linux-user/signal.c
-    FatalPath(
-        "glib-assertion",
-        "crash.assertion",
-        Names("g_assertion_message*", "g_assertion_message", "g_assert_warning"),
-        "a g_assert() failed",
-    ),
-    FatalPath(
-        "assertion",
-        "crash.assertion",
-        Names(
-            "assert_fail",
-            "__assert_fail",
-            "assert_fail_base",
-            "__assert_fail_base",
-            "__assert_perror_fail",
-            "__assert",
-            "__assert13",
-            "__assert_rtn",
-            "__assert2",
-            "__assert_func",
-            "_assert",
-            ".annobin_assert.c",
-            ".annobin_assert.c_end",
-            "_wassert",
-            "__assertfail",
-        ),
-        "an assertion failed",
-    ),
-    FatalPath(
-        "heap",
-        "crash.heap-corruption",
-        Names(
-            "malloc_printerr",
-            "_int_free",
-            "malloc_consolidate",
-            "unlink_chunk",
-            "abort_message",
-            "munmap_chunk",
-            "malloc_zone_error",
-            "malloc_report",
-        ),
-        "the C library found the heap damaged",
-    ),
-    FatalPath(
-        "fortify",
-        "crash.heap-corruption",
-        Names(
-            "fortify_fail",
-            "chk_fail",
-            "__fortify_fail",
-            "__fortify_fail_abort",
-            "__chk_fail",
-            "stack_chk_fail",
-            "__stack_chk_fail",
-            "__longjmp_chk",
-            "____longjmp_chk",
-        ),
-        "a buffer or the stack was overrun",
-    ),
-    FatalPath(
-        "glib-fatal",
-        "crash.glib-fatal",
-        Names("g_log_abort", "_g_log_abort", "g_error", "g_mem_fail", "g_on_error_query"),
-        "GLib reported a fatal error",
-    ),
-    FatalPath(
-        "spice",
-        "crash.assertion",
-        Names("spice_logv", "spice_log", "spice_backtrace", "spice_backtrace_gstack", "spice_abort"),
-        "the SPICE server's own check failed",
-    ),
-    FatalPath(
-        "rust-panic",
-        "crash.assertion",
-        Names(
-            "rust_panic", "core::panicking::*", "std::panicking::*", "rust_begin_unwind", "core::panicking::panic_fmt"
-        ),
-        "Rust code panicked",
-    ),
-    FatalPath(
-        "c++-terminate",
-        "crash.abort",
-        Names(
-            "std::terminate",
-            "__cxxabiv1::__terminate",
-            "__cxa_throw",
-            "_Unwind_Resume",
-            "__gnu_cxx::__verbose_terminate_handler",
-            "ceph::__ceph_assert_fail",
-            "__ceph_assert_fail",
-            "ceph::__ceph_abort",
-        ),
-        "C++ code of a library gave up",
-    ),
-    FatalPath(
-        "undefined-behaviour", "crash.abort", Names("__ubsan_handle_*", "__ubsan_on_report"), "undefined behaviour"
-    ),
-    FatalPath(
-        "libc-message",
-        "crash.abort",
-        Names("libc_message", "__libc_message", "__libc_message_impl", "__libc_fatal"),
-        "the C library gave up",
-    ),
-    FatalPath("abort", "crash.abort", Names("abort", "g_abort", "os_abort", "__abort_msg"), "abort() was called"),
-    FatalPath(
-        "raise", "crash.abort", Names("raise", "gsignal", "_lwp_kill", "__lwp_kill"), "the thread sent itself a signal"
-    ),
-)
+    # assert(3) of glibc, musl, *BSD, macOS, mingw; glibc of Fedora and RHEL, where only annobin's marks have names
+    FatalPath("assert", "crash.assertion", "assertion",
+              Names("__assert_fail", "__assert_fail_base*", "__assert", "__assert_rtn", "__assert2", "__assert13",
+                    "__assert_func", "__assert_perror_fail", "_assert", "_wassert", "assert_fail*", "_assertfail",
+                    "__assertfail", ".annobin_assert*", "annobin_assert*")),
+    # glib/gtestutils.c: g_assert, g_assert_cmp*, g_assert_not_reached
+    FatalPath("g-assert", "crash.assertion", "g_assert", Names("g_assertion_message*", "g_assert_warning")),
+    # system/cpus.c, cpus.c, hw/core/hw-error.c
+    FatalPath("hw-error", "crash.hw-error", "hw_error()", Names("hw_error")),
+    # cpu-target.c, exec.c
+    FatalPath("cpu-abort", "crash.abort", "cpu_abort()", Names("cpu_abort")),
+    # util/error.c: error_handle (error_handle_fatal up to 8.0) calls abort() for error_abort
+    FatalPath("error-abort", "crash.error-abort", "error_abort", Names(),
+              Names("error_handle", "error_handle_fatal", "error_setg_internal", "error_setv",
+                    "error_setg_errno_internal", "error_propagate", "error_propagate_prepend")),
+    # malloc/malloc.c of glibc, src/malloc of musl, libmalloc of macOS
+    FatalPath("malloc", "crash.heap-corruption", "malloc found its heap corrupted",
+              Names("malloc_printerr*", "__malloc_assert", "malloc_error_break", "malloc_zone_error", "malloc_report",
+                    "malloc_vreport", "musl_free_corrupt"),
+              Names("munmap_chunk", "unlink_chunk*", "sysmalloc", "malloc_consolidate", "tcache_thread_shutdown",
+                    "_int_free")),
+    # debug/stack_chk_fail.c
+    FatalPath("stack-smashing", "crash.abort", "stack smashing detected",
+              Names("stack_chk_fail*", "__stack_chk_fail*")),
+    # debug/____longjmp_chk.c
+    FatalPath("longjmp", "crash.abort", "a longjmp() into a function that has returned (_FORTIFY_SOURCE)",
+              Names("__longjmp_chk", "____longjmp_chk")),
+    # debug/fdelt_chk.c: FD_SET() of a descriptor beyond FD_SETSIZE
+    FatalPath("fdelt", "crash.abort", "a descriptor number too large for select() (FD_SETSIZE)", Names(),
+              Names("__fdelt_chk", "__fdelt_warn")),
+    # debug/fortify_fail.c
+    FatalPath("fortify", "crash.abort", "buffer overflow detected (_FORTIFY_SOURCE)",
+              Names("chk_fail", "__chk_fail", "fortify_fail*", "__fortify_fail*")),
+    # glib/gmem.c: g_malloc calls g_error, which traps
+    FatalPath("g-malloc", "crash.glib-fatal", "g_malloc failed", Names(),
+              Names("g_malloc", "g_malloc0", "g_realloc", "g_malloc_n", "g_malloc0_n", "g_realloc_n",
+                    "g_try_malloc*")),
+    # glib/gmessages.c
+    FatalPath("glib", "crash.glib-fatal", "a fatal GLib message",
+              Names("_g_log_abort", "g_log_abort", "g_error", "g_on_error_query"),
+              Names("g_log", "g_logv*", "g_log_structured*", "g_log_default_handler", "g_log_writer*",
+                    "g_return_if_fail_warning")),
+    # libspice-server: common/log.c, common/backtrace.c
+    FatalPath("spice", "crash.abort", "a critical check of libspice-server",
+              Names("spice_logv", "spice_log", "spice_critical", "spice_abort", "spice_backtrace*")),
+    # util/qemu-thread-posix.c
+    FatalPath("thread-error", "crash.abort", "error_exit() of qemu-thread", Names("error_exit")),
+    # accel/hvf/hvf-all.c
+    FatalPath("hvf", "crash.abort", "assert_hvf_ok()", Names("assert_hvf_ok", "assert_hvf_ok_impl", "_assert_hvf_ok")),
+    FatalPath("rust-panic", "crash.abort", "a Rust panic",
+              Names("rust_panic*", "core::panicking::*", "std::panicking::*", "rust_begin_unwind",
+                    "core::result::unwrap_failed*", "core::option::unwrap_failed*")),
+    # src/common/assert.cc of Ceph
+    FatalPath("ceph-assert", "crash.assertion", "an assertion of Ceph's libraries",
+              Names("ceph::__ceph_assert_fail*", "__ceph_assert_fail*", "ceph::__ceph_abort*")),
+    FatalPath("c++", "crash.abort", "an uncaught C++ exception",
+              Names("std::terminate*", "__cxxabiv1::__terminate*", "__gnu_cxx::__verbose_terminate_handler*",
+                    "__cxa_pure_virtual"),
+              Names("__cxa_throw", "_Unwind_Resume")),
+    FatalPath("objc", "crash.abort", "an uncaught Objective-C exception", Names(),
+              Names("objc_exception_throw", "__exceptionPreprocess", "-[NSException*", "+[NSException*")),
+    # qom/object.c, with --enable-qom-cast-debug; also where the cast reads a bad pointer
+    FatalPath("qom-cast", "crash.abort", "a QOM cast to the wrong type", Names(),
+              Names("object_dynamic_cast_assert", "object_class_dynamic_cast_assert")),
+    # linux-user/signal.c, bsd-user/signal.c: how the emulated program's death becomes QEMU's
+    FatalPath("guest-signal", "crash.signal", "the emulated program's signal",
+              Names("dump_core_and_abort", "die_from_signal", "die_with_signal")),
+    # sysdeps/posix/libc_fatal.c
+    FatalPath("libc", "crash.abort", "a fatal message of the C library",
+              Names("libc_message", "__libc_message*", "__libc_fatal")),
+    FatalPath("abort", "crash.abort", "abort()",
+              Names("abort", "g_abort", "__abort_msg", "msvcrt!abort", "ucrtbase!abort")),
+    FatalPath("raise", "crash.abort", "abort()",
+              Names("raise", "gsignal", "_lwp_kill", "__lwp_kill"),
+              Names("pthread_kill*", "__pthread_kill*", "__libc_signal_restore_set", "__restore_raise", "tgkill")),
+)  # fmt: skip
 
-# Functions on the way from abort() to the kernel; together with a FatalPath they are the machinery, none of them is
-# to blame.
-MACHINERY = Names(
-    "abort",
-    "raise",
-    "gsignal",
-    "kill",
-    "tgkill",
-    "pthread_kill",
-    "pthread_kill_implementation",
-    "pthread_kill_internal",
-    "__pthread_kill_implementation",
-    "__pthread_kill_internal",
-    "__pthread_kill",
-    "thr_kill",
-    "thrkill",
-    "_thr_send_sig",
-    "_lwp_kill",
-    "__lwp_kill",
-    "__libc_signal_restore_set",
-    "libc_signal_restore_set",
-    "__libc_signal_block_all",
-    "internal_signal_restore_set",
-    "inline_raise",
-    "do_raise",
-    "raise_direct",
-    "__libc_do_syscall",
-    "libc_message",
-    "__libc_message",
-    "__libc_message_impl",
-    "backtrace_and_maps",
-    "_nl_load_domain",
-    ".annobin_assert*",
-    "g_log",
-    "g_logv",
-    "g_log_default_handler",
-    "g_log_structured*",
-    "g_log_writer*",
-    "g_logv_*",
-    "_g_log_abort",
-    "g_log_abort",
-    "g_abort",
-    "g_malloc_fail",
-    "__interceptor_abort",
-    "__asan*",
-    "__sanitizer*",
-    "msvcrt!abort",
-    "_exit",
-    "exit",
-    "error_setv",
-    "error_setg_internal",
-    "error_setg_errno_internal",
-    "error_propagate",
-    "error_propagate_prepend",
-    "malloc_printerr",
-    "_int_free",
-    "_int_malloc",
-    "__libc_free",
-    "libc_free",
-    "free",
-    "cfree",
-    "__GI___libc_free",
-    "unlink_chunk",
-    "tcache_*",
-    "malloc",
-    "libc_malloc",
-    "realloc",
-    "calloc",
-    "memalign",
-    "_int_memalign",
-    "_int_realloc",
-    "libc_calloc",
-    "libc_realloc",
-    "___snprintf_chk",
-    "__snprintf_chk",
-    "__vsnprintf_chk",
-    "__sprintf_chk",
-    "__strcpy_chk",
+# More functions between a fatal path and the kernel, or QEMU's own that reports before it ends: none is to blame.
+_MACHINERY = Names(
+    "kill", "thr_kill", "thrkill", "_thr_send_sig", "libc_signal_restore_set", "__libc_signal_block_all",
+    "internal_signal_restore_set", "inline_raise", "do_raise", "raise_direct", "__libc_do_syscall",
+    "backtrace_and_maps", "_nl_load_domain", "g_malloc_fail", "__interceptor_abort", "__asan*", "__sanitizer*",
+    "_exit", "exit", "_int_malloc", "__libc_free", "libc_free", "free", "cfree", "__GI___libc_free", "tcache_*",
+    "malloc", "libc_malloc", "realloc", "calloc", "memalign", "_int_memalign", "_int_realloc", "libc_calloc",
+    "libc_realloc", "___snprintf_chk", "__snprintf_chk", "__vsnprintf_chk", "__sprintf_chk", "__strcpy_chk",
     "__memcpy_chk",
-    "__fdelt_chk",
-    "__fdelt_warn",
-)
-FATAL_BY_NAME: Dict[str, FatalPath] = {}
-for _row in FATAL_PATHS:
-    for _pattern in _row.functions.patterns:
-        if "*" not in _pattern:
-            FATAL_BY_NAME.setdefault(_pattern, _row)
+)  # fmt: skip
+
+
+@functools.lru_cache(maxsize=8192)
+def fatal_path_of(name: str) -> Optional[FatalPath]:
+    """The first way to give up that a function belongs to, None where it belongs to none."""
+    return next((row for row in FATAL_PATHS if name in row.ends or name in row.way), None) if name else None
+
+
+@functools.lru_cache(maxsize=8192)
+def gives_up(name: str) -> bool:
+    """Whether a function stands between the code that gave up and the kernel: never the one to blame."""
+    return fatal_path_of(name) is not None or name in _MACHINERY
+
 
 # Functions whose own check breaks QEMU's threading rules when it fails; abort frames cut off above them are this
 # check's.
@@ -321,31 +183,8 @@ EXIT_FUNCTIONS = Names(
     "__exit_thread",
 )
 
-# Signals that end a process because of what a thread did, and those that a process sends itself to end
-FAULTS = frozenset(
-    {
-        "SIGSEGV",
-        "SIGBUS",
-        "SIGFPE",
-        "SIGILL",
-        "SIGSYS",
-        "SIGTRAP",
-        "EXC_BAD_ACCESS",
-        "EXC_BAD_INSTRUCTION",
-        "EXC_ARITHMETIC",
-        "EXCEPTION_ACCESS_VIOLATION",
-        "SIGSTKFLT",
-        "SIGEMT",
-    }
-)
-ABORTS = frozenset({"SIGABRT", "SIGIOT", "EXC_CRASH"})
-SIGNAL_NUMBERS: Dict[int, str] = {
-    4: "SIGILL",
-    5: "SIGTRAP",
-    6: "SIGABRT",
-    7: "SIGBUS",
-    8: "SIGFPE",
-    10: "SIGBUS",
-    11: "SIGSEGV",
-    31: "SIGSYS",
-}
+# Functions in which a thread only trips over what another did: a destructor, a deferred free.
+DEFERRED = Names(
+    "call_rcu_thread", "flatview_destroy", "flatview_unref", "phys_section_destroy", "address_space_dispatch_free",
+    "object_finalize", "object_deinit", "do_address_space_destroy", "reclaim_ramblock", "memory_region_unref",
+)  # fmt: skip

@@ -5,25 +5,30 @@ from __future__ import annotations
 import re
 from typing import Dict, Optional, Tuple
 
-from ...knowledge import fatal, functions, rules
+from ...knowledge import functions, rules
+from ...knowledge.aborts import FATAL_PATHS, FatalPath, fatal_path_of
 from ...knowledge.rules import CPU_ABORTS
 from ...model import Evidence, Message
 from ..context import Context, Subject
 from ..stack import Stack, number, symbol
 from . import common
-from .cause import Cause, blame_of, check_of, fatal_row, fatal_signal, function_at, is_fatal, is_helper, past_helpers
+from .cause import Cause, blame_of, check_of, fatal_signal, function_at, is_fatal, is_helper, past_helpers
 from .common import at, capital, cut, evidence, oneline, place
 
 
-def _leading(stack: Stack) -> Tuple[Dict[str, int], int]:
-    """Rows of fatal functions among the innermost frames, with their positions, and where QEMU's own frames begin."""
+def _leading(stack: Stack) -> Tuple[Dict[str, int], int, bool]:
+    """The fatal paths among the innermost frames, with their positions; where QEMU's own frames begin; and whether
+    one of the frames is the end for certain.
+    """
     found: Dict[str, int] = {}
     start = 0
+    ends = False
     for position in range(min(len(stack), 40)):
         name = stack.names[position]
-        row = fatal_row(name)
+        row = fatal_path_of(name)
         if row is not None:
             found.setdefault(row.name, position)
+            ends = ends or name in row.ends
             start = position + 1
         elif not name:
             if position > 6 and not found:
@@ -35,35 +40,21 @@ def _leading(stack: Stack) -> Tuple[Dict[str, int], int]:
                 and position > 3
             ):
                 following = stack.names[position + 1] if position + 1 < len(stack) else ""
-                if fatal_row(following) is None and following not in common.PLUMBING:
+                if fatal_path_of(following) is None and following not in common.PLUMBING:
                     break
         elif name in common.PLUMBING or (position < 2 and name in ("read", "waitpid", "wait4")):
             continue
         else:
             break
-    return found, start
+    return found, start, ends
 
 
 def aborted(context: Context, subject: Subject) -> Optional[Cause]:
     stack = subject.stack
-    found, start = _leading(stack)
+    found, start, ends = _leading(stack)
     signal = subject.told.thread.signal or context.snapshot.signal
     name = signal.name if signal is not None and is_fatal(signal) else None
-    really = any(
-        r in found
-        for r in (
-            "abort",
-            "raise",
-            "assert",
-            "g-assert",
-            "thread-error",
-            "hw-error",
-            "cpu-abort",
-            "stack-smashing",
-            "fortify",
-        )
-    ) or name in ("SIGABRT", "EXC_CRASH")
-    really = really or "spice" in found
+    really = ends or name in ("SIGABRT", "EXC_CRASH")
     if (
         not really
         and name in ("SIGTRAP", "SIGILL", "EXC_BREAKPOINT")
@@ -82,7 +73,7 @@ def aborted(context: Context, subject: Subject) -> Optional[Cause]:
         return _assertion(context, subject, found, start, message)
     if "malloc" not in found and "assert" not in found and "g-assert" not in found and _in_malloc(stack, start):
         found["malloc"] = start
-    for row in fatal.FATAL:
+    for row in FATAL_PATHS:
         if row.name in found:
             return _by_row(context, subject, row, found, start, message)
     if message is not None:
@@ -158,7 +149,7 @@ def _elsewhere(context: Context, function: str) -> bool:
 
 
 def _by_row(
-    context: Context, subject: Subject, row: fatal.Fatal, found: Dict[str, int], start: int, message: Optional[Message]
+    context: Context, subject: Subject, row: FatalPath, found: Dict[str, int], start: int, message: Optional[Message]
 ) -> Optional[Cause]:
     if row.name in ("assert", "g-assert"):
         return _assertion(context, subject, found, start, message)
@@ -187,7 +178,7 @@ def _assertion(
     line: Optional[int] = None
     said = None
     for position in range(min(len(stack), start + 1)):
-        if fatal_row(stack.names[position]) is None:
+        if fatal_path_of(stack.names[position]) is None:
             continue
         expression = expression or stack.arg_string(position, "assertion", "__assertion", "expr", "ex", "message")
         file = file or stack.arg_string(position, "file", "__file", "filename")
@@ -328,7 +319,7 @@ def _fill(text: str, function: str) -> str:
 
 
 def _formatted(
-    context: Context, subject: Subject, row: fatal.Fatal, position: int, start: int, message: Optional[Message]
+    context: Context, subject: Subject, row: FatalPath, position: int, start: int, message: Optional[Message]
 ) -> Cause:
     stack = subject.stack
     blame = blame_of(subject, start)
@@ -520,7 +511,7 @@ def _qom_cast(context: Context, subject: Subject, position: int, start: int) -> 
 
 
 def _named_abort(
-    context: Context, subject: Subject, row: fatal.Fatal, position: int, start: int, message: Optional[Message]
+    context: Context, subject: Subject, row: FatalPath, position: int, start: int, message: Optional[Message]
 ) -> Cause:
     stack = subject.stack
     blame = blame_of(subject, start)
@@ -529,8 +520,8 @@ def _named_abort(
     if not said:
         text = stack.arg_string(position, "str", "format", "fmt", "message", "msg", "log_domain")
         said = oneline(text or "")
-    kind, headline = row.kind, capital(row.says)
-    cause = Cause(subject, kind, headline, row.name, blame=blame, function=function)
+    headline = f"{capital(row.says)}{f' in {function}' if function else ''}"
+    cause = Cause(subject, row.kind, headline, row.name, blame=blame, function=function)
     spot = f" ({place(stack.frames[blame])})" if blame is not None and place(stack.frames[blame]) else ""
     if row.name == "malloc":
         cause.headline = f"malloc found its heap corrupted{f': {said}' if said else ''}"
@@ -553,6 +544,12 @@ def _named_abort(
         cause.sentences.append(
             f"{function or 'A function'}{spot} called a libc function with a size or descriptor beyond its buffer."
         )
+    elif row.name == "fdelt":
+        cause.sentences.append(
+            f"{function or 'The caller'}{spot} used FD_SET() on a descriptor of 1024 or above, which no fd_set can "
+            "hold: the process has that many descriptors open."
+        )
+        cause.steps.append("ls -l /proc/PID/fd of a running one: what are they, and do they grow (a leak)?")
     elif row.name == "g-malloc":
         size = next(
             (
@@ -585,10 +582,8 @@ def _named_abort(
             f"{function or 'HVF code'}{spot} made a call whose error QEMU does not expect; the code is in the line "
             "that assert_hvf_ok printed."
         )
-    else:
-        cause.headline = f"{capital(row.says)}{f' in {function}' if function else ''}"
-        if said:
-            cause.sentences.append(f'It says "{cut(said, 160)}".')
+    elif said:
+        cause.sentences.append(f'It says "{cut(said, 160)}".')
     if said and said not in cause.headline and row.name not in ("malloc", "glib"):
         cause.proof.append(Evidence(text=said, thread=subject.number))
     cause.proof.append(evidence(subject, position, stack.names[position]))

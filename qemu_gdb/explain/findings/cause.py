@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import List, Optional
 
-from ...knowledge import fatal, rules
+from ...knowledge import rules, signals
 from ...knowledge.helpers import helper_for
 from ...model import Evidence, Signal
 from ..context import Context, Subject
@@ -44,14 +44,8 @@ def fatal_signal(context: Context) -> Optional[Signal]:
 
 
 def is_fatal(signal: Signal) -> bool:
-    name = signal.name or ""
-    if name in fatal.SIGNALS and name != "SIGTRAP":
-        return True
-    return not name and signal.number in (4, 6, 7, 8, 10, 11, 31)
-
-
-def fatal_row(name: str) -> Optional[fatal.Fatal]:
-    return next((row for row in fatal.FATAL if name in row.functions), None) if name else None
+    name = signal.name or signals.NUMBERS.get(signal.number or 0, "")
+    return name in signals.SIGNALS and name != "SIGTRAP"
 
 
 def blame_of(subject: Subject, start: int) -> Optional[int]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Dict, List, Optional
 
-from ...knowledge import fatal
+from ...knowledge.aborts import DEFERRED, fatal_path_of
 from ...model import Finding, Message
 from ..context import Context, Subject
 from ..recursion import DEEP
 from ..stack import Stack, number, once_a_stack, string, symbol
 from . import common, fault_facts
 from .aborts import aborted
-from .cause import Cause, check_of, fatal_row, fatal_signal, is_fatal
+from .cause import Cause, check_of, fatal_signal, is_fatal
 from .common import oneline, place, who
 from .faults import ALIGNED, as_told, faulted
 from .guest_signal import guest_died
@@ -195,27 +195,10 @@ def _rests(subject: Subject) -> bool:
     return subject.waiting is not None
 
 
-_ENDS = frozenset(
-    (
-        "assert",
-        "g-assert",
-        "hw-error",
-        "cpu-abort",
-        "abort",
-        "malloc",
-        "stack-smashing",
-        "fortify",
-        "raise",
-        "thread-error",
-        "rust-panic",
-    )
-)
-
-
 def _glib_traps(stack: Stack) -> bool:
     """Whether the innermost frame is GLib's, after a fatal message: g_logv() ends by a trap instruction."""
     name = next((n for n in stack.names[:3] if n), "")
-    row = fatal_row(name)
+    row = fatal_path_of(name)
     return row is not None and row.name == "glib"
 
 
@@ -224,12 +207,10 @@ def _ends_process(stack: Stack) -> bool:
     """Whether the innermost frames abort the process."""
     for position in range(min(len(stack), 8)):
         name = stack.names[position]
-        row = fatal_row(name)
-        if row is not None:
-            return row.name in _ENDS and not (
-                row.name == "malloc" and name in ("sysmalloc", "malloc_consolidate", "unlink_chunk")
-            )
-        if name and name not in common.PLUMBING:
+        row = fatal_path_of(name)
+        if row is not None and name in row.ends:
+            return True
+        if row is None and name and name not in common.PLUMBING:
             return False
     return False
 
@@ -246,7 +227,7 @@ def told(context: Context, cause: Cause) -> Finding:
         path = _path(stack, cause.blame)
         lead = f"{who(subject)} came there by {path}." if path else ""
     guest = _guest(context, cause)
-    deferred = stack.find(fatal.DEFERRED, (cause.blame or 0) + 0)
+    deferred = stack.find(DEFERRED, cause.blame or 0)
     if deferred is not None and subject.told.role == "rcu" and cause.kind != "crash.seccomp":
         sentences.append(
             "The RCU thread only runs what was queued for after a grace period: the fault is with whoever freed, "

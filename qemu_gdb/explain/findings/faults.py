@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import List, Optional, Tuple
 
-from ...knowledge import fatal
+from ...knowledge import pointers, signals
 from ...knowledge.helpers import is_cast
 from ...model import Evidence, Signal
 from ..context import Context, Subject
@@ -66,11 +66,11 @@ def odd_arguments(stack: Stack, position: int) -> List[Tuple[str, int, str]]:
             if name not in ("flags", "features", "attrs", "mask"):
                 found.append((name, pointer, "too small for a pointer"))
             continue
-        mark = fatal.poison(pointer)
+        mark = pointers.poison(pointer)
         if mark:
             found.append((name, pointer, mark))
             continue
-        text = fatal.text_of(pointer)
+        text = pointers.text_of(pointer)
         if text:
             found.append((name, pointer, f'its bytes spell "{text}": the memory it was read from holds text now'))
         elif pointer >= 1 << 47 and pointer < 0xFFFF800000000000 and pointer > 0xFFFFFFFFFFFF:
@@ -148,7 +148,7 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
         11: "SIGSEGV",
         31: "SIGSYS",
     }.get(signal.number or 0, "")
-    kind, meaning = fatal.SIGNALS.get(name, ("crash.signal", f"Signal {signal.number}"))
+    kind, meaning = signals.SIGNALS.get(name, ("crash.signal", f"Signal {signal.number}"))
     address = fault_address(context, subject)
     top = _top(stack)
     blame = common.qemu_frame(stack, top)
@@ -281,8 +281,8 @@ def _bad_pointer(
             + (f", at offset 0x{address:x}." if address else ".")
         )
     elif address is not None:
-        mark = fatal.poison(address) or (
-            f'its bytes spell "{fatal.text_of(address)}"' if fatal.text_of(address) else ""
+        mark = pointers.poison(address) or (
+            f'its bytes spell "{pointers.text_of(address)}"' if pointers.text_of(address) else ""
         )
         cause.headline = f"Invalid address 0x{address:x} accessed in {function}{tail}"
         if mark:
@@ -383,7 +383,7 @@ def _asks(stack: Stack, position: int) -> bool:
 def _sandbox(context: Context, cause: Cause, subject: Subject, function: str) -> None:
     """Which system call the sandbox forbade, and which code asked for it."""
     number_ = subject.told.thread.registers.get("orig_rax")
-    name = fatal.SYSCALLS_X86_64.get(number_, "") if number_ is not None else ""
+    name = signals.SYSCALLS_X86_64.get(number_, "") if number_ is not None else ""
     call = (
         f"{name}()"
         if name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, Optional, Tuple
 
-from ...knowledge import fatal
+from ...knowledge import sanitizers
 from ...model import Evidence, Finding, Message
 from ..context import Context
 from . import common
@@ -38,7 +38,7 @@ def find(context: Context) -> List[Finding]:
 def _kind(message: Message) -> Optional[str]:
     if message.kind != "sanitizer":
         return None
-    return next((row[1] for row in fatal.SANITIZER if row[0] in message.text), None)
+    return next((row[1] for row in sanitizers.SANITIZER if row[0] in message.text), None)
 
 
 def _finding(message: Message, kind: str, headline: str) -> Finding:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Dict, List, Optional
 
-from ...knowledge import fatal
 from ...knowledge.helpers import ALLOCATORS, helper_for
+from ...knowledge.sanitizers import SANITIZER
 from ...model import Evidence
 from ..context import Context, Subject
 from ..owners import code_of
@@ -25,7 +25,7 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
     lines = [oneline(m.text) for m in reports]
     word, kind, meaning = "", "crash.invalid-access", "sanitizer report"
     for text in lines:
-        row = next((r for r in fatal.SANITIZER if r[0] in text), None)
+        row = next((r for r in SANITIZER if r[0] in text), None)
         if row is not None:
             word, kind, meaning = row
             message = next(m for m in reports if oneline(m.text) == text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import List, Optional
 
-from ...knowledge import fatal
+from ...knowledge import signals
 from ...model import Evidence, Finding, Notice
 from .. import stories
 from ..context import Context, Subject
@@ -95,9 +95,9 @@ def _breakpoint(context: Context) -> Optional[Finding]:
     line = stopped_by_debugger(context)
     current = _current(context)
     name = signal.name if signal is not None else None
-    if not line and (name is None or name in fatal.SIGNALS and name != "SIGTRAP"):
+    if not line and (name is None or name in signals.SIGNALS and name != "SIGTRAP"):
         return None
-    if not line and name not in fatal.HARMLESS and name != "SIGTRAP":
+    if not line and name not in signals.HARMLESS and name != "SIGTRAP":
         return None
     if current is None:
         return None
@@ -118,7 +118,7 @@ def _breakpoint(context: Context) -> Optional[Finding]:
             sentences.append(f"{who(current)} is in {current.stack.names[position]}{f' ({place})' if place else ''}.")
     else:
         title = f"Stopped by {name}, which is no error"
-        sentences.append(f"{fatal.HARMLESS[name or '']}.")
+        sentences.append(f"{signals.HARMLESS[name or '']}.")
         if name in ("SIGUSR1", "SIGUSR2"):
             sentences.append("A debugger has to pass it on.")
         proof = [Evidence(text=signal.text if signal is not None and signal.text else str(name), thread=current.number)]

@@ -3,64 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 from ...model import Message
+from ..aborts import FATAL_PATHS, fatal_path_of
 from ..match import Names
 from .rows import Row, View
 
-# Functions that end the process: libc, GLib and QEMU's own
+# Functions on the way from the code that gave up to the kernel, with those that make or write the message before. Not
+# the allocators' own functions, and not the death of an emulated program, which has a row of its own.
 DYING = Names(
-    "raise",
-    "abort",
-    "kill",
-    "pthread_kill*",
-    "tgkill",
-    "__assert*",
-    "assert_fail*",
-    "__assert_perror_fail",
-    "g_assertion_message*",
-    "g_log*",
-    "g_logv",
-    "g_error",
-    "g_return_if_fail_warning",
-    "g_abort",
-    "hw_error",
-    "cpu_abort",
-    "error_handle_fatal",
-    "error_handle",
-    "error_exit",
-    "error_setg_internal",
-    "error_propagate*",
-    "error_setv",
-    "error_setg*",
-    "libc_message*",
-    "malloc_printerr*",
-    "__stack_chk_fail*",
-    "stack_chk_fail",
-    "fortify_fail*",
-    "__fortify_fail*",
-    "chk_fail",
-    "__chk_fail",
-    "_nl_load_domain*",
-    "__libc_message*",
-    "g_on_error*",
-    "qemu_abort_*",
-    "die",
-    "_lwp_kill",
-    "NtRaiseException",
-    "RaiseException",
-    "_gnutls_assert*",
-    "error_append_hint",
-    "error_setg_errno_internal",
-    "__longjmp_chk",
-    "____longjmp_chk",
-    "g_malloc_abort",
-    "g_structured_log*",
-    "qemu_assert*",
-    "assert_hvf_ok_impl",
-    "*annobin_assert*",
-)
+    *(p for row in FATAL_PATHS if row.name != "guest-signal" for p in row.ends.patterns),
+    *(p for row in FATAL_PATHS if row.name in ("error-abort", "fdelt", "glib", "raise") for p in row.way.patterns),
+    "kill", "error_append_hint", "_nl_load_domain*", "_gnutls_assert*", "NtRaiseException", "RaiseException",
+)  # fmt: skip
 _ENTRY = Names(
     "start_thread",
     "clone",
@@ -142,8 +98,6 @@ def expression(view: View) -> str:
 
 def death(view: View, brief: bool = False) -> str:
     """How the process dies, in one phrase: the assertion's words, hw_error's message, the abort's caller."""
-    whole = view.whole()
-    names = list(view.names)
     where = _victim(view)
     at = f" in {where}" if where else ""
     place = ""
@@ -153,56 +107,30 @@ def death(view: View, brief: bool = False) -> str:
             place = f" ({frame.file.rsplit('/', 1)[-1]}:{frame.line})"
             break
     messages = _messages(view)
-    if any(n.startswith(("__assert", "assert_fail", "g_assertion_message")) for n in names):
+    paths = {row.name for n in view.names if (row := fatal_path_of(n)) is not None}
+    ends = any((row := fatal_path_of(n)) is not None and n in row.ends for n in view.names)
+    if paths & {"assert", "g-assert"}:
         words = expression(view)
         if not words:
             words = next((m.expression or "" for m in messages if m.kind in ("assertion", "glib") and m.expression), "")
-        if brief and words:
-            return f"assert({_clip(words, 48)}) fails{at}"
-        return f'assertion "{_clip(words, 60)}" failed{at}{place}' if words else f"an assertion failed{at}{place}"
-    if "hw_error" in names:
-        text = whole.string("hw_error", "fmt") or ""
-        text = next((m.text for m in messages if m.kind == "hw-error"), text)
-        return f'hw_error{at}: "{_clip(text.strip(), 70)}"' if text else f"hw_error{at}"
-    if "cpu_abort" in names:
-        text = whole.string("cpu_abort", "fmt") or ""
-        return f'cpu_abort{at}: "{_clip(text, 60)}"' if text else f"cpu_abort{at}"
-    raised = any(n.startswith(("error_handle", "error_setg_internal", "error_setv", "error_propagate")) for n in names)
-    if raised and not any(n.startswith("error_handle") or n in ("abort", "raise") for n in view.inward):
+        return _assertion(words, at, place, brief)
+    if "error-abort" in paths and not any(n.startswith("error_handle") or n in ("abort", "raise") for n in view.inward):
         return "makes an error object"
-    if raised:
-        text = next((m.text for m in messages if m.kind == "error-abort"), "")
-        return (
-            f'an error that may not happen (&error_abort){at}: "{_clip(text, 60)}"'
-            if text
-            else (f"an error that may not happen (&error_abort){at}")
-        )
-    if where.startswith("__fdelt"):
-        return "a descriptor number is too large for select() (FD_SETSIZE)"
-    if any(n.startswith(("malloc_printerr", "libc_message", "__libc_message")) for n in names):
-        text = whole.string(Names("malloc_printerr*", "libc_message*", "__libc_message*"), "str", "fmt") or ""
-        text = next((m.text for m in messages if m.kind == "malloc"), text if "%" not in text else "")
-        return (
-            f'libc stopped the process{at}: "{_clip(text, 60)}"'
-            if text
-            else f"libc found its heap or stack damaged{at}"
-        )
-    if any(n.startswith(("stack_chk_fail", "__stack_chk_fail")) for n in names):
-        return f"stack smashing detected{at}"
-    if any("fortify" in n or n in ("chk_fail", "__chk_fail") for n in names):
-        return f"a buffer overflow was detected by fortify{at}"
-    if any("longjmp_chk" in n for n in names):
-        return f"longjmp causes uninitialized stack frame{at}"
-    if any(n.startswith(("g_log", "g_error", "g_structured")) for n in names):
+    if "libc" in paths and any(n.startswith(("_int_", "malloc_", "free", "unlink_chunk")) for n in view.outer[:3]):
+        paths.add("malloc")
+    for path in FATAL_PATHS:
+        if path.name in paths and path.name in _DEATHS:
+            functions, kind, told, untold = _DEATHS[path.name]
+            text = view.whole().string(functions, "str", "fmt") or "" if functions is not None else ""
+            text = next((m.text for m in messages if m.kind == kind), text if "%" not in text else "")
+            text = _clip(_OWN_NAME.sub("", text), 60)
+            return (told if text and told else untold).format(at=at, text=text)
+    if "glib" in paths:
         allocation = next((n for n in view.outer[:3] if _ALLOCATES.match(n)), "")
         if allocation:
             return f"{allocation} could not allocate memory{at}"
         text = next((m.text for m in messages if m.kind == "glib"), "")
         return f'a fatal GLib message{at}: "{_clip(text, 60)}"' if text else f"a fatal GLib message{at}"
-    if "assert_hvf_ok_impl" in names:
-        return f"a call of Hypervisor.framework failed{at}"
-    if "error_exit" in names:
-        return f"a thread primitive failed{at} (error_exit)"
     expression_text = next(
         (
             m.expression or ""
@@ -211,11 +139,43 @@ def death(view: View, brief: bool = False) -> str:
         ),
         "",
     )
-    if expression_text and any(n in ("abort", "raise") for n in names):
-        if brief:
-            return f"assert({_clip(expression_text, 48)}) fails{at}"
-        return f'assertion "{_clip(expression_text, 60)}" failed{at}{place}'
+    if expression_text and paths & {"abort", "raise"}:
+        return _assertion(expression_text, at, place, brief)
+    if paths == {"raise"} and not ends:
+        return "sends a signal"
     return f"aborts{at}{place}"
+
+
+def _assertion(words: str, at: str, place: str, brief: bool) -> str:
+    if brief and words:
+        return f"assert({_clip(words, 48)}) fails{at}"
+    return f'assertion "{_clip(words, 60)}" failed{at}{place}' if words else f"an assertion failed{at}{place}"
+
+
+_OWN_NAME = re.compile(r"^\s*qemu[\w-]*: (?:fatal|hardware error): ")
+
+# By fatal path: the functions whose arguments hold the text, the kind of message that does, the phrase with the text,
+# and that without.
+_DEATHS: Dict[str, Tuple[Optional[Names], str, str, str]] = {
+    "hw-error": (Names("hw_error"), "hw-error", 'hw_error{at}: "{text}"', "hw_error{at}"),
+    "cpu-abort": (Names("cpu_abort"), "cpu-abort", 'cpu_abort{at}: "{text}"', "cpu_abort{at}"),
+    "error-abort": (None, "error-abort", 'an error that may not happen (&error_abort){at}: "{text}"',
+                    "an error that may not happen (&error_abort){at}"),
+    "malloc": (Names("malloc_printerr*", "libc_message*", "__libc_message*"), "malloc",
+               'libc stopped the process{at}: "{text}"', "libc found its heap damaged{at}"),
+    "stack-smashing": (None, "", "", "stack smashing detected{at}"),
+    "longjmp": (None, "", "", "longjmp() into a function that has returned{at}"),
+    "fdelt": (None, "", "", "a descriptor number is too large for select() (FD_SETSIZE)"),
+    "fortify": (None, "", "", "a buffer overflow was detected by fortify{at}"),
+    "thread-error": (None, "", "", "a thread primitive failed{at} (error_exit)"),
+    "hvf": (None, "", "", "a call of Hypervisor.framework failed{at}"),
+    "spice": (None, "", "", "a critical check of libspice-server failed{at}"),
+    "rust-panic": (None, "", "", "Rust code panicked{at}"),
+    "ceph-assert": (None, "", "", "an assertion of Ceph's libraries failed{at}"),
+    "c++": (None, "", "", "an uncaught C++ exception{at}"),
+    "libc": (Names("libc_message*", "__libc_message*"), "malloc", 'libc stopped the process{at}: "{text}"',
+             "libc stopped the process{at}"),
+}  # fmt: skip
 
 
 # linux-user/syscall.c, bsd-user: what the guest asked for

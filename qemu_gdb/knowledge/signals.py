@@ -1,0 +1,72 @@
+"""Signals: which end a process and what they mean for QEMU, which are harmless, which call the sandbox forbade."""
+
+from __future__ import annotations
+
+from typing import Dict, FrozenSet, Tuple
+
+# The kind of finding, and what a title calls it.
+SIGNALS: Dict[str, Tuple[str, str]] = {
+    "SIGSEGV": ("crash.invalid-access", "Segmentation fault"),
+    "EXC_BAD_ACCESS": ("crash.invalid-access", "Bad memory access"),
+    "SIGBUS": ("crash.bus-error", "Bus error"),
+    "SIGILL": ("crash.illegal-instruction", "Illegal instruction"),
+    "EXC_BAD_INSTRUCTION": ("crash.illegal-instruction", "Illegal instruction"),
+    "SIGFPE": ("crash.arithmetic", "Arithmetic exception"),
+    "EXC_ARITHMETIC": ("crash.arithmetic", "Arithmetic exception"),
+    "SIGSYS": ("crash.seccomp", "System call forbidden by the sandbox"),
+    "SIGABRT": ("crash.abort", "abort()"),
+    "EXC_CRASH": ("crash.abort", "abort()"),
+    "SIGTRAP": ("crash.signal", "Trap"),
+    "SIGQUIT": ("crash.signal", "Core dumped by SIGQUIT"),
+    "SIGXCPU": ("crash.signal", "CPU time limit exceeded"),
+    "SIGXFSZ": ("crash.signal", "File size limit exceeded"),
+    "SIGKILL": ("crash.signal", "Killed"),
+    "SIGPIPE": ("crash.signal", "Write to a closed pipe"),
+    "SIGSTKFLT": ("crash.signal", "Stack fault"),
+}  # fmt: skip
+
+# Those that end a process because of what a thread did, and those that it sends itself to end.
+FAULTS: FrozenSet[str] = frozenset(
+    {
+        "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP", "EXC_BAD_ACCESS", "EXC_BAD_INSTRUCTION",
+        "EXC_ARITHMETIC", "EXCEPTION_ACCESS_VIOLATION", "SIGSTKFLT", "SIGEMT",
+    }
+)  # fmt: skip
+ABORTS: FrozenSet[str] = frozenset({"SIGABRT", "SIGIOT", "EXC_CRASH"})
+
+# The numbers of Linux, and SIGBUS of *BSD and macOS.
+NUMBERS: Dict[int, str] = {
+    4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 10: "SIGBUS", 11: "SIGSEGV", 31: "SIGSYS",
+}  # fmt: skip
+
+# Signals that stop a process under a debugger and are part of its normal life.
+HARMLESS: Dict[str, str] = {
+    "SIGINT": "Somebody interrupted it (Ctrl-C) to look",
+    "SIGSTOP": "It was stopped from outside",
+    "SIGTSTP": "It was stopped from its terminal",
+    "SIGCONT": "It was continued",
+    "SIGUSR1": "SIGUSR1 is QEMU's own signal (SIG_IPI) that makes a vCPU leave the guest",
+    "SIGUSR2": "SIGUSR2 is QEMU's own: the sigaltstack coroutine back-end makes a new stack in its handler",
+    "SIG34": "It is QEMU's or libc's own signal",
+    "SIG33": "It is libc's own signal",
+    "SIG32": "It is libc's own signal",
+    "SIGALRM": "It is a timer's signal",
+    "SIGIO": "It is an I/O signal",
+    "SIGCHLD": "A child process ended",
+    "SIGWINCH": "The terminal's size changed",
+    "SIGTERM": "Somebody asked it to end: QEMU shuts down on it",
+    "SIGHUP": "Its terminal went away: QEMU shuts down on it",
+}  # fmt: skip
+
+# System calls that QEMU's sandbox forbids (system/qemu-seccomp.c) by their number on x86-64.
+SYSCALLS_X86_64: Dict[int, str] = {
+    56: "clone", 57: "fork", 58: "vfork", 59: "execve", 62: "kill", 101: "ptrace", 105: "setuid", 106: "setgid",
+    109: "setpgid", 112: "setsid", 113: "setreuid", 114: "setregid", 116: "setgroups", 117: "setresuid",
+    119: "setresgid", 122: "setfsuid", 123: "setfsgid", 126: "capset", 139: "sysfs", 142: "sched_setparam",
+    144: "sched_setscheduler", 153: "vhangup", 155: "pivot_root", 156: "_sysctl", 159: "adjtimex", 161: "chroot",
+    163: "acct", 164: "settimeofday", 165: "mount", 166: "umount2", 167: "swapon", 168: "swapoff", 169: "reboot",
+    170: "sethostname", 172: "iopl", 173: "ioperm", 174: "create_module", 175: "init_module", 176: "delete_module",
+    179: "quotactl", 203: "sched_setaffinity", 212: "lookup_dcookie", 216: "remap_file_pages", 227: "clock_settime",
+    246: "kexec_load", 250: "keyctl", 251: "ioprio_set", 272: "unshare", 308: "setns", 313: "finit_module",
+    314: "sched_setattr", 322: "execveat", 435: "clone3", 424: "pidfd_send_signal", 428: "open_tree", 429: "move_mount",
+}  # fmt: skip
