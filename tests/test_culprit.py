@@ -176,3 +176,16 @@ def test_the_rcu_thread_that_waits_for_readers_is_not_to_blame():
 def test_a_device_that_writes_to_a_chardev_is_named_not_the_chardev():
     stack = f"clock_nanosleep g_usleep qemu_chr_write_buffer qemu_chr_fe_write_all debugcon_ioport_write {KVM}"
     assert told(stack).culprit == "debugcon_ioport_write"
+
+
+@pytest.mark.parametrize(
+    ("words", "signal", "blamed"),
+    [
+        (f"__memmove_avx_unaligned iov_from_buf_full aio_bh_poll aio_dispatch {MAIN}", "SIGSEGV", "iov_from_buf_full"),
+        (f"{ABORT} __assert_fail g_main_context_dispatch glib_pollfds_poll {MAIN}", None, None),
+        (f"write ? ? aio_dispatch ? g_main_context_dispatch {MAIN}", None, None),
+        (f"poll libusb_handle_events_timeout_completed aio_bh_poll aio_dispatch {HANDLER}", None, "aio_bh_poll"),
+    ],
+)  # fmt: skip
+def test_the_functions_outside_an_event_loop_are_not_to_blame_for_a_nameless_handler(words, signal, blamed):
+    assert told(words, signal=signal, current=signal is not None).culprit == blamed

@@ -349,12 +349,67 @@ FATAL = [
         "abort _nl_load_domain annobin_assert.c_end ptimer_transaction_begin imx_epit_reset imx_epit_write",
         "An assertion failed in ptimer_transaction_begin",
     ),
+    ("raise abort _nl_load_domain memory_region_notify_one", "An assertion failed in memory_region_notify_one"),
+    (
+        "__kernel_vsyscall __libc_signal_restore_set __GI_abort __assert_fail_base __GI___assert_fail get_sqe",
+        "An assertion failed in get_sqe",
+    ),
+    ("raise abort __assert_fail g_main_context_dispatch", "An assertion failed in an unnamed function"),
+    (
+        "raise abort object_dynamic_cast_assert IOMMU_MEMORY_REGION vfio_spapr_create_window",
+        "QOM cast IOMMU_MEMORY_REGION() failed in vfio_spapr_create_window",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("words", "title"), FATAL)
 def test_each_way_to_give_up_has_its_own_title(words, title):
     assert first(names(f"{words} main_loop_wait qemu_main_loop main")).title == title
+
+
+@pytest.mark.parametrize(
+    ("words", "caller"),
+    [
+        ("raise abort __libc_message malloc_printerr _int_realloc __libc_realloc g_realloc m_cat ip_input", "m_cat"),
+        (
+            "raise abort __libc_message _int_malloc _int_memalign _mid_memalign posix_memalign g_slice_alloc "
+            "g_tree_insert_internal tcg_tb_insert tb_gen_code",
+            "tcg_tb_insert",
+        ),
+    ],
+)
+def test_a_damaged_heap_names_the_function_of_qemu_that_asked(words, caller):
+    assert f"called by {caller}." in first(names(words)).explanation
+
+
+@pytest.mark.parametrize(
+    ("words", "title", "sentence"),
+    [
+        (
+            "_mesa_TexParameteri dri_make_current SDL_GL_MakeCurrent_REAL sdl2_gl_switch",
+            "Segmentation fault in _mesa_TexParameteri, under sdl2_gl_switch",
+            "This is a library's code; QEMU's nearest frame is sdl2_gl_switch (frame 3).",
+        ),
+        (
+            "ec_gf_writev default_writev glfs_pwritev_async qemu_gluster_co_writev",
+            "Segmentation fault in ec_gf_writev, under qemu_gluster_co_writev",
+            "ec_gf_writev is a library's, or of no QEMU that is known here; "
+            "QEMU's nearest frame is qemu_gluster_co_writev (frame 3).",
+        ),
+    ],
+)
+def test_a_fault_in_a_library_names_the_function_of_qemu_that_called_it(words, title, sentence):
+    signal = "Program received signal SIGSEGV, Segmentation fault.\n"
+    found = first(signal + names(f"{words} main_loop_wait main"))
+    assert found.title == title
+    assert sentence in found.explanation
+
+
+def test_a_helper_right_under_the_event_loop_is_not_the_loops_fault():
+    signal = "Program received signal SIGSEGV, Segmentation fault.\n"
+    found = first(signal + names("__memmove_avx_unaligned_erms iov_from_buf_full aio_bh_poll aio_dispatch main_loop_wait"))
+    assert found.title == "Segmentation fault in iov_from_buf_full"
+    assert "bottom half iov_from_buf_full" not in found.explanation
 
 
 def test_a_signal_sent_to_a_thread_is_no_crash_of_the_sender():

@@ -101,6 +101,23 @@ def test_the_same_functions_in_a_tool_a_test_and_an_emulated_program():
     assert told("cpu_exec cpu_loop main", program="qemu-arm").role == "user-mode"
 
 
+@pytest.mark.parametrize(
+    ("words", "role"),
+    [
+        ("zero_bss load_elf_image load_elf_binary loader_exec main", "user-mode"),
+        ("have_mmap_lock page_set_flags target_mmap load_elf_image loader_exec main", "user-mode"),
+        ("init_states QEMU_Elf_init main", "tool-main"),
+    ],
+)
+def test_a_main_is_that_of_the_program_that_alone_has_its_callees(words, role):
+    assert told(words).role == role
+
+
+def test_a_helper_of_generated_code_at_the_end_of_a_cut_stack_is_a_tcg_vcpus():
+    words = "serial_ioport_write access_with_adjusted_size address_space_stb helper_outb"
+    assert told(words, truncated_bottom=True).role == "vcpu-mttcg"
+
+
 def test_a_coroutine_on_a_numbered_thread_is_that_threads_work():
     first = thread(
         "lseek64 find_allocation mirror_run job_co_entry coroutine_trampoline __start_context", number=1, lwp=100

@@ -45,6 +45,10 @@ def test_threads_rest_in_their_own_places(words, who):
 
 WAITS = [
     (f"{MUTEX} bql_lock_impl {KVM}", "waiting-bql"),
+    (f"{MUTEX} {MAIN}", "waiting-bql"),  # link-time optimisation inlines bql_lock_impl
+    (f"{MUTEX} do_st_mmio_leN do_st4_mmu code_gen_buffer cpu_tb_exec mttcg_cpu_thread_fn {START}", "waiting-bql"),
+    (f"{MUTEX} flatview_read_continue address_space_rw {KVM}", "waiting-bql"),
+    (f"{MUTEX} rr_cpu_thread_fn {START}", "waiting-mutex"),  # which also takes the list of CPUs
     (f"{MUTEX} qemu_mutex_lock_iothread_impl os_host_main_loop_wait {MAIN}", "waiting-bql"),
     (
         (

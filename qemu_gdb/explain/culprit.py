@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional, Tuple
 
 from ..knowledge.aborts import RAISES_AGAIN, gives_up
 from ..knowledge.helpers import ALLOCATORS, CONTENTION, THIN_LOCK, helper_for
-from ..knowledge.rests import VCPUS
+from ..knowledge.rests import DISPATCHERS, VCPUS
 from ..knowledge.roles import ENTRIES, STARTERS
 from .blocked import blocked
 from .context import Context, Subject
@@ -167,10 +167,17 @@ def find(stack: Stack, question: Question) -> Optional[int]:
     if question.past == "crash" and signal is not None and signal < 12 and _handler_only_ends(stack, signal):
         start = signal + 1
     lock_above = False
+    loop = top.loop if top is not None and top.loop is not None else start - 1
     for position in range(start, len(stack.frames)):
         name = stack.names[position]
         if not name:
             continue
+        if name in DISPATCHERS and position > max(loop, start):
+            # whoever decided, or is to blame, was called by the loop: the functions outside of it have no part in that
+            if first is not None:
+                return first
+            named = code_of(stack.frames[position]).owner == "qemu" and all(stack.names[start:position])
+            return position if named else None
         code = code_of(stack.frames[position])
         if code.owner == "jit":
             break

@@ -113,17 +113,18 @@ def _kind_by_frames(context: Context) -> str:
                 return kind
             if stack.names[position] in TOOL_FUNCTIONS:
                 return "tool"
-            if not file and _only_in_tests(stack.names[position]):
-                return "test"
+            kind = None if file else _kind_of_function(stack.names[position])
+            if kind:
+                return kind
         if stack.find(("cpu_loop", "target_cpu_loop", "clone_func")) is not None:
             return "user"
     return ""
 
 
-def _only_in_tests(name: str) -> bool:
-    """Whether every function of that name in QEMU's source is a test's."""
-    places = functions.lookup(name) if name else ()
-    return bool(places) and all(file_kind(place.file) == "test" for place in places)
+def _kind_of_function(name: str) -> Optional[str]:
+    """The kind of program that alone has functions of that name in QEMU's source: user, tool or test."""
+    kinds = {file_kind(place.file) for place in functions.lookup(name)} if name else set()
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _assign(context: Context, subject: Subject, process: Process) -> None:

@@ -17,7 +17,7 @@ from ..knowledge.aborts import (
 from ..knowledge.rests import LOOP_OWNERS, READERS, VCPUS, WAITS_WITH_BQL, rest_rows
 from ..knowledge.roles import STARTERS
 from ..knowledge.signals import ABORTS, FAULTS, NUMBERS
-from ..knowledge.waits import ENTERS_LOCK, MOMENTARY_CALLERS, TAKES_LOCK, kind_of_wait
+from ..knowledge.waits import ENTERS_LOCK, INLINES_BQL, MOMENTARY_CALLERS, TAKES_LOCK, kind_of_wait
 from ..model import Signal
 from .blocked import Blocked, blocked, is_bql
 from .context import Context, Subject
@@ -540,6 +540,8 @@ def lock_wanted(context: Context, subject: Subject, top: Blocked) -> Optional[St
         at = stack.find(row.functions, max(0, position - 3), end)
         if at is not None and _directly_above(stack, at, top):
             return row.state, f"lock-taken-by:{stack.names[at]}"
+    if not top.mutex and top.caller is not None and stack.names[top.caller] in INLINES_BQL:
+        return "waiting-bql", f"lock-inlined-into:{stack.names[top.caller]}"
     return None
 
 

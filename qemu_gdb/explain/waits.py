@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ..knowledge import holders
-from ..knowledge.waits import ENTERS_LOCK, WAKES
+from ..knowledge.waits import ENTERS_LOCK, INLINES_BQL, WAKES
 from ..model import Lock, WaitsFor
 from ..model import Wait as WaitFact
 from .context import Context, Subject
@@ -134,7 +134,7 @@ def _mutex_wait(stack: Stack, end: int) -> Waiting:
         context = stack.arg_number(end, "ctx")
         label = f"AioContext lock of 0x{context:x}" if context else "AioContext lock"
         return Waiting("aiocontext-lock", end, label, "for an AioContext lock", address, row="aiocontext")
-    if caller in ("prepare_mmio_access", "bql_lock_guard"):
+    if not name and caller in INLINES_BQL:
         return Waiting("bql", end, "BQL", "for the BQL", address)
     if caller in ("aio_co_enter", "aio_co_wake", "co_schedule_bh_cb") and not name:
         # util/async.c: aio_co_enter takes the AioContext lock inlined (until 8.2)

@@ -20,11 +20,14 @@ class FatalPath(NamedTuple):
 
 # In order: a stack that shows several is told by the first (hw_error calls abort, g_assert calls g_abort...).
 FATAL_PATHS: Tuple[FatalPath, ...] = (
-    # assert(3) of glibc, musl, *BSD, macOS, mingw; glibc of Fedora and RHEL, where only annobin's marks have names
+    # assert(3) of glibc, musl, *BSD, macOS, mingw; glibc of Fedora and RHEL, where only annobin's marks have names.
+    # Without glibc's symbols the cold end of __assert_fail_base, which calls abort(), shows as its neighbour
+    # _nl_load_domain (intl/loadmsgcat.c), which itself never does.
     FatalPath("assert", "crash.assertion", "assertion",
               Names("__assert_fail", "__assert_fail_base*", "__assert", "__assert_rtn", "__assert2", "__assert13",
                     "__assert_func", "__assert_perror_fail", "_assert", "_wassert", "assert_fail*", "_assertfail",
-                    "__assertfail", ".annobin_assert*", "annobin_assert*")),
+                    "__assertfail", ".annobin_assert*", "annobin_assert*"),
+              Names("_nl_load_domain*")),
     # glib/gtestutils.c: g_assert, g_assert_cmp*, g_assert_not_reached
     FatalPath("g-assert", "crash.assertion", "g_assert", Names("g_assertion_message*", "g_assert_warning")),
     # system/cpus.c, cpus.c, hw/core/hw-error.c
@@ -101,10 +104,11 @@ FATAL_PATHS: Tuple[FatalPath, ...] = (
 _MACHINERY = Names(
     "kill", "thr_kill", "thrkill", "_thr_send_sig", "libc_signal_restore_set", "__libc_signal_block_all",
     "internal_signal_restore_set", "inline_raise", "do_raise", "raise_direct", "__libc_do_syscall",
-    "backtrace_and_maps", "_nl_load_domain", "g_malloc_fail", "__interceptor_abort", "__asan*", "__sanitizer*",
+    "backtrace_and_maps", "g_malloc_fail", "__interceptor_abort", "__asan*", "__sanitizer*",
     "_exit", "exit", "_int_malloc", "__libc_free", "libc_free", "free", "cfree", "__GI___libc_free", "tcache_*",
-    "malloc", "libc_malloc", "realloc", "calloc", "memalign", "_int_memalign", "_int_realloc", "libc_calloc",
-    "libc_realloc", "___snprintf_chk", "__snprintf_chk", "__vsnprintf_chk", "__sprintf_chk", "__strcpy_chk",
+    "malloc", "libc_malloc", "realloc", "calloc", "memalign", "_int_memalign", "_mid_memalign", "posix_memalign",
+    "_int_realloc", "libc_calloc", "libc_realloc", "__kernel_vsyscall", "kernel_vsyscall",
+    "___snprintf_chk", "__snprintf_chk", "__vsnprintf_chk", "__sprintf_chk", "__strcpy_chk",
     "__memcpy_chk",
 )  # fmt: skip
 

@@ -218,6 +218,19 @@ EVENT_LOOPS = Names(
     "g_main_run",
     "qcow2_aio_poll",
 )
+# Those that call handlers: what runs inside them was not called by the functions outside
+GLIB_DISPATCHERS = Names("g_main_dispatch", "g_main_context_dispatch", "g_main_context_dispatch_unlocked")
+DISPATCHERS = Names(
+    *GLIB_DISPATCHERS.patterns,
+    "aio_bh_call",
+    "aio_bh_poll",
+    "aio_dispatch",
+    "aio_dispatch_handler",
+    "aio_dispatch_handlers",
+    "aio_dispatch_ready_handlers",
+    "aio_ctx_dispatch",
+    "timerlist_run_timers",
+)
 # Those among them that poll by themselves: who calls them waits for something
 POLLERS = Names(
     "aio_poll",

@@ -239,5 +239,37 @@ TAKES_LOCK: Tuple[TakesLock, ...] = (
         Names("aio_context_acquire", "aio_co_enter", "aio_co_wake", "co_schedule_bh_cb", "rfifolock_lock"),
     ),
 )
+# Functions that take the BQL and no other mutex, into which compilers (link-time optimisation) inline the taking: a
+# mutex wait that they call themselves is for the BQL. Left out: those that take another lock too (synchronize_rcu's in
+# call_rcu_thread, the list of CPUs in rr_cpu_thread_fn).
+# util/main-loop.c, accel/kvm/kvm-all.c, accel/kvm/kvm-accel-ops.c, accel/tcg/{cputlb,cpu-exec}.c,
+# system/{physmem.c,memory_ldst.c.inc}, target/*/hvf/hvf.c; 2.9 to 10.2
+INLINES_BQL = Names(
+    "main_loop_wait",
+    "os_host_main_loop_wait",
+    "prepare_mmio_access",
+    "flatview_read*",
+    "flatview_write*",
+    "address_space_ld*",
+    "address_space_st*",
+    "address_space_read*",
+    "address_space_write*",
+    "address_space_rw",
+    "io_readx",
+    "io_writex",
+    "do_ld*_mmio*",
+    "do_st*_mmio*",
+    "int_ld*_mmio*",
+    "int_st*_mmio*",
+    "cpu_handle_halt",
+    "cpu_handle_exception",
+    "cpu_handle_interrupt",
+    "cpu_exec_loop",
+    "cpu_exec_setjmp",
+    "kvm_cpu_exec",
+    "kvm_vcpu_thread_fn",
+    "hvf_vcpu_exec",
+)
+
 # Names of QEMU's big lock as a symbol: cpus.c up to 8.2, system/cpus.c since 9.0
 BQL_SYMBOLS = frozenset({"qemu_global_mutex", "bql"})

@@ -493,11 +493,14 @@ def _qom_cast(context: Context, subject: Subject, position: int, start: int) -> 
     func = stack.arg_string(position, "func")
     obj = stack.arg_number(position, "obj", "class")
     macro = start
+    cast = ""
     if macro < len(stack) and re.fullmatch(r"[A-Z][A-Z0-9_]+", stack.names[macro] or ""):
+        cast = f" {stack.names[macro]}()"
         macro += 1
     blame = common.qemu_frame(stack, macro)
     caller = function_at(subject, blame)
-    headline = f'QOM cast to "{wanted or func or "another type"}" failed' + (f" in {caller}" if caller else "")
+    to = f' to "{wanted or func}"' if wanted or func else cast
+    headline = f"QOM cast{to} failed" + (f" in {caller}" if caller else "")
     cause = Cause(subject, "crash.abort", headline, "qom-cast", blame=blame, function=caller)
     cause.sentences.append(
         f"{caller or 'The caller'} took an object for {wanted or 'a type'} that is of another type"

@@ -7,6 +7,7 @@ from typing import List, Optional
 
 from ...knowledge import rules, signals
 from ...knowledge.helpers import helper_for
+from ...knowledge.rests import DISPATCHERS, GLIB_DISPATCHERS
 from ...model import Evidence, Signal
 from ..context import Context, Subject
 from ..recursion import Recursion
@@ -49,8 +50,12 @@ def is_fatal(signal: Signal) -> bool:
 
 
 def blame_of(subject: Subject, start: int) -> Optional[int]:
-    """Position of the frame that found the problem: QEMU's first one above the aborting functions."""
-    return common.qemu_frame(subject.stack, start)
+    """Position of the frame that found the problem: QEMU's first one above the aborting functions.
+
+    None where that has no name: a handler right inside GLib's dispatch, which checks nothing of QEMU's itself.
+    """
+    blame = common.qemu_frame(subject.stack, start)
+    return None if blame is not None and subject.stack.names[blame] in GLIB_DISPATCHERS else blame
 
 
 def function_at(subject: Subject, position: Optional[int]) -> str:
@@ -69,6 +74,8 @@ def past_helpers(stack: Stack, position: int) -> Optional[int]:
     outer: Optional[int] = position
     while outer is not None and is_helper(stack.names[outer]) and outer - position < 8:
         outer = common.qemu_frame(stack, outer + 1)
+    if outer is not None and outer != position and stack.names[outer] in DISPATCHERS:
+        return position  # the handler that called it has no name here
     return outer
 
 

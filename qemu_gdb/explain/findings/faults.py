@@ -125,7 +125,7 @@ def as_told(context: Context, subject: Subject) -> Optional[Cause]:
         if line or subject.told.state_rule == "report-says-so"
         else "No signal is in the input.",
     )
-    if cause.headline == before and not line:
+    if cause.headline.split(", under ")[0] == before and not line:
         cause.kind = "crash.signal"
     if not any("_siginfo" in step for step in cause.steps):
         cause.steps.append("the debugger's line with the signal, or: p $_siginfo")
@@ -295,18 +295,8 @@ def _bad_pointer(
         cause.proof.append(evidence(subject, culprit, f"called from {stack.names[culprit]}"))
         if stack.names[culprit] and stack.names[culprit] not in cause.headline and cause.headline.endswith(function):
             cause.headline += f", called by {stack.names[culprit]}"
-    nearest = subject.told.culprit_level
-    if culprit is not None and nearest is not None and nearest > stack.level(culprit) and not _of_qemu(stack, culprit):
-        mine = next(
-            (p for p in range(len(stack)) if stack.level(p) == nearest and stack.names[p] == subject.told.culprit), None
-        )
-        if mine is not None:
-            mine_place = place(stack.frames[mine])
-            cause.sentences.append(
-                f"This is a library's code; QEMU's nearest frame is "
-                f"{at(stack, mine)}{f', {mine_place}' if mine_place else ''}."
-            )
-            cause.proof.append(evidence(subject, mine, f"QEMU's frame: {stack.names[mine]}"))
+    if culprit is not None:
+        _library(cause, subject, culprit)
     if any(n in _SWITCHES for n in stack.names[: (blame or 0) + 2]):
         cause.sentences.append(
             "A fault in the switch of stacks itself means a coroutine whose stack or saved context is gone (entered "
@@ -340,6 +330,34 @@ _SWITCHES = frozenset(
         "_longjmp",
     )
 )
+
+
+def _library(cause: Cause, subject: Subject, culprit: int) -> None:
+    """Where QEMU's own code ends, if what faulted is a library's, or of no release of QEMU's."""
+    stack = subject.stack
+    level = subject.told.culprit_level
+    if level is None or level <= stack.level(culprit):
+        return
+    foreign = not _of_qemu(stack, culprit) or code_of(stack.frames[culprit]).owner in ("library", "libc")
+    if not foreign and code_of(stack.frames[culprit]).owner != "unknown":
+        return
+    mine = next(
+        (p for p in range(len(stack)) if stack.level(p) == level and stack.names[p] == subject.told.culprit), None
+    )
+    if mine is None:
+        return
+    spot = place(stack.frames[mine])
+    name = stack.names[culprit]
+    whose = "This is a library's code" if foreign else f"{name} is a library's, or of no QEMU that is known here"
+    cause.sentences.append(f"{whose}; QEMU's nearest frame is {at(stack, mine)}{f', {spot}' if spot else ''}.")
+    cause.proof.append(evidence(subject, mine, f"QEMU's frame: {stack.names[mine]}"))
+    if cause.headline.endswith(f" in {name}"):
+        cause.headline += f", under {stack.names[mine]}"
+    if not cause.steps:
+        cause.steps.append(
+            f"p $_siginfo._sifields._sigfault.si_addr; frame {level}, info locals: which pointer did "
+            f"{stack.names[mine]} hand over?"
+        )
 
 
 def _of_qemu(stack: Stack, position: int) -> bool:

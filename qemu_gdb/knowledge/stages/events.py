@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Dict, Optional
 
+from ..helpers import helper_for
 from ..match import Names
-from ..waits import ENTERS_LOCK
+from ..waits import ENTERS_LOCK, INLINES_BQL
 from .rows import Row, View
 from .vcpus import ioctl_name
 
@@ -144,7 +145,7 @@ def _aio_poll(view: View) -> str:
 
 def _bottom_half(view: View) -> str:
     callee = view.callee
-    if callee and callee not in ("abort", "raise"):
+    if callee and callee not in ("abort", "raise") and not helper_for(callee, "crash"):
         return f"runs the bottom half {callee}"
     name = view.string(("aio_bh_call",), "name")
     return f"runs the bottom half {name}" if name else "runs a bottom half"
@@ -225,7 +226,7 @@ def lock_name(view: View) -> str:
         return "the BQL"
     if symbol:
         return symbol.split("+")[0]
-    return ""
+    return "the BQL" if view.outer and view.outer[0] in INLINES_BQL else ""
 
 
 def _mutex(view: View) -> str:

@@ -6,8 +6,10 @@ import re
 from typing import Dict, List, Optional, Tuple
 
 from ...model import Message
-from ..aborts import FATAL_PATHS, fatal_path_of
+from ..aborts import FATAL_PATHS, fatal_path_of, gives_up
+from ..helpers import is_cast
 from ..match import Names
+from ..rests import GLIB_DISPATCHERS
 from .rows import Row, View
 
 # Functions on the way from the code that gave up to the kernel, with those that make or write the message before. Not
@@ -64,16 +66,17 @@ def _clip(text: str, limit: int = 90) -> str:
 
 def _victim(view: View) -> str:
     """First QEMU function outside the run: the one that asserted or aborted."""
-    for position in range(view.last + 1, len(view.all_names)):
-        name = view.all_names[position]
-        if name and name not in DYING and not _LIBRARY.match(name):
+    for name in view.outer:
+        if name in GLIB_DISPATCHERS:
+            return ""  # the handler that GLib called has no name
+        if name and name not in DYING and not gives_up(name) and not _LIBRARY.match(name):
             return name
     return next((n for n in view.outer if n), "")
 
 
 # GLib's and libc's allocation functions, which are not to blame.
 _LIBRARY = re.compile(
-    r"g_[a-z]|(?:std|core|alloc)::|rust_|_int_|_*libc_|(?:free|malloc|calloc|realloc)(?:_\w+)?$|tcache_|unlink_chunk|malloc_consolidate"
+    r"g_[a-z]|(?:std|core|alloc)::|rust_|_int_|_*libc_|slab_allocator_|(?:free|malloc|calloc|realloc)(?:_\w+)?$|tcache_|unlink_chunk|malloc_consolidate"
 )
 _ALLOCATES = re.compile(r"g_(?:malloc|realloc|try_|memdup|strdup|new|slice_alloc|array)")
 
@@ -114,6 +117,10 @@ def death(view: View, brief: bool = False) -> str:
         if not words:
             words = next((m.expression or "" for m in messages if m.kind in ("assertion", "glib") and m.expression), "")
         return _assertion(words, at, place, brief)
+    caster = fatal_path_of(view.caller)
+    if ends and caster is not None and caster.name == "qom-cast":
+        who = next((n for n in view.outer if n and n != view.caller and not is_cast(n)), "")
+        return f"a QOM cast to another type failed{f' in {who}' if who else ''}"
     if "error-abort" in paths and not any(n.startswith("error_handle") or n in ("abort", "raise") for n in view.inward):
         return "makes an error object"
     if "libc" in paths and any(n.startswith(("_int_", "malloc_", "free", "unlink_chunk")) for n in view.outer[:3]):
