@@ -189,3 +189,16 @@ def test_a_device_that_writes_to_a_chardev_is_named_not_the_chardev():
 )  # fmt: skip
 def test_the_functions_outside_an_event_loop_are_not_to_blame_for_a_nameless_handler(words, signal, blamed):
     assert told(words, signal=signal, current=signal is not None).culprit == blamed
+
+
+@pytest.mark.parametrize(
+    ("words", "signal", "blamed"),
+    [
+        (f"pixman_image_get_data surface_data vga_draw_graphic {MAIN}", "SIGSEGV", "vga_draw_graphic"),
+        (f"{ABORT} __assert_fail extract32 ati_reg_read_offs ati_mm_read {DISPATCH} {KVM}", None, "ati_reg_read_offs"),
+        (f"fdatasync qemu_fdatasync handle_aiocb_flush worker_thread {START}", None, "handle_aiocb_flush"),
+        (f"pwritev64 qemu_pwritev handle_aiocb_rw_vector worker_thread {START}", None, "handle_aiocb_rw_vector"),
+    ],
+)
+def test_accessors_and_thin_layers_over_system_calls_are_looked_past(words, signal, blamed):
+    assert told(words, signal=signal, current=signal is not None).culprit == blamed

@@ -250,3 +250,82 @@ def test_an_old_visitor_is_no_command_that_forgets_memory():
         "Direct leak of 64 byte(s) in 1 object(s) allocated from:",
     )
     assert thread["culprit"] == "build_append_pci_bus_devices"
+
+
+SIGSEGV = "Program received signal SIGSEGV, Segmentation fault."
+
+
+def test_a_register_that_only_an_address_tells_is_not_named_without_one():
+    _, _, page = read(
+        "__assert_fail kvm_irqchip_commit_routes msix_table_mmio_write memory_region_write_accessor "
+        "access_with_adjusted_size memory_region_dispatch_write address_space_rw kvm_cpu_exec"
+    )
+    assert "MSI-X table" in page
+    assert "vector" not in page.split("Known")[0]
+
+
+def test_only_x86s_helpers_leave_no_frame_between_generated_code_and_a_port():
+    stack = "memory_region_dispatch_write code_gen_buffer cpu_tb_exec cpu_exec mttcg_cpu_thread_fn"
+    _, _, page = read(f"memory_region_access_valid {stack}", SIGSEGV)
+    assert "store to MMIO" in page
+    assert "port" not in page.split("Known")[0]
+    _, _, page = read(f"serial_ioport_write memory_region_dispatch_write address_space_stb {stack.split(None, 1)[1]}")
+    assert "OUT to a port" in page
+
+
+def test_one_thread_in_a_futex_is_not_all_threads_of_a_program():
+    stack = "safe_syscall_base safe_futex do_futex do_syscall cpu_loop"
+    _, finding, _ = read(f"{stack} main")
+    assert finding["title"] == "The guest program's only thread in this text waits in a futex of its own"
+    assert finding["confidence"] == "possible"
+
+
+def test_an_emulated_system_call_is_named_as_such():
+    thread, finding, _ = read("safe_syscall_end safe_pselect6 do_select do_syscall cpu_loop main")
+    assert "makes the guest program's system call pselect6" in finding["title"]
+    thread, _, _ = read("recvmsg do_sendrecvmsg do_socketcall do_syscall cpu_loop main")
+    assert thread["summary"] == "receives from a socket (recvmsg) ← makes the guest program's system call"
+
+
+def test_a_call_of_exit_is_told_with_its_caller():
+    _, finding, page = read("__GI_exit virtqueue_num_heads virtqueue_get_avail_bytes virtio_net_receive main_loop main")
+    assert finding["kind"] == "state.shutdown"
+    assert finding["title"] == "QEMU ends itself: virtqueue_num_heads called exit()"
+    assert "stderr" in page
+
+
+def test_a_truncation_that_discards_inside_is_a_truncation():
+    thread, _, _ = read(
+        "get_refblock_offset qcow2_discard_refcount_block qcow2_shrink_reftable qcow2_truncate bdrv_truncate "
+        "blk_truncate truncate_f command main",
+        SIGSEGV,
+    )
+    assert "← qcow2 driver: truncate" in thread["summary"]
+
+
+def test_a_device_that_opens_its_chardev_creates_none():
+    _, _, page = read("qemu_chr_fe_set_open set_guest_connected control_out virtio_queue_notify main", SIGSEGV)
+    assert "creates a chardev" not in page
+    assert "tells a chardev that its device opened or closed it" in page
+
+
+@pytest.mark.parametrize(
+    ("stack", "summary"),
+    [
+        ("__assert_fail vnc_init_func qemu_opts_foreach qemu_init_displays qemu_init main",
+         "an assertion failed in vnc_init_func ← VNC server ← QEMU is starting"),
+        ("qdev_free pciej_write ioport_write cpu_outl kvm_cpu_exec",
+         "SIGSEGV in qdev_free ← pciej_write ← guest 4-byte OUT to a port"),
+        ("qcow2_grow_l1_table handle_copied qcow2_co_writev bdrv_rwv_co nbd_trip coroutine_trampoline",
+         "SIGSEGV in qcow2_grow_l1_table ← qcow2 driver: write"),
+    ],
+)  # fmt: skip
+def test_a_summary_names_the_function_that_failed_once(stack, summary):
+    thread, _, _ = read(stack, "" if "assert" in stack else SIGSEGV)
+    assert thread["summary"].startswith(summary)
+
+
+def test_pages_of_an_emulated_program_are_not_translated_code():
+    thread, _, _ = read("g_malloc0 page_find_alloc page_set_flags target_mmap do_syscall cpu_loop main", SIGSEGV)
+    assert "translates" not in thread["summary"]
+    assert "works on the table of the guest's pages" in thread["summary"]

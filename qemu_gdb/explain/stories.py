@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Dict, FrozenSet, List, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, List, Optional, Sequence, Set, Tuple
 
 from ..knowledge.functions import subsystem as function_subsystem
 from ..knowledge.helpers import helper_for
@@ -521,13 +521,23 @@ def _busy(story: Story, limit: int = SUMMARY_LIMIT) -> str:
     return " ← ".join(_select(story.links(), limit))
 
 
+_VAGUE = frozenset(("device", "display", "networking", "chardev"))  # layers that say nothing without a function
+
+
 def _after(story: Story, first: str, skip: FrozenSet[str]) -> str:
     links = []
+    layers: Set[str] = set()
     for weight, trigger, text in story.links(skip):
         while " → " in text and text.rsplit(" → ", 1)[1] in (*first.split(), "…"):
             text = text.rsplit(" → ", 1)[0]
+        layer, _, name = text.rpartition(": ")
+        if layer and name in first.split():
+            text = layer  # "VNC server: vnc_init_func" beside what happened in vnc_init_func
+            layers.add(text)
         if text not in first:
             links.append((weight, trigger, text))
+    said = {link[2].partition(": ")[0] for link in links if ": " in link[2]} | _VAGUE
+    links = [link for link in links if link[2] not in layers or link[2] not in said]
     rest = _select(links, SUMMARY_LIMIT - len(first) - 3, keep_first=False)
     return " ← ".join([first, *rest])
 

@@ -129,6 +129,9 @@ HELPERS: Tuple[Helper, ...] = (
             "ctz64",
             "ctz32",
             "bswap*",
+            "extract8", "extract16", "extract32", "extract64",  # include/qemu/bitops.h: they assert the bits' range
+            "sextract32", "sextract64",
+            "deposit32", "deposit64",
             "le*_to_cpu",
             "cpu_to_*",
             "be*_to_cpu",
@@ -177,6 +180,36 @@ HELPERS: Tuple[Helper, ...] = (
             "free_and_trace",
         ),
         "crash wait work owner",
+    ),
+    # include/ui/surface.h, include/ui/console.h before 8.0: accessors that follow a surface's pointer
+    Helper(
+        "surface",
+        Names(
+            "surface_data",
+            "surface_stride",
+            "surface_width",
+            "surface_height",
+            "surface_format",
+            "surface_bits_per_pixel",
+            "surface_bytes_per_pixel",
+        ),
+        "crash wait work owner",
+    ),
+    # util/osdep.c, block/file-posix.c: a system call with the host's differences hidden
+    Helper(
+        "system-call",
+        Names(
+            "qemu_fdatasync",
+            "qemu_write_full",
+            "qemu_open",
+            "qemu_open_old",
+            "qemu_open_internal",
+            "qemu_close",
+            "qemu_madvise",
+            "qemu_preadv",
+            "qemu_pwritev",
+        ),
+        "wait",
     ),
     # chardev/char-fe.c: devices and monitors call it
     Helper("chardev-frontend", Names("qemu_chr_fe_*", "qemu_chr_write*", "qemu_chr_be_*"), "crash wait owner"),
@@ -297,7 +330,7 @@ HELPERS: Tuple[Helper, ...] = (
     Helper(
         "memory-dispatch",
         Names(
-            "access_with_adjusted_size",
+            "access_with_adjusted_size*",
             "memory_region_read_accessor",
             "memory_region_write_accessor",
             "memory_region_dispatch_*",

@@ -594,6 +594,9 @@ def region_register(region: str, offset: int, write: Optional[bool] = None) -> T
     return "", ""
 
 
+_PROBED = (0, 1, 2, 3, 4, 8, 0x10, 0x14, 0x20, 0x44, 0x80, 0x100, 0x3C4, 0x404, 0x440, 0x1000)
+
+
 def handler_register(function: str, offset: Optional[int], write: Optional[bool] = None) -> Tuple[str, str]:
     """Device and register that a device model's handler serves at an offset; "" for what is not known."""
     found = HANDLERS.get(function)
@@ -602,6 +605,6 @@ def handler_register(function: str, offset: Optional[int], write: Optional[bool]
     device, register = found
     if offset is None:
         # only what does not depend on the offset
-        probe = {register(o, write) for o in (0, 1, 2, 3)}
+        probe = {register(o, write) for o in _PROBED}
         return device, probe.pop() if len(probe) == 1 else ""
     return device, register(offset, write)

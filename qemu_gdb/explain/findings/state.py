@@ -9,6 +9,7 @@ from ...knowledge import signals
 from ...model import Evidence, Finding, Notice
 from .. import stories
 from ..context import Context, Subject
+from ..owners import code_of
 from ..stack import Stack
 from . import common
 from .common import at, capital, evidence, finding, joined, short, who
@@ -408,7 +409,13 @@ def _executing(context: Context, executing: List[Subject], truncated: bool, step
     name = stack.names[position] if position is not None else "code without a name"
     other = [s for s in executing if s is not subject]
     alone = len(context.live_subjects) == 1
-    if subject.told.state in ("waiting-mutex", "waiting-condvar", "blocked-syscall") or subject.waiting is not None:
+    if subject.told.state == "exiting":
+        ended = _exits(context, subject, sentences)
+        if ended is not None:
+            return ended
+    if subject.told.role == "user-mode" and stack.names[0].startswith("safe_") and subject.told.summary:
+        title = f"{who(subject)} {subject.told.summary}; nothing shows that it is stuck"
+    elif subject.told.state in ("waiting-mutex", "waiting-condvar", "blocked-syscall") or subject.waiting is not None:
         title = (
             f"{who(subject)} waits in {stack.names[subject.waiting.at] if subject.waiting else name}; nothing "
             f"shows that it is stuck"
@@ -438,6 +445,33 @@ def _executing(context: Context, executing: List[Subject], truncated: bool, step
         proof=proof,
         steps=steps,
         rule="executing",
+    )
+
+
+def _exits(context: Context, subject: Subject, sentences: List[str]) -> Optional[Finding]:
+    """QEMU's own call of exit(): devices up to 2.8 gave up by it, and so does whatever fails before the VM runs."""
+    stack = subject.stack
+    left = stack.find(("exit", "_exit"))
+    caller = common.qemu_frame(stack, left + 1) if left is not None else None
+    if caller is None or code_of(stack.frames[caller]).owner != "qemu":
+        return None
+    name = stack.names[caller]
+    planned = name in ("main", "qemu_default_main", "qemu_main")
+    return finding(
+        "state.shutdown",
+        "QEMU ends: main() has returned or called exit()" if planned else f"QEMU ends itself: {name} called exit()",
+        "certain",
+        [
+            *sentences,
+            "No signal ends it."
+            if planned
+            else f"That is no crash: {at(stack, caller)} met something that it does not go on with, and its message is "
+            "on stderr or in the log.",
+        ],
+        subjects=[subject],
+        proof=[evidence(subject, caller, f"{name} called exit()")],
+        steps=[] if planned else ["QEMU's last line on stderr or in its log"],
+        rule="exits",
     )
 
 
@@ -511,8 +545,10 @@ def _tool(context: Context, tool: Subject, resting: List[Subject], sentences: Li
         if futex and len(futex) == len(guests):
             return finding(
                 "state.idle",
-                "All threads of the guest program wait in its own futexes",
-                "likely",
+                "All threads of the guest program wait in its own futexes"
+                if len(guests) > 1
+                else "The guest program's only thread in this text waits in a futex of its own",
+                "likely" if len(guests) > 1 else "possible",
                 [
                     f"{capital(common.listed(guests))} {'is' if len(guests) == 1 else 'are'} in a futex system call "
                     f"that the guest program made; no lock "

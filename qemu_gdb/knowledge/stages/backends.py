@@ -28,6 +28,11 @@ def _chardev(view: View) -> str:
         return "watches a chardev until it can be written"
     if any(("write" in n and "can_write" not in n) or "flush" in n for n in names):
         return f"writes to chardev{which}" if which else "writes to a chardev"
+    if any("set_open" in n or "set_fe_open" in n for n in names):
+        # chardev/char-fe.c qemu_chr_fe_set_open, chr_set_fe_open before 6.0
+        return f"tells chardev{which} that its device opened or closed it" if which else (
+            "tells a chardev that its device opened or closed it"
+        )
     if any("new" in n or "open" in n or "create" in n or "add" in n for n in names):
         return f"creates chardev{which}" if which else "creates a chardev"
     if any(n.endswith(("read", "recv")) for n in names):

@@ -89,6 +89,7 @@ REQUEST = Names(
     "bdrv_flush_all",
     "bdrv_flush_co_entry",
     "bdrv_truncate*",
+    "blk_truncate*",
     "bdrv_make_zero",
     "bdrv_pdiscard*",
     "bdrv_save_vmstate",
@@ -562,7 +563,9 @@ def _graph_short(view: View) -> str:
 
 def _driver(view: View) -> str:
     name = next((d for d in (driver_name(n) for n in view.names if n) if d), "")
-    kind = request_type(list(view.names))
+    # the callback that the block layer called tells for what: a truncation may discard inside
+    asked = view.caller.startswith(("bdrv_", "blk_"))
+    kind = request_type(list(reversed(view.names)) if asked else list(view.names))
     offset = _plausible(view.number(_BYTE_FUNCTIONS, "offset"))
     count = _plausible(view.number(_BYTE_FUNCTIONS, "bytes"))
     if any(

@@ -17,7 +17,7 @@ DISPATCH = Names(
     "memory_region_dispatch_read1",
     "memory_region_dispatch_write",
     "memory_region_dispatch_write_eventfds",
-    "access_with_adjusted_size",
+    "access_with_adjusted_size*",
     "memory_region_read_accessor",
     "memory_region_write_accessor",
     "memory_region_read_with_attrs_accessor",
@@ -384,7 +384,9 @@ def _access(view: View) -> Optional[GuestAccess]:
     hypervisor = any(name in EXIT for name in run.names)
     helperless = False
     if not tcg and (caller in _GENERATED or (outer + 1 < len(names) and view.frames[outer + 1].kind == "jit")):
-        tcg = helperless = True  # x86's helper_out* ends in a call of address_space_st*, and leaves no frame
+        tcg = True
+        # x86's helper_out* ends in a call of address_space_st*, and leaves no frame
+        helperless = names[outer].startswith(("address_space_ld", "address_space_st"))
     if not tcg and not hypervisor:
         truncated = view.frames[-1].name not in ("start_thread", "clone", "clone3", "thread_start", "main")
         if outer + 1 < len(names) and caller or not truncated:

@@ -192,6 +192,8 @@ def _user(view: View) -> str:
     if any(n in ("do_syscall", "do_syscall1", "do_freebsd_syscall") for n in view.names):
         detail = f" {call}" if call else (f" {number}" if number is not None else "")
         return f"makes the guest program's system call{detail}"
+    if any(n in ("do_syscall", "do_syscall1", "do_freebsd_syscall") for n in view.outer):
+        return "makes the guest program's system call"
     if any("signal" in n for n in view.names):
         return "delivers a signal to the guest program"
     if any(n in ("load_elf_binary", "loader_exec", "load_elf_image") for n in view.names):

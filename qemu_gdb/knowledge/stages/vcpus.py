@@ -213,6 +213,8 @@ def _translate(view: View) -> str:
     looks_up = any(n.startswith(("tb_find", "tb_lookup", "tb_htable_lookup", "tb_jmp_cache")) for n in view.names)
     if looks_up and not any("gen" in n or "translat" in n for n in view.names):
         return f"looks up translated code{where}"
+    if view.innermost.startswith("page_") and all(n.startswith(("page_", "g_")) for n in view.names if n):
+        return "works on the table of the guest's pages"  # accel/tcg/translate-all.c, tb-maint.c, user-exec.c
     return f"translates the guest's code{where}"
 
 
