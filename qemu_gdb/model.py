@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 import sys
 import typing
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
+
+from .pattern import Pattern
 
 SCHEMA = "qemu-gdb/1"
 
@@ -525,7 +526,7 @@ class Explanation:
 # Names
 
 # Suffixes that compilers, linkers and symbol versions add; none of them names another function.
-_SUFFIX = re.compile(
+_SUFFIX = Pattern(
     r"(?:@plt|@@?[A-Z][A-Za-z_]*_?[\d.]*|\[(?:cold|clone [^\]]*|inlined|opt|artificial)\]|\s+\[[^\]]*\]|\(\)"
     r"|\.(?:lto_priv|constprop|part|isra|cold|llvm|localalias|clone|ipa|sra)(?:\.\d+)*|\.\d+)$"
 )

@@ -1,6 +1,7 @@
 """Which known QEMU problem is named for a stack, and how surely."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -164,7 +165,7 @@ def test_assertion_is_the_same_in_every_spelling(spelling):
 
 
 def test_index_holds_no_text_of_others():
-    for row in IndexFile(DATA / "problems.idx").rows():
+    for row in IndexFile(os.path.join(DATA, "problems.idx")).rows():
         key, _, value = row.partition(" ")
         if key.startswith("a:"):
             assert all(len(item.split(":")[0]) in (0, 12) for item in value.split(" "))
@@ -213,7 +214,7 @@ def test_index_grows_by_the_commits_of_a_git_clone(tmp_path, monkeypatch):
 
 
     # It is added to what the package has, and used once it lies in the user's data folder.
-    assert index.count == Problems(DATA / "problems.idx").count + 1
+    assert index.count == Problems(os.path.join(DATA, "problems.idx")).count + 1
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
     (tmp_path / "share" / "qemu-gdb").mkdir(parents=True)
     (tmp_path / "problems.idx").rename(user_index())
@@ -221,7 +222,7 @@ def test_index_grows_by_the_commits_of_a_git_clone(tmp_path, monkeypatch):
     try:
         best = find_known(Snapshot(threads=[thread("nbd_client_put", "nbd_co_send_sparse_read", "nbd_trip")]))[0]
         assert (best.commit, best.release) == (commit, "9.0.0")
-        user_index().write_text("damaged")
+        Path(user_index()).write_text("damaged")
         problems.cache_clear()
         assert find_known(Snapshot(threads=[ROUTES]))
     finally:
@@ -246,7 +247,8 @@ def corpus_cases():
 
 
 def indexed_commits():
-    rows = (row.partition(" ")[2] for row in IndexFile(DATA / "problems.idx").rows() if row.startswith("p:"))
+    index = IndexFile(os.path.join(DATA, "problems.idx"))
+    rows = (row.partition(" ")[2] for row in index.rows() if row.startswith("p:"))
     return {commit for value in rows for commit in value.split("\t")[0].split(",") if commit}
 
 

@@ -9,7 +9,7 @@ import re
 from typing import List, Tuple
 
 from qemu_gdb.capture import wrappers
-from qemu_gdb.capture.pattern import Pattern
+from qemu_gdb.pattern import Pattern
 
 _ESCAPE = Pattern(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]{0,1000}(?:\x07|\x1b\\)|\x1b[()][0-9A-B]|\x1b[@-_]|[^\n]\x08"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Dict, List, Optional, Tuple
 
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame, Message, Thread
+from qemu_gdb.pattern import Pattern
 
 _STRING = Pattern(r'"((?:[^"\\]|\\.)*)"(\.\.\.)?')
 _OCTAL = Pattern(r"\\([0-7]{1,3}|.)")

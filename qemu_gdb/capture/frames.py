@@ -7,8 +7,8 @@ import re
 from typing import List, Optional, Tuple
 
 from qemu_gdb.capture.dialects import gdb, reports, sanitizer
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
+from qemu_gdb.pattern import Pattern
 
 MAX_PARTS = 80  # lines that one frame may be broken into
 MAX_LENGTH = 65536  # characters of a frame that later lines may still add to

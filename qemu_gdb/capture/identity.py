@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from typing import Dict, List, Optional, Tuple
 
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Snapshot
+from qemu_gdb.pattern import Pattern
 
 _VERSION_IN_PATH = Pattern(
     r"/?\bqemu(?:-kvm)?(?:-rhev|-ev)?-(?P<version>\d{1,2}\.\d{1,3}(?:\.\d{1,3}){0,2}(?:-rc\d)?)(?P<rest>[+~:-]"

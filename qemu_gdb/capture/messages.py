@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Optional, Tuple
 
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Message, Signal
+from qemu_gdb.pattern import Pattern
 
 MAX_TEXT = 2000  # characters kept of one line
 

@@ -8,9 +8,9 @@ from typing import Dict, List, Tuple
 
 from qemu_gdb.capture import frames
 from qemu_gdb.capture.dialects import gdb
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.capture.reading import prose, reports, session, unnumbered
 from qemu_gdb.capture.reading.state import NUMBERED, PAGER_INSIDE, Handler, Reading, Taken
+from qemu_gdb.pattern import Pattern
 
 MAX_LOCALS = 200  # of one frame
 MAX_LOCAL = 2000  # characters of one local's value

@@ -9,7 +9,7 @@ import binascii
 import re
 from typing import Dict, List, Optional, Tuple
 
-from qemu_gdb.capture.pattern import Pattern
+from qemu_gdb.pattern import Pattern
 
 _MAX_SHAPES = 8  # prefixes of one text that are told apart
 _ENOUGH = 2000  # frames that are looked at to learn them

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from ..model import Explanation, Facts, IOThread, Snapshot, Thread, ThreadExplanation, VCpu
@@ -44,7 +45,7 @@ class Context:
         self._vcpus: Dict[int, VCpu] = {v.lwp: v for v in self.facts.vcpus if v.lwp is not None}
         self._iothreads: Dict[int, IOThread] = {i.lwp: i for i in self.facts.iothreads if i.lwp is not None}
 
-    @property
+    @functools.cached_property
     def live_subjects(self) -> List[Subject]:
         """Threads of the moment itself: without a sanitizer's history and without kernel-only threads."""
         return [s for s in self.subjects if not s.told.thread.history and not s.told.thread.kernel_only]

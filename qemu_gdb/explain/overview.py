@@ -9,6 +9,7 @@ from ..knowledge import functions
 from ..knowledge.match import Names
 from ..knowledge.roles import ENTRIES, LIBRARIES, STARTERS, program_kind, role_of_name
 from ..model import Notice
+from ..pattern import Pattern
 from .context import Context, Subject
 from .owners import code_of, codes, library_name
 
@@ -100,7 +101,7 @@ def _only_kernel(subject: Subject) -> bool:
     return entry is not None and not any(code_of(f).owner == "qemu" for f in subject.stack.frames[entry + 1 :])
 
 
-_MAINS = re.compile(
+_MAINS = Pattern(
     r"qemu.*/(?:vl|(?:softmmu|system|linux-user|bsd-user|qga)/main|qemu-(?:img|io|nbd)|storage-daemon/qemu-storage-daemon)\.c$"
 )
 

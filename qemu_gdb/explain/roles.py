@@ -100,25 +100,24 @@ def _version(text: Optional[str]) -> Tuple[int, ...]:
 
 def _kind_by_frames(context: Context) -> str:
     """Which of QEMU's programs, by the outermost frames of its threads."""
-    for subject in context.subjects:
-        stack = subject.stack
-        if not len(stack):
-            continue
-        if stack.find(TEST_FUNCTIONS) is not None:
-            return "test"
-        for position in range(len(stack) - 1, max(-1, len(stack) - 6), -1):
-            file = stack.frames[position].file
-            kind = file_kind(file) if file else None
-            if kind:
-                return kind
-            if stack.names[position] in TOOL_FUNCTIONS:
-                return "tool"
-            kind = None if file else _kind_of_function(stack.names[position])
-            if kind:
-                return kind
-        if stack.find(("cpu_loop", "target_cpu_loop", "clone_func")) is not None:
-            return "user"
-    return ""
+    return next((kind for kind in (_kind_of_stack(s.stack) for s in context.subjects) if kind), "")
+
+
+@once_a_stack
+def _kind_of_stack(stack: Stack) -> str:
+    if stack.find(TEST_FUNCTIONS) is not None:
+        return "test"
+    for position in range(len(stack) - 1, max(-1, len(stack) - 6), -1):
+        file = stack.frames[position].file
+        kind = file_kind(file) if file else None
+        if kind:
+            return kind
+        if stack.names[position] in TOOL_FUNCTIONS:
+            return "tool"
+        kind = None if file else _kind_of_function(stack.names[position])
+        if kind:
+            return kind
+    return "user" if stack.find(("cpu_loop", "target_cpu_loop", "clone_func")) is not None else ""
 
 
 def _kind_of_function(name: str) -> Optional[str]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any, Callable, Collection, Dict, List, Optional, Sequence, Tuple, TypeVar, Union, cast
+from typing import Any, Callable, Collection, Dict, FrozenSet, List, Optional, Sequence, Tuple, TypeVar, Union, cast
 
 from ..knowledge.match import Names
 from ..model import Frame, Thread
+from ..pattern import Pattern
 
 _Told = TypeVar("_Told")
 Wanted = Union[str, Collection[str], Names]
 
-_NUMBER = re.compile(r"^\s*(?:\([^()]*\)\s*)?(-?0[xX][0-9a-fA-F]+|-?\d+)\b")
-_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
-_SYMBOL = re.compile(r"<([^<>+]+)(?:\+\d+)?>")
+_NUMBER = Pattern(r"^\s*(?:\([^()]*\)\s*)?(-?0[xX][0-9a-fA-F]+|-?\d+)\b")
+_STRING = Pattern(r'"((?:[^"\\]|\\.)*)"')
+_SYMBOL = Pattern(r"<([^<>+]+)(?:\+\d+)?>")
 
 
 def number(text: Optional[str]) -> Optional[int]:
@@ -62,10 +63,14 @@ class Stack:
     def __init__(self, thread: Thread, memo: Optional[Dict[str, Any]] = None) -> None:
         self.thread = thread
         self.frames: List[Frame] = thread.frames
-        self.names: Tuple[str, ...] = tuple(frame.name for frame in thread.frames)
-        self._set = frozenset(self.names)
         # What rules found out about these frames, so that they ask once; stacks of the same frames share it.
         self.memo: Dict[str, Any] = {} if memo is None else memo
+        if not self.memo:
+            names = tuple(frame.name for frame in thread.frames)
+            self.memo["names"] = names, frozenset(names)
+        self.names: Tuple[str, ...]
+        self._set: FrozenSet[str]
+        self.names, self._set = self.memo["names"]
 
     def __len__(self) -> int:
         return len(self.frames)

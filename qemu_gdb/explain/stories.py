@@ -25,6 +25,7 @@ from ..knowledge.stages.guest import GuestAccess
 from ..knowledge.stages.monitor import MonitorCall
 from ..knowledge.stages.rows import told as phrase
 from ..model import Facts, IOThread, Message, Stage, ThreadExplanation, VCpu
+from ..pattern import Pattern
 from .context import Context, Subject
 from .stack import Stack
 
@@ -77,12 +78,12 @@ _MERGE: Dict[str, FrozenSet[str]] = {
 }
 
 
-_PLUMBING = re.compile(
+_PLUMBING = Pattern(
     r"_(?!Z)|std::|malloc$|free$|calloc$|realloc$|cfree$|str[a-z]+$|mem[a-z]+$|pthread_|futex|lll_|g_|syscall$|ppoll$|poll$|epoll|clone|start_thread|sem_|select$|pselect$"
 )
 
 
-_CAST = re.compile(
+_CAST = Pattern(
     r"(?!GLIBC?_)[A-Z][A-Z0-9]*_[A-Z0-9_]+$"
 )  # VIRTIO_DEVICE(): QOM's checked casts, inline functions since 5.2
 

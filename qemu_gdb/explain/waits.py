@@ -7,13 +7,14 @@ QEMU's code does: which function waits for what, and under which function a lock
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ..knowledge import holders
 from ..knowledge.waits import ENTERS_LOCK, INLINES_BQL, WAKES
 from ..model import Lock, WaitsFor
 from ..model import Wait as WaitFact
+from ..pattern import Pattern
 from .context import Context, Subject
 from .stack import Stack, number, once_a_stack, symbol
 
@@ -54,6 +55,12 @@ class Held:
 
 def find_wait(stack: Stack) -> Optional[Waiting]:
     """What the innermost frames wait for; None for a thread that executes."""
+    found = _by_frames(stack)
+    return replace(found, owners=[]) if found is not None else None
+
+
+@once_a_stack
+def _by_frames(stack: Stack) -> Optional[Waiting]:
     names = stack.names
     count = len(names)
     end = _primitives(stack)
@@ -280,13 +287,10 @@ def find_held(subject: Subject) -> List[Held]:
         skip = {"BQL"}
     else:
         skip = set(waiting.releases) if waiting is not None else set()
-    names = set(stack.names)
     if _without_aiocontext_locks(stack):
         skip.add("AioContext lock")
-    for row in holders.HOLDERS:
+    for row in _holders(stack):
         if row.lock in skip or (row.roles and role not in row.roles) or any(h.lock == row.lock for h in held):
-            continue
-        if not any(n in row.inside for n in names):
             continue
         at = stack.find_outermost(row.inside)
         if at is None or at == 0:
@@ -303,6 +307,12 @@ def find_held(subject: Subject) -> List[Held]:
                 continue
         held.append(Held(row.lock, row.confidence, row.says, at))
     return held
+
+
+@once_a_stack
+def _holders(stack: Stack) -> List[holders.Holder]:
+    names = set(stack.names)
+    return [row for row in holders.HOLDERS if any(n in row.inside for n in names)]
 
 
 @once_a_stack
@@ -334,8 +344,8 @@ _RCU_OWN = frozenset(
 # --------------------------------------------------------------------------------------------------------------
 # Owners that a text prints
 
-_OWNER = re.compile(r"_?_?owner\s*=\s*(\d+)")
-_PRINTED = re.compile(
+_OWNER = Pattern(r"_?_?owner\s*=\s*(\d+)")
+_PRINTED = Pattern(
     r"(?:\(gdb\)|\bp(?:rint)?(?:/x)?\b|[Pp]rinting contents of).*?"
     r"(?P<what>qemu_global_mutex|\bbql\b|0x[0-9a-fA-F]{6,16}|mutex\b)"
 )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import re
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from ..model import canonical_name
+from ..pattern import Pattern
 from .match import Names
 
 
@@ -65,13 +65,13 @@ ALIASES: Dict[str, str] = {
 }
 
 # Spellings that come and go while the function stays: pattern and replacement.
-SPELLINGS: Tuple[Tuple[re.Pattern[str], str], ...] = (
+SPELLINGS: Tuple[Tuple[Pattern, str], ...] = (
     # job_exit_locked: 7.2, job.c; bdrv_co_pwritev_part: 4.2, block/io.c; X_entry: block/block-gen.c
     # scsi_dma_complete_noio: 7.2 to 9.0 split the functions by AioContext lock, hw/scsi/scsi-disk.c
-    (re.compile(r"(?:__?locked)?(?:_entry)?(?:_impl)?(?:_part)?(?:_noio)?$"), ""),
-    (re.compile(r"^(bdrv|blk|nbd|raw|qcow2)_co_(?!wait|yield)"), r"\1_"),  # 8.0 made wrappers of many
-    (re.compile(r"^do_(?=[a-z]+_)"), ""),  # inlined into X, or called from its end
-    (re.compile(r"^qmp_marshal_"), "qmp_"),
+    (Pattern(r"(?:__?locked)?(?:_entry)?(?:_impl)?(?:_part)?(?:_noio)?$"), ""),
+    (Pattern(r"^(bdrv|blk|nbd|raw|qcow2)_co_(?!wait|yield)"), r"\1_"),  # 8.0 made wrappers of many
+    (Pattern(r"^do_(?=[a-z]+_)"), ""),  # inlined into X, or called from its end
+    (Pattern(r"^qmp_marshal_"), "qmp_"),
 )
 
 # Frames that say nothing about the problem: libraries, the way to abort, lock and coroutine primitives, casts.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import zlib
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..model import canonical_name
-from .indexfile import DATA, MAGIC, IndexFile
+from ..pattern import Pattern
+from .indexfile import DATA, MAGIC, IndexFile, read_bytes
 from .subsystems import subsystem_of
 
 __all__ = ["FunctionInfo", "is_qemu_function", "lookup", "newer_than", "section_of_file", "subsystem"]
@@ -29,7 +31,7 @@ class _Files:
     def __init__(self) -> None:
         try:
             text = zlib.decompress(
-                (DATA / "files.idx").read_bytes()[len(MAGIC) :]
+                read_bytes(os.path.join(DATA, "files.idx"))[len(MAGIC) :]
             )  # as read_list, but not split: faster
         except (OSError, zlib.error):  # no index, or a damaged one: no file is known
             text = b"0\n"
@@ -76,7 +78,8 @@ def _files() -> _Files:
 
 @functools.cache
 def _indexes() -> Tuple[IndexFile, ...]:
-    return tuple(IndexFile(DATA / name) for name in ("functions.idx", "functions_target.idx", "functions_old.idx"))
+    names = ("functions.idx", "functions_target.idx", "functions_old.idx")
+    return tuple(IndexFile(os.path.join(DATA, name)) for name in names)
 
 
 # Functions that macros and generators make, or that lived between the releases of the index: pattern of the whole name,
@@ -127,7 +130,7 @@ GENERATED_FILES: Tuple[Tuple[str, str], ...] = (
     (r"(?:^|/)decode-[\w-]+\.c\.inc$", "accel/tcg/translator.c"),
 )
 # Folders of other projects whose files carry names that QEMU's have too.
-_FOREIGN = re.compile(
+_FOREIGN = Pattern(
     r"(?:^|/)(?:glibc|nptl|sysdeps|glib(?:-[\d.]+)?|gobject|gio|openssl[\w.-]*|gnutls[\w.-]*|musl|mesa[\w.-]*)/"
 )
 

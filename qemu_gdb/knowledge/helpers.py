@@ -6,6 +6,7 @@ import functools
 import re
 from typing import NamedTuple, Tuple
 
+from ..pattern import Pattern
 from . import functions
 from .match import Names
 
@@ -540,17 +541,17 @@ def is_cast(name: str) -> bool:
 
 
 # A thin wrapper that locks something: only believed directly above the lock
-THIN_LOCK = re.compile(r"\w+_(?:lock|lock_output|lock_display|locks?_acquire|acquire)\Z")
+THIN_LOCK = Pattern(r"\w+_(?:lock|lock_output|lock_display|locks?_acquire|acquire)\Z")
 
 
 # Whoever allocates is named in a report of leaked memory, and whoever forgets to free is further out: above these.
-ALLOCATORS = re.compile(
+ALLOCATORS = Pattern(
     r"(?:__interceptor_|_*libc_|tc_|je_)?(?:malloc|calloc|realloc|memalign|posix_memalign|aligned_alloc|strdup|strndup"
     r"|vasprintf|reallocarray)\Z|(?:malloc|calloc|realloc)_and_trace\Z|g_(?:malloc|try_malloc|realloc|strdup|strndup"
     r"|slice_alloc|memdup)\w*\Z|operator new"
 )
 # Folders of QEMU whose functions make things for others, and never keep them
-_MAKERS = re.compile(
+_MAKERS = Pattern(
     r"(?:util|qobject|qapi|qom|include|hw/core|qemu-\w+|cutils|oslib-\w+|iov|json-\w+|q(?:dict|string|int|list|json)\.)"
     r"|tests/qtest/lib|hw/qdev|hw/irq"
 )

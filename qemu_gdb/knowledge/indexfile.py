@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import bisect
+import os
 import zlib
-from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple, Union
 
 MAGIC = b"qemu-gdb-index-2\n"
-DATA = Path(__file__).parent / "data"
+DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
+AnyPath = Union[str, "os.PathLike[str]"]
 
 
-def read_list(path: Path) -> Tuple[List[str], List[str]]:
+def read_bytes(path: AnyPath) -> bytes:
+    """:raises OSError: the file can't be read"""
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def read_list(path: AnyPath) -> Tuple[List[str], List[str]]:
     """Header and lines of a list that the builder wrote.
 
     :raises OSError: the file can't be read
     :raises ValueError: it is not such a file
     """
-    data = path.read_bytes()
+    data = read_bytes(path)
     if not data.startswith(MAGIC):
         raise ValueError(f"{path}: not an index file of this version; generate it again (data/README.md)")
     lines = zlib.decompress(data[len(MAGIC) :]).decode().split("\n")
@@ -32,8 +39,8 @@ class IndexFile:
     :raises ValueError: it is not an index file
     """
 
-    def __init__(self, path: Path) -> None:
-        self._bytes = path.read_bytes()
+    def __init__(self, path: AnyPath) -> None:
+        self._bytes = read_bytes(path)
         start = len(MAGIC) + 4
         if not self._bytes.startswith(MAGIC):
             raise ValueError(f"{path}: not an index file of this version; generate it again (data/README.md)")

@@ -6,12 +6,11 @@ import functools
 import math
 import os
 import re
-from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from .folding import is_layer
 from .hashing import stable_hash
-from .indexfile import DATA, IndexFile
+from .indexfile import DATA, AnyPath, IndexFile
 
 # Expressions that any function may hold, and so tell nothing by themselves.
 _EMPTY_EXPRESSIONS = frozenset({"", "0", "false", "codeshouldnotbereached", "ret==0", "!ret", "r==0", "r>=0", "!r"})
@@ -68,7 +67,7 @@ class Problems:
     :raises OSError, ValueError: as `IndexFile`
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         self._index = IndexFile(path)
         self.stacks = int(self._index.header[0])
         self.count = int(self._index.header[1])
@@ -124,19 +123,19 @@ class Problems:
         return 1.0 + math.log((self.stacks + 1) / (len(self.stacks_with(token)) + 1))
 
 
-def user_index() -> Path:
+def user_index() -> str:
     """Where a user's own index lies, if there is one (`build.problems --git CLONE --data FOLDER` makes it)."""
     home = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
-    return Path(home) / "qemu-gdb" / "problems.idx"
+    return os.path.join(home, "qemu-gdb", "problems.idx")
 
 
 @functools.lru_cache(maxsize=1)
 def problems() -> Problems:
     """The user's index where there is a good one, else that of this package."""
     own = user_index()
-    if own.is_file():
+    if os.path.isfile(own):
         try:
             return Problems(own)
         except (OSError, ValueError):
             pass  # of an older version, or damaged: the package's will do
-    return Problems(DATA / "problems.idx")
+    return Problems(os.path.join(DATA, "problems.idx"))

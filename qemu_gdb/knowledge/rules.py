@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Dict, Pattern, Tuple
+from typing import Dict, Tuple
 
+from ..pattern import Pattern
 from .match import Names
 
 
@@ -15,57 +15,54 @@ class AssertedRule:
 
     name: str
     kind: str  # rule.*
-    expression: Pattern[str]
+    expression: Pattern
     rule: str  # the rule, as a sentence
     headline: str  # "{function}" and "{thread}" are filled in
-
-
-def _re(text: str) -> Pattern[str]:
-    return re.compile(text)
 
 
 # First match wins.
 ASSERTED: Tuple[AssertedRule, ...] = (
     # system/cpus.c bql_lock_impl: g_assert(!bql_locked()); also synchronize/exclusive helpers
-    AssertedRule("bql-held-twice", "rule.bql-not-held", _re(r"!\s*\(?(?:bql_locked|qemu_mutex_iothread_locked)\(\)"),
+    AssertedRule("bql-held-twice", "rule.bql-not-held",
+                 Pattern(r"!\s*\(?(?:bql_locked|qemu_mutex_iothread_locked)\(\)"),
                  "Here the BQL must not be held: it is not recursive, and this code takes it itself.",
                  "{function} needs the BQL free, and {thread} holds it already"),
     # system/memory.c, accel/tcg/tcg-accel-ops.c, hw/core/cpu...: qemu_mutex_iothread_locked() until 8.2, bql_locked()
-    AssertedRule("bql", "rule.bql-not-held", _re(r"(?:bql_locked|qemu_mutex_iothread_locked)\(\)"),
+    AssertedRule("bql", "rule.bql-not-held", Pattern(r"(?:bql_locked|qemu_mutex_iothread_locked)\(\)"),
                  "{function} may run only with the BQL held.",
                  "{function} needs the BQL, and {thread} does not hold it"),
     # include/qemu/main-loop.h: GLOBAL_STATE_CODE(), since 7.0; in a system emulator qemu_in_main_thread() is
     # bql_locked()
-    AssertedRule("global-state", "rule.bql-not-held", _re(r"qemu_in_main_thread\(\)"),
+    AssertedRule("global-state", "rule.bql-not-held", Pattern(r"qemu_in_main_thread\(\)"),
                  "{function} is global state code: it may run only in the main thread or with the BQL held.",
                  "{function} is global state code, and {thread} does not hold the BQL"),
     # block/graph-lock.c, block/*: no_coroutine_fn
-    AssertedRule("in-coroutine", "rule.coroutine-context", _re(r"!\s*\(?qemu_in_coroutine\(\)"),
+    AssertedRule("in-coroutine", "rule.coroutine-context", Pattern(r"!\s*\(?qemu_in_coroutine\(\)"),
                  "{function} may poll or take the graph lock as the main loop does, so it must not run in a coroutine.",
                  "{function} must not run in a coroutine, and it does"),
-    AssertedRule("no-coroutine", "rule.coroutine-context", _re(r"qemu_in_coroutine\(\)"),
+    AssertedRule("no-coroutine", "rule.coroutine-context", Pattern(r"qemu_in_coroutine\(\)"),
                  "{function} yields, so it may run only in a coroutine.",
                  "{function} must run in a coroutine, and it does not"),
     # include/block/aio-wait.h: AIO_WAIT_WHILE
     AssertedRule("wait-in-main", "rule.nested-poll-off-home-thread",
-                 _re(r"qemu_get_current_aio_context\(\) == qemu_get_aio_context\(\)"),
+                 Pattern(r"qemu_get_current_aio_context\(\) == qemu_get_aio_context\(\)"),
                  "Only the main loop (or a thread that holds the BQL) may wait for another AioContext "
                  "(AIO_WAIT_WHILE); an iothread "
                  "that waits for a context other than its own can deadlock.",
                  "{function} waits for another AioContext, and {thread} is not the main loop"),
-    AssertedRule("home-thread", "rule.nested-poll-off-home-thread", _re(r"in_aio_context_home_thread\("),
+    AssertedRule("home-thread", "rule.nested-poll-off-home-thread", Pattern(r"in_aio_context_home_thread\("),
                  "An AioContext is polled by the thread it belongs to.",
                  "{function} polls an AioContext that {thread} does not own"),
     # include/block/block_int-global-state.h: assert_bdrv_graph_writable; block/graph-lock.c
-    AssertedRule("graph-lock", "rule.coroutine-context", _re(r"qemu_in_main_thread\(\) \|\| reader_count\(\)"),
+    AssertedRule("graph-lock", "rule.coroutine-context", Pattern(r"qemu_in_main_thread\(\) \|\| reader_count\(\)"),
                  "The block graph is read with its lock held, or in the main thread.",
                  "{function} reads the block graph without its lock"),
     # cpu-common.c: start_exclusive, since 9.2
-    AssertedRule("exclusive", "rule.exclusive-inside-cpu-exec", _re(r"!\s*current_cpu->running"),
+    AssertedRule("exclusive", "rule.exclusive-inside-cpu-exec", Pattern(r"!\s*current_cpu->running"),
                  "start_exclusive() waits until no vCPU is inside cpu_exec, so a vCPU must not call it from there.",
                  "An exclusive section is asked for from inside cpu_exec"),
     # qemu-coroutine-lock.c and users: contexts of requests
-    AssertedRule("request-context", "rule.coroutine-context", _re(r"ctx == qemu_get_current_aio_context\(\)"),
+    AssertedRule("request-context", "rule.coroutine-context", Pattern(r"ctx == qemu_get_current_aio_context\(\)"),
                  "A request is completed in the AioContext that it was submitted in.",
                  "{function} runs in another AioContext than its object belongs to"),
 )  # fmt: skip

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import List, Sequence
 
 from ..model import Explanation, Finding, ThreadExplanation
+from ..pattern import Pattern
 from . import text as page
 from . import words
 from .safe import Form, safe
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@-])")
+_SPECIAL = Pattern(r"([\\`*_{}\[\]<>()#+!|~&@-])")
 
 
 def escape(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import Sequence, TextIO
 
 from ..model import Explanation
@@ -24,8 +23,15 @@ def is_utf8(charset: str) -> bool:
 
 def form_for(stream: TextIO, verbose: bool = False, all_threads: bool = False, numbers: Sequence[int] = ()) -> Form:
     """The form for a stream outside gdb."""
-    columns = shutil.get_terminal_size((0, 0)).columns if stream.isatty() else 0
-    return Form(columns_for(columns), is_utf8(stream.encoding or ""), verbose, all_threads, tuple(numbers))
+    return Form(columns_for(_columns(stream)), is_utf8(stream.encoding or ""), verbose, all_threads, tuple(numbers))
+
+
+def _columns(stream: TextIO) -> int:
+    if not stream.isatty():
+        return 0
+    import shutil  # gdb, which knows its width itself, need not wait for it
+
+    return shutil.get_terminal_size((0, 0)).columns
 
 
 def wants_colour(stream: TextIO) -> bool:

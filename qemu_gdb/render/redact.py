@@ -14,6 +14,7 @@ import shlex
 from typing import Any, Callable, Dict, List, Match, Optional, Sequence, Tuple
 
 from ..model import Explanation, Frame, Message, Snapshot
+from ..pattern import Pattern
 
 # Keys of QEMU's options and QMP arguments, by what their values tell (qemu-options.hx, qapi/*.json; 5.2 to 10.2).
 _SECRETS = frozenset("""data password passwd passphrase secret iv auth-cookie authpassword cookie-secret password-data
@@ -36,32 +37,32 @@ _WORD_OPTIONS: Dict[str, str] = {
 }  # fmt: skip
 _ENDPOINTS = frozenset("""vnc spice display serial monitor qmp qmp-pretty incoming parallel gdb chardev
     debugcon""".split())
-_IMAGE = re.compile(r"\.(qcow2?|raw|img|iso|vmdk|vhdx?|vdi|qed|bin|fd|sock|socket|pid|log|elf|dtb|xml|gz|xz)$", re.I)
+_IMAGE = Pattern(r"\.(qcow2?|raw|img|iso|vmdk|vhdx?|vdi|qed|bin|fd|sock|socket|pid|log|elf|dtb|xml|gz|xz)$", re.I)
 
-_PAIR_IN_TEXT = re.compile(
+_PAIR_IN_TEXT = Pattern(
     r"""(?ix)(?P<key>["']?\b(?:pass(?:word|wd|phrase)|secret|auth[-_]?token|api[-_]?key)["']?\s*[:=]\s*)
     (?P<value>"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;)}]+)""")
-_UUID = re.compile(r"(?i)(?<![0-9a-f-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f-])")
-_MAC = re.compile(r"(?i)(?<![0-9a-f:.-])[0-9a-f]{2}(?:([:-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}(?![0-9a-f:-])")
-_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9][\w-]*(?:\.[\w-]+)*")
+_UUID = Pattern(r"(?i)(?<![0-9a-f-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f-])")
+_MAC = Pattern(r"(?i)(?<![0-9a-f:.-])[0-9a-f]{2}(?:([:-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}(?![0-9a-f:-])")
+_MAIL = Pattern(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9][\w-]*(?:\.[\w-]+)*")
 _IPV4 = re.compile(r"(?<![\w.:+~-])(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?![\w.-]|:\w*\+)"
                    r"|(?<=:)(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?=:\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?:%\w+)?(?![\w:])")
-_URL = re.compile(r"(?i)\b(?P<scheme>[a-z][a-z0-9+.-]{1,20})://(?P<rest>[^\s\"'<>`]+)")
-_SOCKET = re.compile(r"(?i)\b(?P<scheme>tcp|udp|nbd|telnet|websocket|rdma|ssh):"
+_URL = Pattern(r"(?i)\b(?P<scheme>[a-z][a-z0-9+.-]{1,20})://(?P<rest>[^\s\"'<>`]+)")
+_SOCKET = Pattern(r"(?i)\b(?P<scheme>tcp|udp|nbd|telnet|websocket|rdma|ssh):"
                      r"(?P<host>\[[^\]\s]+\]|[\w.-]+)(?=:\d)")
-_UNIX = re.compile(r"(?i)\b(?P<scheme>unix|file|fd|path|rbd|sheepdog|gluster|pipe):(?P<rest>[^\s\"'<>`,;)]+)")
-_EXEC = re.compile(r"\bexec:(?P<rest>[^\"'<>`\n]+)")
-_DOMAIN = re.compile(r"(?i)(?<![\w./@-])(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+(?:com|org|net|edu|gov|mil|int|info|"
+_UNIX = Pattern(r"(?i)\b(?P<scheme>unix|file|fd|path|rbd|sheepdog|gluster|pipe):(?P<rest>[^\s\"'<>`,;)]+)")
+_EXEC = Pattern(r"\bexec:(?P<rest>[^\"'<>`\n]+)")
+_DOMAIN = Pattern(r"(?i)(?<![\w./@-])(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+(?:com|org|net|edu|gov|mil|int|info|"
                      r"io|dev|cloud|local|lan|internal|intra|intranet|corp|home|localdomain|private|example|test|de|uk|"
                      r"fr|cn|jp|ru|nl|eu|it|ch|se|no|fi|pl|cz|br|in|au|ca)(?![\w-]|\.\w|\()")
 _PART = r"[^\s\"'`,;:()<>{}\[\]|=/]+"
-_PATH = re.compile(rf"(?<![\w.~/<>$-])(?:~[\w.-]*)?/(?=[\w.~+-])(?:{_PART}/)*{_PART}/?"
+_PATH = Pattern(rf"(?<![\w.~/<>$-])(?:~[\w.-]*)?/(?=[\w.~+-])(?:{_PART}/)*{_PART}/?"
                    r"|\b[A-Za-z]:\\[^\s\"'`,;()<>|]+")
-_HEX = re.compile(r"(?i)\b0x[0-9a-f]{7,16}(?![0-9a-f])|(?<![\w.])(?=[0-9a-f]*[a-f])0[0-9a-f]{15}(?![\w.])")
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"(?:\.\.\.)?|"[^"]*$')
-_CHARACTER = re.compile(r"(?<=\d )'(?:[^'\\]|\\.[^']{0,10})'(?: <repeats \d+ times>)?")
-_ARRAY = re.compile(r"\{(?:\s*(?:0x[0-9a-fA-F]+|-?\d+)(?: <repeats \d+ times>| '[^']{1,6}')?\s*,?){4,}"
+_HEX = Pattern(r"(?i)\b0x[0-9a-f]{7,16}(?![0-9a-f])|(?<![\w.])(?=[0-9a-f]*[a-f])0[0-9a-f]{15}(?![\w.])")
+_STRING = Pattern(r'"(?:[^"\\]|\\.)*"(?:\.\.\.)?|"[^"]*$')
+_CHARACTER = Pattern(r"(?<=\d )'(?:[^'\\]|\\.[^']{0,10})'(?: <repeats \d+ times>)?")
+_ARRAY = Pattern(r"\{(?:\s*(?:0x[0-9a-fA-F]+|-?\d+)(?: <repeats \d+ times>| '[^']{1,6}')?\s*,?){4,}"
                     r"(?:\.\.\.)?\s*\}?")
 
 _LONGEST, _LONGEST_LINE = 8192, 65536  # characters of one text and of a command line that are looked at
@@ -72,12 +73,12 @@ _OWN_STRINGS = frozenset("""assertion __assertion expr expression func function 
 _SOURCE_STRINGS = frozenset("file __file filename src fname".split())
 _NOT_POINTERS = frozenset("""addr offset hwaddr size len length flags features mask val value gpa paddr physaddr bytes
     sector_num haddr ret request cmd""".split())
-_DISPLAYED_PATHS = re.compile(
+_DISPLAYED_PATHS = Pattern(
     r"^/(?:machine|objects|chardevs|backend|peripheral|unattached)(?:/|$)"  # QOM paths
     r"|^/dev/(?:kvm|null|zero|random|urandom|full|tty|ptmx|vhost-net|vhost-vsock|net/tun|hugepages|shm|vfio/vfio|userfaultfd)$"
     r"|^/(?:proc|sys)(?:/self|/sys)?(?:/[a-z_]+){0,4}$")
-_SOURCE = re.compile(r"\.(?:c|cc|cpp|h|hpp|inc|m|rs|S|s|py|asm)$|\.(?:c|h)\.inc$")
-_PROGRAM = re.compile(r"/(?:usr/)?(?:local/)?(?:s?bin|libexec)/[\w.+-]+$")
+_SOURCE = Pattern(r"\.(?:c|cc|cpp|h|hpp|inc|m|rs|S|s|py|asm)$|\.(?:c|h)\.inc$")
+_PROGRAM = Pattern(r"/(?:usr/)?(?:local/)?(?:s?bin|libexec)/[\w.+-]+$")
 _TOP = frozenset("""accel audio authz backends block bsd-user chardev common-user contrib crypto disas dump ebpf fpu
     gdbstub hw include io iothread libdecnumber linux-user migration monitor nbd net plugins qapi qga qobject qom replay
     scsi semihosting softmmu storage-daemon stubs system target tcg tests tools trace ui util build rust

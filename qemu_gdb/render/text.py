@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import collections
-import re
 from typing import Collection, Dict, List, Optional, Sequence, Set, Tuple
 
 from ..model import Explanation, Finding, Frame, KnownFix, Signal, ThreadExplanation
+from ..pattern import Pattern
 from . import words
 from .safe import Form, cut, pad, safe, width, wrap
 
@@ -331,7 +331,7 @@ def signal_text(signal: Signal) -> str:
     return text
 
 
-_BUILD = re.compile(r"^.*/qemu[-_]v?\d[^/]*/(?=[^/])")
+_BUILD = Pattern(r"^.*/qemu[-_]v?\d[^/]*/(?=[^/])")
 
 
 def short_path(file: str) -> str:

@@ -186,9 +186,10 @@ class _Reading:
         iothreads_by_context = {iothread.context: iothread for iothread in facts.iothreads}
         for context in contexts:
             with process.guard("an AioContext"):
-                handlers = list(aio.handlers(process, self.qom, context, self.devices))
+                heads = aio.heads(process, context)
+                handlers = list(aio.handlers(process, self.qom, heads, self.devices))
                 facts.handlers += handlers
-                facts.bottom_halves += list(aio.bottom_halves(process, context))
+                facts.bottom_halves += list(aio.bottom_halves(process, heads))
                 if context in iothreads_by_context:
                     iothreads_by_context[context].handlers = len(handlers)
         polled.read(process, self.snapshot)

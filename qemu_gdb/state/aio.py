@@ -10,7 +10,7 @@ import gdb
 from ..model import BottomHalf, Handler, Timer
 from .access import NotReadable, Process, field, optional
 from .iothreads import virtqueue_device
-from .layout import Values, layout, offset_of, require
+from .layout import ADDRESS, Values, layout, offset_of, require
 from .qom import Qom
 
 CLOCKS = ("realtime", "virtual", "host", "virtual-rt")  # QEMUClockType, include/qemu/timer.h
@@ -42,23 +42,30 @@ def context_type(process: Process) -> Optional[gdb.Type]:
     return process.type("AioContext", "aio_poll", "aio_context_new")
 
 
-def _heads(process: Process, type_: gdb.Type, context: int) -> Values:
+def heads(process: Process, context: int) -> Values:
+    """Where the lists of an AioContext begin.
+
+    :raises NotReadable: its type or its memory
+    """
+    type_ = context_type(process)
+    if type_ is None:
+        raise NotReadable("type AioContext is not in the debug information")
     return layout(process, type_, "aio_handlers.lh_first", "bh_list.slh_first", "bh_slice_list.sqh_first").read(
         process, context)
 
 
-def handlers(process: Process, qom: Qom, context: int, devices: Dict[int, Set[str]]) -> Iterator[Handler]:
-    """The descriptors that an AioContext watches (AioHandler: util/aio-posix.h since 5.0).
+def handlers(process: Process, qom: Qom, head: Values, devices: Dict[int, Set[str]]) -> Iterator[Handler]:
+    """The descriptors that an AioContext watches (AioHandler: util/aio-posix.h since 5.0), by its ``heads``.
 
     Adds the devices whose virtqueues it serves to ``devices``.
     """
-    type_ = context_type(process)
+    context = require(head, ADDRESS)
     node_type = process.type("struct AioHandler", "aio_poll", "aio_set_fd_handler")
-    if type_ is None or node_type is None:
+    if node_type is None:
         return
     members = layout(process, node_type, "pfd.fd", "io_read", "io_write", "opaque", "node.le_next",
                      "node_deleted.le_prev")
-    first = require(_heads(process, type_, context), "aio_handlers.lh_first")
+    first = require(head, "aio_handlers.lh_first")
     for node in members.walk(process, first, "node.le_next", "descriptor handlers", _LIMIT):
         with process.guard("a descriptor handler"):
             if node["node_deleted.le_prev"]:
@@ -83,13 +90,12 @@ def handlers(process: Process, qom: Qom, context: int, devices: Dict[int, Set[st
             yield handler
 
 
-def bottom_halves(process: Process, context: int) -> Iterator[BottomHalf]:
+def bottom_halves(process: Process, head: Values) -> Iterator[BottomHalf]:
     """Bottom halves that are scheduled, and those being run in a batch (QEMUBH, util/async.c, since 5.0)."""
-    type_ = context_type(process)
+    context = require(head, ADDRESS)
     bh_type = process.type("struct QEMUBH", "aio_bh_poll", "qemu_bh_schedule")
-    if type_ is None or bh_type is None:
+    if bh_type is None:
         return
-    head = _heads(process, type_, context)
     firsts = [require(head, "bh_list.slh_first")]
     slices = head["bh_slice_list.sqh_first"]
     slice_type = process.type("BHListSlice", "aio_bh_poll")

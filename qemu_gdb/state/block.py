@@ -302,13 +302,13 @@ def _origin(graph: Graph, node: BlockNode, by_address: Dict[int, BlockNode]) -> 
 
 def _throttling(process: Process, graph: Graph, values: Dict[int, gdb.Value]) -> None:
     """Requests that wait in a throttle group (ThrottleGroupMember, include/block/throttle-groups.h)."""
-    member_type = process.type("ThrottleGroupMember", "throttle_group_register_tgm")
-    if member_type is None:
-        return
     members = {b.throttle: b.root for b in graph.backends if b.throttle}
     for node in graph.nodes:
         if node.driver == "throttle":
             members[int(values[node.address]["opaque"])] = node.address
+    member_type = process.type("ThrottleGroupMember", "throttle_group_register_tgm") if members else None
+    if member_type is None:
+        return
     by_address = {node.address: node for node in graph.nodes}
     for member, address in members.items():
         target = by_address.get(address)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import struct
 from dataclasses import dataclass
 from typing import Optional, Union
@@ -92,8 +91,10 @@ def sockaddr(data: bytes) -> str:
             return "unix:@" + path[1:].rstrip(b"\0").decode("utf-8", "replace")
         return "unix:" + path.split(b"\0")[0].decode("utf-8", "replace")
     if family == _AF_INET and len(data) >= 8:
-        return f"tcp:{socket.inet_ntop(socket.AF_INET, data[4:8])}:{struct.unpack_from('>H', data, 2)[0]}"
+        return f"tcp:{'.'.join(map(str, data[4:8]))}:{struct.unpack_from('>H', data, 2)[0]}"
     if family == _AF_INET6 and len(data) >= 24:
+        import socket  # only here: it takes longer to import than all the rest of a small reading
+
         return f"tcp:[{socket.inet_ntop(socket.AF_INET6, data[8:24])}]:{struct.unpack_from('>H', data, 2)[0]}"
     if family == _AF_VSOCK and len(data) >= 12:
         port, cid = struct.unpack_from("<II", data, 4)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from ..model import Chardev, Facts, Handler, Snapshot, Thread
 from . import aio
-from .access import Process, has_field, optional
+from .access import Process, optional
+from .layout import layout, offset_of
 
 _CALLS = (7, 271)  # poll, ppoll: system call numbers of x86-64
 _LIMIT = 1024
@@ -56,20 +57,23 @@ def read(process: Process, snapshot: Snapshot) -> None:
     names = {fd: text for chardev in facts.chardevs for fd, text in _names(chardev)}
     contexts_seen = dict.fromkeys([facts.main_context, *(i.context for i in facts.iothreads),
                                    int(facts.extra.get("iohandler_context", "0"), 16)])  # fmt: skip
-    for address in contexts_seen:
-        ring = _ring(process, address) if address else None
-        if ring is not None:
-            names[ring] = "io_uring of an AioContext"
+    for ring in _rings(process, [address for address in contexts_seen if address]):
+        names[ring] = "io_uring of an AioContext"
+    watched: Dict[int, Dict[int, Handler]] = {}
+    for handler in facts.handlers:
+        watched.setdefault(handler.context, {})[handler.fd] = handler
     for context, contexts, polled, at_rest in _loops(process, snapshot):
-        known: Dict[int, Handler] = {h.fd: h for h in facts.handlers if h.context in contexts}
+        known: Dict[int, Handler] = {}
+        for each_context in contexts:
+            known.update(watched.get(each_context, {}))
         for each in dict.fromkeys(polled):
-            handler = known.get(each.fd)
-            if handler is None:
+            found = known.get(each.fd)
+            if found is None:
                 note = names.get(each.fd) or _link(snapshot, each.fd)
-                handler = known[each.fd] = Handler(each.fd, context, note=note, glib=at_rest or each.fd in names)
-                facts.handlers.append(handler)
-            handler.events = handler.events or words(each.events)
-            handler.ready = handler.ready or words(each.ready & (each.events | 0x38))
+                found = known[each.fd] = Handler(each.fd, context, note=note, glib=at_rest or each.fd in names)
+                facts.handlers.append(found)
+            found.events = found.events or words(each.events)
+            found.ready = found.ready or words(each.ready & (each.events | 0x38))
 
 
 def _loops(process: Process, snapshot: Snapshot) -> Iterator[Tuple[int, Sequence[int], List[Polled], bool]]:
@@ -92,15 +96,16 @@ def _loops(process: Process, snapshot: Snapshot) -> Iterator[Tuple[int, Sequence
                 yield iothread.context, (iothread.context,), of_thread(process, thread), True
 
 
-def _ring(process: Process, context: int) -> Optional[int]:
-    """The io_uring by which an AioContext watches its descriptors, where GLib polls it (util/async.c, 10.2)."""
+def _rings(process: Process, contexts: List[int]) -> Iterator[int]:
+    """The io_urings by which AioContexts watch their descriptors, where GLib polls them (util/async.c, 10.2)."""
     type_ = aio.context_type(process)
-    if type_ is None:
-        return None
-    value = process.at(context, type_)
-    if not has_field(value, "io_uring_fd_tag") or not int(value["io_uring_fd_tag"]):
-        return None
-    return optional(lambda: int(value["fdmon_io_uring"]["ring_fd"]))
+    if type_ is None or offset_of(type_, "io_uring_fd_tag") is None:
+        return
+    members = layout(process, type_, "io_uring_fd_tag", "fdmon_io_uring.ring_fd")
+    for context in contexts:
+        values = optional(lambda: members.read(process, context))  # noqa: B023
+        if values and values["io_uring_fd_tag"] and values["fdmon_io_uring.ring_fd"] is not None:
+            yield values["fdmon_io_uring.ring_fd"]
 
 
 def _names(chardev: Chardev) -> Iterator[Tuple[int, str]]:

@@ -93,12 +93,12 @@ def _writer(requests: List[Request], node: BlockNode, begin: int, end: int, wait
 
 def _throttled(process: Process, graph: Graph) -> Iterator[Queued]:
     """ThrottleGroupMember.throttled_reqs (block/throttle-groups.c)."""
-    member_type = process.type("ThrottleGroupMember", "throttle_group_register_tgm")
-    group_type = process.type("struct ThrottleGroup", "throttle_group_register_tgm", "throttle_group_config")
-    if member_type is None:
-        return
     members = [b.throttle for b in graph.backends if b.throttle]
     members += [int(graph.values[n.address]["opaque"]) for n in graph.nodes if n.driver == "throttle"]
+    member_type = process.type("ThrottleGroupMember", "throttle_group_register_tgm") if members else None
+    if member_type is None:
+        return
+    group_type = process.type("struct ThrottleGroup", "throttle_group_register_tgm", "throttle_group_config")
     for address in filter(None, members):
         member = process.at(address, member_type)
         if not int(member["throttle_state"]):

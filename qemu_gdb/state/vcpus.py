@@ -28,7 +28,9 @@ KVM_EXITS = {
 
 def state_type(process: Process) -> Optional[gdb.Type]:
     """``CPUState`` (include/hw/core/cpu.h)."""
-    return process.type("CPUState", "cpu_exec", "qemu_cpu_kick", "cpu_list_add")
+    # Where a vCPU thread begins gdb has read the debug information for its stack anyway.
+    return process.type("CPUState", "mttcg_cpu_thread_fn", "kvm_vcpu_thread_fn", "cpu_exec", "qemu_cpu_kick",
+                        "cpu_list_add")
 
 
 def read(process: Process, accelerator: Optional[str] = None) -> List[VCpu]:

@@ -6,8 +6,8 @@ import re
 from typing import NamedTuple, Optional
 
 from qemu_gdb.capture.dialects import gdb
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
+from qemu_gdb.pattern import Pattern
 
 _LLDB = Pattern(r"(?:\*\s*)?frame #(?P<level>\d{1,6}):\s*(?:0x(?P<pc>[0-9a-fA-F]{1,16})\s*)?(?P<rest>.*)$")
 _OFFSET = Pattern(r"\s+\+\s+(?:0x[0-9a-fA-F]+|\d+)\s*")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Optional
 
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
+from qemu_gdb.pattern import Pattern
 
 # " [<ffffffff8100f06f>] ? kvm_arch_vcpu_ioctl+0x12/0x30 [kvm]", "? do_syscall_64+0x59/0x90", "[<0>] f+0x1/0x2"
 _KERNEL = Pattern(

@@ -6,8 +6,8 @@ import re
 import sys
 from typing import Dict, List, Optional, Tuple
 
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
+from qemu_gdb.pattern import Pattern
 
 MAX_ARGS = 64  # arguments kept of one frame
 MAX_VALUE = 4096  # characters kept of one value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional, Tuple
 
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
+from qemu_gdb.pattern import Pattern
 
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _FLAT = rf"(?:[^{{}}\"]|{_STRING})*"  # without a tuple inside

@@ -6,8 +6,8 @@ import re
 from typing import Optional
 
 from qemu_gdb.capture.dialects import gdb
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
+from qemu_gdb.pattern import Pattern
 
 # pwndbg: "► 0 0x7ffff74f0a96 ppoll+166"; gef: "[#0] 0x7ffff7e8d1e1 → raise()", "[#1] 0x.. -> f(a=0x0)"
 _PWNDBG = Pattern(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Optional
 
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
+from qemu_gdb.pattern import Pattern
 
 # coredumpctl: "0x00007f9397ea365c __pthread_kill_implementation (libc.so.6 + 0xa365c)"
 _COREDUMP = Pattern(

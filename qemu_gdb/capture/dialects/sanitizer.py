@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, Optional
 
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
+from qemu_gdb.pattern import Pattern
 
 # "0x5593da6704ea in f ../a.c:244:3", "0xfffc3a1678bb  (/lib64/libc.so.6+0x78bb)", "0x55 in f (module+0x1) (BuildId: a)"
 _BUILD_ID = Pattern(r"\s*\(BuildId: [^)]{0,80}\)?\s*$")

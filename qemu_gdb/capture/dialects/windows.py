@@ -6,8 +6,8 @@ import re
 from typing import Optional
 
 from qemu_gdb.capture.dialects import gdb
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.model import Frame
+from qemu_gdb.pattern import Pattern
 
 # "04 00000012`e4fff3f0 00007ff6`12345678 qemu_system_x86_64!main_loop_wait+0x1f2 [C:\q\util\main-loop.c @ 570]"
 _WINDBG = Pattern(

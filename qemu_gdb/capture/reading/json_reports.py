@@ -7,9 +7,9 @@ import re
 from typing import Any, Dict, List, Optional, Tuple
 
 from qemu_gdb.capture import messages
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.capture.segment import Segment
 from qemu_gdb.model import Frame, Thread
+from qemu_gdb.pattern import Pattern
 
 _OBJECT = Pattern(r"^[ \t]*(?=\{)", re.MULTILINE)
 _MAX_OBJECTS = 16  # that are tried in one text

@@ -6,9 +6,9 @@ import re
 
 from qemu_gdb.capture import frames, messages
 from qemu_gdb.capture.dialects import foreign, plain, sanitizer
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.capture.reading import reports, session
 from qemu_gdb.capture.reading.state import DISPLAY, NUMBERED, Head, Reading, Taken
+from qemu_gdb.pattern import Pattern
 
 _PROSE_THREAD = Pattern(r"\bthread #?(?P<number>\d{1,5})\b", re.IGNORECASE)
 _CUT = Pattern(

@@ -7,8 +7,8 @@ import re
 from qemu_gdb.capture import messages
 from qemu_gdb.capture.dialects import apple, foreign, sanitizer, windows
 from qemu_gdb.capture.dialects import reports as dialect
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.capture.reading.state import Head, Reading, Taken
+from qemu_gdb.pattern import Pattern
 
 _STACK_OF = Pattern(
     r"(?:Stack trace of|Backtrace of|Stack of) thread (?P<lwp>\d{1,10})\b(?P<rest>[^#]*)", re.IGNORECASE

@@ -6,9 +6,9 @@ import re
 
 from qemu_gdb.capture import frames, messages
 from qemu_gdb.capture.dialects import apple, gdb, machine
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.capture.reading.state import DISPLAY, NUMBERED, Head, Reading, Taken
 from qemu_gdb.model import Thread
+from qemu_gdb.pattern import Pattern
 
 PROMPT = Pattern(r"\(?(?:gdb|lldb|rr|qemu|pwndbg|gef)(?:\)|>|➤)(?:-peda\$)?\s*(?P<command>.*)$")
 GDB_THREAD = Pattern(

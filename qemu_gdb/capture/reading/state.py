@@ -9,9 +9,9 @@ from typing import Callable, List, Optional, Union
 
 from qemu_gdb.capture import frames
 from qemu_gdb.capture.dialects import gdb
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.capture.segment import Segment
 from qemu_gdb.model import Frame, Message, Thread
+from qemu_gdb.pattern import Pattern
 
 NUMBERED = Pattern(r"(?:[*+•|-]\s+|`)?#\s?(?P<level>\d{1,7})(?!\d)[:.]?\s*(?P<rest>.*)$", re.DOTALL)
 PAGER_INSIDE = Pattern(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from qemu_gdb.capture.dialects import apple, foreign, plain, reports, windows
-from qemu_gdb.capture.pattern import Pattern
 from qemu_gdb.capture.reading.state import Head, Reading, Taken
 from qemu_gdb.model import Frame
+from qemu_gdb.pattern import Pattern
 
 _SOURCE_LINE = Pattern(r"\d{1,7}(?:\t|\s{2,}|\s+in\s)")
 _ADDRESS = Pattern(r"0x[0-9a-fA-F]{6,16}$")

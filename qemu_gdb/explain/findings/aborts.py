@@ -9,6 +9,7 @@ from ...knowledge import functions, rules
 from ...knowledge.aborts import FATAL_PATHS, FatalPath, fatal_path_of
 from ...knowledge.rules import CPU_ABORTS
 from ...model import Evidence, Message
+from ...pattern import Pattern
 from ..context import Context, Subject
 from ..stack import Stack, number, symbol
 from . import common
@@ -338,7 +339,7 @@ def _formatted(
     return cause
 
 
-_RAISED = re.compile(r"Unexpected error in (\w+)\(\) at ([^\s:]+):(\d+)")
+_RAISED = Pattern(r"Unexpected error in (\w+)\(\) at ([^\s:]+):(\d+)")
 
 
 def _error_abort(
@@ -679,7 +680,7 @@ def _in_a_strange_handler(stack: Stack, blame: Optional[int]) -> Optional[int]:
     return handler + 1 if handler is not None and handler < blame + 8 and handler + 1 < len(stack) else None
 
 
-_OWN_LINE = re.compile(r"(?:^|[\s>`\"])(?:qemu[\w-]*|kvm|\w+-softmmu): (.{6,200})")
+_OWN_LINE = Pattern(r"(?:^|[\s>`\"])(?:qemu[\w-]*|kvm|\w+-softmmu): (.{6,200})")
 
 
 def _plain_abort(context: Context, subject: Subject, start: int, position: Optional[int]) -> Cause:

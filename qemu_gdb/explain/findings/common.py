@@ -7,6 +7,7 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 
 from ...knowledge.match import Names
 from ...model import Evidence, Finding, Frame
+from ...pattern import Pattern
 from ..context import Context, Subject
 from ..stack import Stack
 
@@ -303,8 +304,8 @@ _ROOTS = (
     "ui",
     "util",
 )
-_ROOTED = re.compile(r"(?:^|/)((?:" + "|".join(_ROOTS) + r")/\S*)$")
-_TAIL = re.compile(r"(?:^|/)([^/]+)$")
+_ROOTED = Pattern(r"(?:^|/)((?:" + "|".join(_ROOTS) + r")/\S*)$")
+_TAIL = Pattern(r"(?:^|/)([^/]+)$")
 
 
 def source(file: str) -> str:
@@ -447,7 +448,7 @@ def story(context: Context, subject: Subject) -> str:
     return stories.trigger_chain(subject, context.facts)
 
 
-_WRAP = re.compile(r"\s+")
+_WRAP = Pattern(r"\s+")
 
 
 def oneline(text: str) -> str:

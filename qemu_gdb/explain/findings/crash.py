@@ -7,6 +7,7 @@ from typing import Dict, List, Optional
 
 from ...knowledge.aborts import DEFERRED, fatal_path_of
 from ...model import Finding, Message
+from ...pattern import Pattern
 from ..context import Context, Subject
 from ..recursion import DEEP
 from ..stack import Stack, number, once_a_stack, string, symbol
@@ -95,7 +96,7 @@ def _cut_check(subject: Subject) -> Optional[Cause]:
 # --------------------------------------------------------------------------------------------------------------
 # Which thread crashed
 
-_DEBUGGER_STOP = re.compile(
+_DEBUGGER_STOP = Pattern(
     r"(?:^|\b)(?:Temporary b|[Bb])reakpoint \d+(?:\.\d+)?,|hit (?:Temporary |Hardware )?(?:[Bb]reakpoint|[Ww]atchpoint|"
     r"Catchpoint)|[Ww]atchpoint \d+:|stop reason = (?:breakpoint|step|watchpoint)|Catchpoint \d+|Break instruction "
     r"exception"

@@ -8,6 +8,7 @@ from typing import List, Optional, Tuple
 from ...knowledge import pointers, signals
 from ...knowledge.helpers import is_cast
 from ...model import Evidence, Signal
+from ...pattern import Pattern
 from ..context import Context, Subject
 from ..owners import code_of
 from ..stack import Stack, number, string, symbol
@@ -15,7 +16,7 @@ from . import common
 from .cause import Cause, fatal_signal, function_at, is_fatal, past_helpers
 from .common import at, cut, evidence, joined, oneline, place
 
-_ADDRESS = re.compile(
+_ADDRESS = Pattern(
     r"(?:segfault at|si_addr ?=|fault(?:ing)? addr(?:ess)?:?|address=|unknown address|at address|[Aa]ttempt to "
     r"(?:read|write) "
     r"(?:from|to) address|KERN_\w+ at|protection fault at) ?(0x)?([0-9a-fA-F]+)"
@@ -25,7 +26,7 @@ _IGNORED_NULLS = frozenset(
     ignore_child user_data data mask abstime notify return_path argv envp hostname tlscreds to_free abi
     host_error callback func arg args fdset""".split()
 )
-_GUARD = re.compile(r"^0x[0-9a-f]+$")
+_GUARD = Pattern(r"^0x[0-9a-f]+$")
 
 
 def fault_address(context: Context, subject: Subject) -> Optional[int]:
@@ -87,7 +88,7 @@ ALIGNED = frozenset(
 )
 
 
-_SEGFAULT = re.compile(r"(?i)\bseg(?:mentation )?[ -]?fault|\bsigsegv\b|\bsigfault|\bsegv\b")
+_SEGFAULT = Pattern(r"(?i)\bseg(?:mentation )?[ -]?fault|\bsigsegv\b|\bsigfault|\bsegv\b")
 
 
 def as_told(context: Context, subject: Subject) -> Optional[Cause]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Optional
 
 from ...knowledge.aborts import DIES_BY_SIGNAL
+from ...pattern import Pattern
 from ..context import Context, Subject
 from .cause import Cause
 from .common import at, cut, evidence, oneline
 
 # linux-user/signal.c, bsd-user/signal.c (5.2 to 10.2); die_with_signal since 9.0
 _DIES = ("dump_core_and_abort", "die_with_signal", "die_from_signal")
-_SAID = re.compile(r"uncaught target signal (\d+)(?: \(([^)]*)\))?")
+_SAID = Pattern(r"uncaught target signal (\d+)(?: \(([^)]*)\))?")
 
 
 def guest_died(context: Context, subject: Subject) -> Optional[Cause]:

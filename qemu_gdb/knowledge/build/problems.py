@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -249,7 +250,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         if given.facts is not None:
             records.extend(from_facts(given.facts, releases))
         else:
-            records.extend(from_index(Problems(DATA / "problems.idx"), releases))
+            records.extend(from_index(Problems(os.path.join(DATA, "problems.idx")), releases))
         if given.git is not None:
             known = {commit for record in records for commit in record.commits}
             records.extend(from_git(given.git, given.since, releases, known))

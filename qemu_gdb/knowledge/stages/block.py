@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Dict, Optional
 
+from ...pattern import Pattern
 from ..match import Names
 from .rows import Row, View, number_of, size_text
 
 _TYPES = (
-    (re.compile(r"pwrite_zeroes|pwritezeroes|_zeroes(?:_|$)|zero_pwritev|make_zero"), "write-zeroes"),
-    (re.compile(r"pwritev|_pwrite|writev|_write(?:_|$)|do_pwrite|prw_write|write_entry"), "write"),
-    (re.compile(r"preadv|_pread|readv|_read(?:_|$)|read_entry|copy_on_read"), "read"),
-    (re.compile(r"flush"), "flush"),
-    (re.compile(r"pdiscard|discard"), "discard"),
-    (re.compile(r"truncate"), "truncate"),
-    (re.compile(r"ioctl"), "ioctl"),
-    (re.compile(r"block_status|is_allocated"), "block-status query"),
-    (re.compile(r"copy_range"), "copy"),
-    (re.compile(r"zone_"), "zone operation"),
-    (re.compile(r"getlength"), "length query"),
-    (re.compile(r"cancel"), "cancellation"),
-    (re.compile(r"is_inserted|is_available"), "medium check"),
+    (Pattern(r"pwrite_zeroes|pwritezeroes|_zeroes(?:_|$)|zero_pwritev|make_zero"), "write-zeroes"),
+    (Pattern(r"pwritev|_pwrite|writev|_write(?:_|$)|do_pwrite|prw_write|write_entry"), "write"),
+    (Pattern(r"preadv|_pread|readv|_read(?:_|$)|read_entry|copy_on_read"), "read"),
+    (Pattern(r"flush"), "flush"),
+    (Pattern(r"pdiscard|discard"), "discard"),
+    (Pattern(r"truncate"), "truncate"),
+    (Pattern(r"ioctl"), "ioctl"),
+    (Pattern(r"block_status|is_allocated"), "block-status query"),
+    (Pattern(r"copy_range"), "copy"),
+    (Pattern(r"zone_"), "zone operation"),
+    (Pattern(r"getlength"), "length query"),
+    (Pattern(r"cancel"), "cancellation"),
+    (Pattern(r"is_inserted|is_available"), "medium check"),
 )
 _BYTE_FUNCTIONS = Names(
     "blk_co_p*",
@@ -653,7 +653,7 @@ def _job(view: View) -> str:
     return f"{what}: {view.outermost}"
 
 
-_STARTS = re.compile(
+_STARTS = Pattern(
     r"new|enqueue|continue|read_data|write_data|send_command|do_read|do_write|blk_io|submit|_rw|dma_blk|io_cmd|admin_cmd"
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Dict, Optional
 
+from ...pattern import Pattern
 from ..match import Names
 from .rows import Row, View, number_of
 
@@ -237,7 +238,7 @@ def _vm_stop(view: View) -> str:
 
 
 # system/memory.c: functions that change the map; the others ask
-_CHANGES_MEMORY = re.compile(
+_CHANGES_MEMORY = Pattern(
     r"_(?:init|do_init|add|del|set|update|reset|clear|register|unregister|resize|render|generate|commit|readd)(?:_|$)"
 )
 

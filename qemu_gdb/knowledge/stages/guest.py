@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import FrozenSet, Optional, Tuple
 
+from ...pattern import Pattern
 from ..functions import lookup
 from ..match import Names
 from ..ports import HANDLERS, handler_register, mmio_register, port_register, region_register
@@ -187,7 +188,7 @@ _GENERATED = ("code_gen_buffer", "cpu_tb_exec", "tcg_qemu_tb_exec")
 _ADDRESS = ("addr", "offset", "address", "hwaddr", "port")
 _VALUE = ("val", "value", "data", "val64", "val32", "v")
 _WIDTHS = {"b": 1, "w": 2, "l": 4, "q": 8, "1": 1, "2": 2, "4": 4, "8": 8, "16": 16}
-_TCG_WIDTH = re.compile(r"(?:ld|st)(?:s|u)?([bwlq]|16|[1248])(?:_|$)")
+_TCG_WIDTH = Pattern(r"(?:ld|st)(?:s|u)?([bwlq]|16|[1248])(?:_|$)")
 _PORT_HANDLERS: FrozenSet[str] = frozenset(
     name for name in HANDLERS if "_ioport_" in name or name.startswith(("virtio_pci_config_", "bmdma_", "kbd_", "ide_"))
 )

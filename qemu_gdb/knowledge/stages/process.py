@@ -6,6 +6,7 @@ import re
 from typing import Dict, List, Optional, Tuple
 
 from ...model import Message
+from ...pattern import Pattern
 from ..aborts import FATAL_PATHS, fatal_path_of, gives_up
 from ..helpers import is_cast
 from ..match import Names
@@ -75,10 +76,10 @@ def _victim(view: View) -> str:
 
 
 # GLib's and libc's allocation functions, which are not to blame.
-_LIBRARY = re.compile(
+_LIBRARY = Pattern(
     r"g_[a-z]|(?:std|core|alloc)::|rust_|_int_|_*libc_|slab_allocator_|(?:free|malloc|calloc|realloc)(?:_\w+)?$|tcache_|unlink_chunk|malloc_consolidate"
 )
-_ALLOCATES = re.compile(r"g_(?:malloc|realloc|try_|memdup|strdup|new|slice_alloc|array)")
+_ALLOCATES = Pattern(r"g_(?:malloc|realloc|try_|memdup|strdup|new|slice_alloc|array)")
 
 
 def told_death(view: View) -> str:
@@ -159,7 +160,7 @@ def _assertion(words: str, at: str, place: str, brief: bool) -> str:
     return f'assertion "{_clip(words, 60)}" failed{at}{place}' if words else f"an assertion failed{at}{place}"
 
 
-_OWN_NAME = re.compile(r"^\s*qemu[\w-]*: (?:fatal|hardware error): ")
+_OWN_NAME = Pattern(r"^\s*qemu[\w-]*: (?:fatal|hardware error): ")
 
 # By fatal path: the functions whose arguments hold the text, the kind of message that does, the phrase with the text,
 # and that without.

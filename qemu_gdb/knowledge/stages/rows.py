@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from typing import Callable, Collection, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ...model import Facts, Frame
+from ...pattern import Pattern
 from ..match import Names
 
 Wanted = Union[str, Collection[str], Names]
 
-_NUMBER = re.compile(r"^\s*(?:\([^()]*\)\s*)?(-?0[xX][0-9a-fA-F]+|-?\d+)\b")
-_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
-_SYMBOL = re.compile(r"<([^<>+]+)(?:\+\d+)?>")
+_NUMBER = Pattern(r"^\s*(?:\([^()]*\)\s*)?(-?0[xX][0-9a-fA-F]+|-?\d+)\b")
+_STRING = Pattern(r'"((?:[^"\\]|\\.)*)"')
+_SYMBOL = Pattern(r"<([^<>+]+)(?:\+\d+)?>")
 # what is folded into a stage and says nothing of it
-_LIBRARY = re.compile(
+_LIBRARY = Pattern(
     r"g_[a-z]|_|(?:malloc|calloc|realloc|free|abort|raise|syscall|memcpy|memset|strcmp)$|pthread_|futex"
 )
-_ENUMERATOR = re.compile(r"^\s*([A-Za-z_]\w*(?:\s*\|\s*[A-Za-z_]\w*)*)\s*$")
+_ENUMERATOR = Pattern(r"^\s*([A-Za-z_]\w*(?:\s*\|\s*[A-Za-z_]\w*)*)\s*$")
 
 
 def readable(value: Optional[str]) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Dict, Optional
 
+from ...pattern import Pattern
 from ..ioctls import ioctl_request
 from ..match import Names
 from .rows import Row, View, number_of
@@ -45,7 +45,7 @@ def vcpu_index(view: View) -> Optional[int]:
 
 
 # target/*/kvm*.c: functions that read a part of a vCPU's state; other kvm_*get* ask KVM for what it can do
-_GETS = re.compile(
+_GETS = Pattern(
     r"(?:do_)?kvm_(?:arch_)?get_(?!supported|max|free|notify|default|vm_type|mce_cap|vcpu_id|smmu|id|ioeventfd)"
     r"(?:\w*(?:regs?|msrs?|fpu?|fp|fpsimd|sve|xsave|xcrs|state|events?|apic\w*|vpr|one_\w+|tsc|ints?|cc)\w*)$"
 )
