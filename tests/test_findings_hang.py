@@ -414,3 +414,31 @@ def test_a_signal_that_waits_inside_glibc_is_a_wait():
     names = ["futex_wait", "futex_wait_simple", "__condvar_quiesce_and_switch_g1", "___pthread_cond_signal",
              "qemu_cond_signal", "thread_pool_submit_aio", "blk_aio_read_entry", "coroutine_trampoline"]
     assert told(thread(3, names)).threads[0].state != "executing"
+
+
+def test_multifd_channels_that_the_main_loop_connects_have_not_ended():
+    migration = ["pthread_cond_wait", "qemu_sem_wait", "multifd_send_sync_main", "ram_save_setup",
+                 "qemu_savevm_state_setup", "migration_thread", "qemu_thread_start", "start_thread"]  # fmt: skip
+    connects = ["recvmsg", "qio_channel_socket_readv", "qcrypto_tls_session_handshake", "qio_channel_tls_handshake",
+                "multifd_tls_channel_connect", "multifd_new_send_channel_async", "qio_task_complete", *MAIN_LOOP]  # fmt: skip
+    findings = told(thread(2, migration), thread(1, connects), thread(3, RCU)).findings
+    title = "The migration thread waits for multifd channels that are not connected yet"
+    waits = next(f for f in findings if f.title == title)
+    assert "thread 1 connects one in multifd_tls_channel_connect (frame 4)" in waits.explanation
+    assert not any("no longer exist" in f.title for f in findings)
+
+
+def test_a_vcpu_that_delivers_an_interrupt_with_the_bql_held_is_not_in_guest_code():
+    delivers = ["address_space_translate_for_iotlb", "tlb_set_page_full", "x86_cpu_tlb_fill", "cpu_ldl_mmu",
+                "do_interrupt_x86_hardirq", "x86_cpu_exec_interrupt", "cpu_handle_interrupt", "cpu_exec",
+                "mttcg_cpu_thread_fn", "qemu_thread_start", "start_thread"]  # fmt: skip
+    found = first(thread(1, MUTEX + ["bql_lock_impl", *MAIN_LOOP]), thread(2, delivers))
+    assert found.title.startswith("Thread 2 (vCPU, MTTCG) holds the BQL in address_space_translate_for_iotlb")
+    assert "delivers an interrupt or exception to the guest CPU" in found.explanation
+    assert "(interrupts are delivered with the BQL held)" in found.explanation
+
+
+def test_of_several_threads_the_one_that_executes_is_told_before_those_in_system_calls():
+    reads = thread(3, ["read", "do_syscall", "cpu_loop", "main"])
+    works = thread(1, ["tcg_temp_new_internal_i32", "gen_shift_rm_im", "host_signal_handler", "cpu_x86_exec"])
+    assert first(reads, works).title == "Thread 1 (user-mode guest thread) executes tcg_temp_new_internal_i32"

@@ -329,3 +329,22 @@ def test_pages_of_an_emulated_program_are_not_translated_code():
     thread, _, _ = read("g_malloc0 page_find_alloc page_set_flags target_mmap do_syscall cpu_loop main", SIGSEGV)
     assert "translates" not in thread["summary"]
     assert "works on the table of the guest's pages" in thread["summary"]
+
+
+@pytest.mark.parametrize(
+    ("stack", "said", "never"),
+    [
+        ("helper_le_ldw_cmmu cpu_lduw_code arc_decode translator_loop tb_gen_code cpu_exec mttcg_cpu_thread_fn",
+         "fetches guest code", "executes the TCG helper"),
+        ("address_space_translate_for_iotlb do_interrupt64 do_interrupt_all cpu_exec mttcg_cpu_thread_fn",
+         "delivers an interrupt or exception", "executes the TCG helper"),
+        ("memory_region_get_iommu address_space_translate_for_iotlb tlb_set_page_full cpu_exec mttcg_cpu_thread_fn",
+         "looks up a guest-physical address", "notifies of an IOMMU"),
+        ("vtd_iommu_replay memory_region_iommu_replay vfio_listener_region_add main",
+         "tells the mappings of an IOMMU again", "notifies of an IOMMU"),
+    ],
+)  # fmt: skip
+def test_what_a_vcpu_does_for_the_guest_is_told_by_what_it_is(stack, said, never):
+    _, _, page = read(stack, SIGSEGV)
+    assert said in page
+    assert never not in page

@@ -196,6 +196,8 @@ HELPERS: Tuple[Helper, ...] = (
         ),
         "crash wait work owner",
     ),
+    # include/exec/memory.h: they follow a region's pointer
+    Helper("region-accessor", Names("memory_region_get_iommu*"), "crash work"),
     # util/osdep.c, block/file-posix.c: a system call with the host's differences hidden
     Helper(
         "system-call",

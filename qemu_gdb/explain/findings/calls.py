@@ -247,11 +247,14 @@ def executing_holder(context: Context, last: Subject, victims: List[Subject]) ->
         culprit = position
     kind_word = waiting[0].waiting.object if waiting[0].waiting is not None else "a lock"
     lock = "the BQL" if held is not None else kind_word
-    guest = last.told.state == "running-guest"
-    short_things = "a thread that wants it kicks the vCPU out of the guest" if guest else (
-        "device accesses and commands are short in a healthy QEMU"
-    )  # fmt: skip
-    basis = f" ({held.basis})" if held is not None and (guest or held.confidence == "certain") else ""
+    delivers = held is not None and held.at is not None and stack.names[held.at] == "cpu_handle_interrupt"
+    guest = last.told.state == "running-guest" and not delivers
+    short_things = "device accesses and commands are short in a healthy QEMU"
+    if guest:
+        short_things = "a thread that wants it kicks the vCPU out of the guest"
+    elif delivers:
+        short_things = "the delivery of an interrupt is short"
+    basis = f" ({held.basis})" if held is not None and (guest or delivers or held.confidence == "certain") else ""
     sentences = [
         lead(context, last),
         f"It executes {'guest code' if guest else at(stack, culprit)} and holds {lock}{basis}.",

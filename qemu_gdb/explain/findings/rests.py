@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import List, Optional, Tuple
 
 from ...knowledge import holders
+from ...knowledge.match import Names
 from ...model import Evidence, Finding
 from ..context import Context, Subject
 from ..waits import Waiting, unstopped_vcpus
@@ -364,6 +365,16 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
     return None
 
 
+# migration/multifd.c: the way from a new connection to the channel's thread, 4.0 to 10.2
+_CONNECTS_MULTIFD = Names(
+    "multifd_new_send_channel_async",
+    "multifd_channel_connect",
+    "multifd_tls_channel_connect",
+    "multifd_tls_handshake_thread",
+    "multifd_tls_outgoing_handshake",
+)
+
+
 def _multifd(
     context: Context,
     last: Subject,
@@ -377,7 +388,18 @@ def _multifd(
     complete = len(context.live_subjects) > 2 and bool(context.with_role("main-loop"))
     sentences.append(f"It waits in {at(stack, waiting.at)} {waiting.says}.")
     steps = []
-    if not channels and complete:
+    connects = next((s for s in context.live_subjects if s.stack.find(_CONNECTS_MULTIFD) is not None), None)
+    if not channels and connects is not None:
+        sentences.append(
+            f"The channels are not there yet: {short(connects)} connects one in "
+            f"{at(connects.stack, connects.stack.find(_CONNECTS_MULTIFD) or 0)}"
+            + (f", and waits there in {connects.told.culprit}." if connects.waiting and connects.told.culprit else ".")
+        )
+        title = "The migration thread waits for multifd channels that are not connected yet"
+        confidence = "likely"
+        complete = False
+        steps.append("the other side of that connection: does it answer?")
+    elif not channels and complete:
         sentences.append(
             "No multifd thread exists in this process any more, so nobody can post that semaphore: the channels "
             "ended (an error path) "

@@ -374,7 +374,8 @@ def _missing_end(context: Context, subject: Subject) -> str:
 
 
 def _executing(context: Context, executing: List[Subject], truncated: bool, steps: List[str]) -> Finding:
-    subject = next((s for s in executing if s.told.thread.current), executing[0])
+    at_work = next((s for s in executing if s.told.state == "executing"), executing[0])
+    subject = next((s for s in executing if s.told.thread.current), at_work)
     stack = subject.stack
     missing = _missing_end(context, subject)
     story = common.story(context, subject)

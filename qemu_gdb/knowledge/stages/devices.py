@@ -254,11 +254,13 @@ def _memory(view: View) -> str:
         return "changes or reads dirty logging of guest memory"
     if any("transaction_commit" in n or "topology" in n or "begin" in n for n in names):
         return "commits a change of the memory map"
-    if any("iommu" in n for n in names):
+    if any("iommu" in n and "notif" in n for n in names):
         return "notifies of an IOMMU mapping"
     if any("finalize" in n or "destroy" in n or "unref" in n for n in names):
         return "frees a memory region or address space"
-    if all("translate" in n or "lookup" in n or n == "phys_page_find" for n in names if n):
+    if any("iommu_replay" in n for n in names):
+        return "tells the mappings of an IOMMU again"
+    if all("translate" in n or "lookup" in n or "get_iommu" in n or n == "phys_page_find" for n in names if n):
         return "looks up a guest-physical address"
     if "memory_listener_register" in names or "memory_listener_unregister" in names:
         return "adds or removes a listener of memory map changes"

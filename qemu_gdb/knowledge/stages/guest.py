@@ -150,6 +150,7 @@ TCG_MEMORY = Names(
     "helper_be_*_mmu",
     "helper_le_*_mmu",
     "helper_ret_*_mmu",
+    "helper_*_cmmu",  # of guest code, up to 7.2
     "helper_ld*_mmu",
     "helper_st*_mmu",
     *(f"do_{d}{n}_mmu" for d in ("ld", "st") for n in (1, 2, 4, 8)),

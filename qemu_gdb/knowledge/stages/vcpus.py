@@ -156,8 +156,10 @@ def _helper(view: View) -> str:
                 if HELPERS[name] != "an exception"
                 else "raises a guest exception"
             )
-    helper = next((n for n in reversed(view.names) if n.startswith("helper_")), view.outermost)
-    return f"executes the TCG helper {helper}"
+    helper = next((n for n in reversed(view.names) if n.startswith("helper_")), "")
+    if not helper and any(n.startswith("do_interrupt") for n in view.names):
+        return "delivers an interrupt or exception to the guest CPU"  # target/i386/tcg/seg_helper.c
+    return f"executes the TCG helper {helper or view.outermost}"
 
 
 def _hypercall(view: View) -> str:
