@@ -167,29 +167,6 @@ CPU_ABORTS: Dict[str, str] = {
 # Functions whose only likely failing assertion is the one about the BQL.
 BQL_CHECKS = frozenset(("tcg_handle_interrupt", "memory_region_transaction_commit"))
 
-# Names of thread roles for the sentence "{thread}".
-THREADS: Dict[str, str] = {
-    "main-loop": "the main loop",
-    "vcpu-kvm": "a vCPU thread (KVM)",
-    "vcpu-mttcg": "a vCPU thread (TCG)",
-    "vcpu-tcg-rr": "the vCPU thread (TCG)",
-    "vcpu-other": "a vCPU thread",
-    "iothread": "an iothread",
-    "monitor-iothread": "the monitor's iothread",
-    "rcu": "the RCU thread",
-    "thread-pool-worker": "a thread-pool worker",
-    "migration": "the migration thread",
-    "migration-return-path": "migration's return-path thread",
-    "multifd-send": "a multifd send thread",
-    "multifd-recv": "a multifd receive thread",
-    "postcopy-listen": "the postcopy listen thread",
-    "postcopy-fault": "the postcopy fault thread",
-    "colo": "the COLO thread",
-    "coroutine": "a coroutine",
-    "vnc-worker": "a VNC worker thread",
-    "tool-main": "the tool's main thread",
-}
-
 # Device register handlers: the dispatch frames of system/memory.c, softmmu/memory.c, memory.c.
 DISPATCH = Names(
     "memory_region_dispatch_read", "memory_region_dispatch_write", "memory_region_read_accessor",

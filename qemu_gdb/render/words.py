@@ -5,30 +5,8 @@ from __future__ import annotations
 from typing import List, Optional, Sequence
 
 from ..model import ThreadExplanation
+from ..role_words import role_words
 
-_ROLES = {
-    "main-loop": "main loop",
-    "vcpu-kvm": "vCPU",
-    "vcpu-mttcg": "vCPU",
-    "vcpu-tcg-rr": "vCPUs",
-    "vcpu-other": "vCPU",
-    "monitor-iothread": "monitor",
-    "rcu": "RCU",
-    "thread-pool-worker": "pool worker",
-    "migration-return-path": "migration return path",
-    "multifd-send": "multifd send",
-    "multifd-recv": "multifd receive",
-    "postcopy-fault": "postcopy fault",
-    "postcopy-listen": "postcopy listen",
-    "colo": "COLO",
-    "vnc-worker": "VNC worker",
-    "spice-worker": "SPICE worker",
-    "mem-prealloc": "memory preallocation",
-    "glib-worker": "GLib worker",
-    "external-library": "library thread",
-    "user-mode": "guest thread",
-    "tool-main": "main",
-}
 _ACCELERATORS = {"kvm": "KVM", "tcg": "TCG", "hvf": "HVF", "whpx": "WHPX", "xen": "Xen", "nvmm": "NVMM", "hax": "HAX"}
 _ROLE_ACCELERATOR = {"vcpu-kvm": "kvm", "vcpu-mttcg": "tcg", "vcpu-tcg-rr": "tcg"}
 
@@ -66,7 +44,7 @@ def _vcpu_tail(told: ThreadExplanation, of_process: Optional[str]) -> str:
 def role_label(told: ThreadExplanation, of_process: Optional[str]) -> str:
     """A thread's role as the table shows it: ``vCPU 0  KVM``, ``iothread io0``, ``main loop``."""
     detail = told.role_detail
-    base = _ROLES.get(told.role, told.role.replace("-", " "))
+    base = role_words(told.role).table
     if told.thread.history:
         return f"{base} (earlier)" if told.role != "unknown" else "(earlier event)"
     if told.role.startswith("vcpu"):
@@ -89,7 +67,7 @@ def group_label(group: Sequence[ThreadExplanation], of_process: Optional[str]) -
         return (f"vCPU{told}" if told else f"{len(group)} vCPUs") + _vcpu_tail(first, of_process)
     if first.role == "unknown":
         return f"{len(group)} threads"
-    base = _ROLES.get(first.role, first.role.replace("-", " "))
+    base = role_words(first.role).table
     return f"{len(group)} {base}s" if not base.endswith("s") else f"{len(group)} {base}"
 
 

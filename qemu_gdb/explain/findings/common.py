@@ -8,47 +8,10 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 from ...knowledge.match import Names
 from ...model import Evidence, Finding, Frame
 from ...pattern import Pattern
+from ...role_words import role_words
 from ..context import Context, Subject
 from ..stack import Stack
 
-_ROLE_WORDS = {
-    "main-loop": "main loop",
-    "vcpu-kvm": "vCPU, KVM",
-    "vcpu-mttcg": "vCPU, MTTCG",
-    "vcpu-tcg-rr": "vCPUs, single-threaded TCG",
-    "vcpu-other": "vCPU",
-    "rcu": "RCU",
-    "thread-pool-worker": "thread-pool worker",
-    "migration-return-path": "migration return path",
-    "multifd-send": "multifd send",
-    "multifd-recv": "multifd receive",
-    "postcopy-fault": "postcopy fault",
-    "postcopy-listen": "postcopy listen",
-    "colo": "COLO",
-    "vnc-worker": "VNC worker",
-    "spice-worker": "SPICE worker",
-    "monitor-iothread": "monitor iothread",
-    "mem-prealloc": "memory preallocation",
-    "glib-worker": "GLib worker",
-    "external-library": "a library's thread",
-    "user-mode": "user-mode guest thread",
-    "tool-main": "main thread of the tool",
-    "unknown": "",
-}
-# A thread without a number, as a sentence's subject.
-_ALONE = {
-    "main-loop": "The main loop",
-    "vcpu-kvm": "The vCPU thread (KVM)",
-    "vcpu-mttcg": "The vCPU thread (MTTCG)",
-    "vcpu-tcg-rr": "The vCPU thread (single-threaded TCG)",
-    "vcpu-other": "The vCPU thread",
-    "iothread": "The iothread",
-    "monitor-iothread": "The monitor's iothread",
-    "tool-main": "The tool's main thread",
-    "user-mode": "The guest thread (user-mode)",
-    "external-library": "A library's thread",
-    "thread-pool-worker": "The thread-pool worker",
-}
 # Frames of libc, glib and the compiler's run-time: never the place that a person is pointed at.
 PLUMBING = Names(
     "*_WRK",  # valgrind's wrappers of pthread functions: helgrind/hg_intercepts.c
@@ -189,10 +152,6 @@ PLUMBING = Names(
 )
 
 
-def words(role: str) -> str:
-    return _ROLE_WORDS.get(role, role.replace("-", " "))
-
-
 def short(subject: Subject) -> str:
     """ "thread 4", or what stands for it where no number is known."""
     number = subject.number
@@ -203,15 +162,13 @@ def short(subject: Subject) -> str:
     lwp = subject.told.thread.lwp
     if lwp is not None:
         return f"the thread with LWP {lwp}"
-    role = words(subject.told.role)
-    alone = _ALONE.get(subject.told.role, f"The {role} thread" if role else "This thread")
-    return alone[:1].lower() + alone[1:]
+    return role_words(subject.told.role).the
 
 
 def who(subject: Subject) -> str:
     """ "Thread 4 (vCPU 1, MTTCG)": a thread as a sentence's subject."""
     told = subject.told
-    role = words(told.role)
+    role = role_words(told.role).brackets
     detail = told.role_detail
     if told.role.startswith("vcpu-") and detail.get("vcpu") is not None and told.role != "vcpu-tcg-rr":
         rest = role.partition(",")[2]
@@ -228,7 +185,7 @@ def who(subject: Subject) -> str:
         return f"The thread with LWP {lwp} ({role})" if role else f"The thread with LWP {lwp}"
     if not role:
         return "The thread shown"
-    return _ALONE.get(told.role) or f"The {role} thread"
+    return capital(role_words(told.role).the)
 
 
 def the(subject: Subject) -> str:

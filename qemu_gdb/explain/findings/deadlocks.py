@@ -6,6 +6,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from ...knowledge import holders
 from ...model import Evidence
+from ...role_words import role_words
 from .. import stories
 from ..context import Context, Subject
 from ..stack import Stack
@@ -90,7 +91,7 @@ def _exclusive_self(search: Search, subject: Subject, inside: Tuple[int, int]) -
     if why:
         sentences.append(why)
     rest = [s for s in search.context.live_subjects if s is not subject and s.waiting is not None and s.waiting.resting]
-    roles = [common.words(s.told.role) for s in rest if s.told.role in ("main-loop", "rcu")]
+    roles = [role_words(s.told.role).brackets for s in rest if s.told.role in ("main-loop", "rcu")]
     if roles:
         sentences.append(f"The other threads shown ({joined(roles)}) rest normally.")
     search.add(

@@ -6,6 +6,7 @@ from typing import List, Optional, Tuple
 
 from ...knowledge import holders, rules
 from ...model import Finding
+from ...role_words import role_words
 from ..context import Context, Subject
 from ..recursion import find_recursion, telling
 from ..stack import Stack
@@ -39,7 +40,7 @@ def find(context: Context, cause: Optional[Cause]) -> List[Finding]:
 
 def thread_word(context: Context, subject: Subject) -> str:
     """ "an iothread": which kind of thread ran the code."""
-    return rules.THREADS.get(subject.told.role, "this thread")
+    return role_words(subject.told.role).one
 
 
 def asserted_rule(expression: Optional[str]) -> Optional[rules.AssertedRule]:

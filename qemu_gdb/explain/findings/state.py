@@ -7,6 +7,7 @@ from typing import List, Optional
 
 from ...knowledge import signals
 from ...model import Evidence, Finding, Notice
+from ...role_words import role_words
 from .. import stories
 from ..context import Context, Subject
 from ..owners import code_of
@@ -485,7 +486,7 @@ def _part(
     if not vcpus:
         missing.append("vCPU")
     tool = context.with_role("tool-main", "user-mode", "test")
-    roles = Counter(common.words(s.told.role) or "a thread" for s in resting)
+    roles = Counter(role_words(s.told.role).brackets or "a thread" for s in resting)
     named = [_a(role, count) for role, count in roles.items()][:5]
     sentences = [f"{capital(joined(named))} {'rests' if len(resting) == 1 else 'rest'} normally."]
     titles = "The threads shown rest normally"
