@@ -97,7 +97,6 @@ class Wait:
     releases: Tuple[str, ...] = ()  # locks given up meanwhile
     resting: bool = False  # the thread's normal resting place
     answered_by: Tuple[str, ...] = ()  # roles of the threads that end the wait
-    shared: bool = False  # the function does more than wait: the row holds only when its frame is the one that waits
 
 
 # More specific rows first.
@@ -178,14 +177,14 @@ WAITS: Tuple[Wait, ...] = (
     Wait("postcopy-fault", Names("postcopy_ram_fault_thread"), "rest", "page faults", "for page faults", resting=True),
     # migration/migration.c: bql_unlock() around the join, all versions
     Wait("migration-join", Names("migrate_fd_cleanup", "migration_cleanup"), "join", "the migration thread",
-         "until the migration thread has ended", releases=("BQL",), answered_by=("migration",), shared=True),
+         "until the migration thread has ended", releases=("BQL",), answered_by=("migration",)),
     # migration/colo.c colo_incoming_co, 6.2 and later; system/dirtylimit.c; system/cpus.c: likewise
     Wait("colo-join", Names("colo_incoming_co"), "join", "the COLO thread", "until the COLO thread has ended",
-         releases=("BQL",), answered_by=("colo",), shared=True),
+         releases=("BQL",), answered_by=("colo",)),
     Wait("dirty-rate-join", Names("vcpu_dirty_rate_stat_stop"), "join", "the dirty rate's thread",
-         "until the thread that measures dirty rates has ended", releases=("BQL",), shared=True),
+         "until the thread that measures dirty rates has ended", releases=("BQL",)),
     Wait("vcpu-join", Names("cpu_remove_sync"), "join", "the vCPU's thread", "until the vCPU's thread has ended",
-         releases=("BQL",), answered_by=("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other"), shared=True),
+         releases=("BQL",), answered_by=("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other")),
     # --- VNC: ui/vnc-jobs.c, with the BQL held
     Wait("vnc-jobs", Names("vnc_jobs_join"), "condvar", "the VNC worker",
          "until the VNC worker has encoded what it was given for this client", answered_by=("vnc-worker",)),
