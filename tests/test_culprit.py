@@ -197,8 +197,22 @@ def test_the_functions_outside_an_event_loop_are_not_to_blame_for_a_nameless_han
         (f"pixman_image_get_data surface_data vga_draw_graphic {MAIN}", "SIGSEGV", "vga_draw_graphic"),
         (f"{ABORT} __assert_fail extract32 ati_reg_read_offs ati_mm_read {DISPATCH} {KVM}", None, "ati_reg_read_offs"),
         (f"fdatasync qemu_fdatasync handle_aiocb_flush worker_thread {START}", None, "handle_aiocb_flush"),
+        (f"__strcmp_sse42 find_desc_by_name qemu_opts_absorb_qdict nbd_open bdrv_open {MAIN}", "SIGSEGV", "nbd_open"),
+        ("realloc g_realloc opts_parse main", "SIGSEGV", "opts_parse"),
         (f"pwritev64 qemu_pwritev handle_aiocb_rw_vector worker_thread {START}", None, "handle_aiocb_rw_vector"),
     ],
 )
 def test_accessors_and_thin_layers_over_system_calls_are_looked_past(words, signal, blamed):
     assert told(words, signal=signal, current=signal is not None).culprit == blamed
+
+
+@pytest.mark.parametrize(
+    ("words", "subsystem"),
+    [
+        ("__strcmp_sse42 find_desc_by_name qemu_opts_absorb_qdict nbd_open bdrv_open_driver qemu_init main", "NBD"),
+        ("memcpy stw_le_p pci_set_word xen_pt_config_reg_init xen_pt_config_init qemu_init main", "X86 Xen CPUs"),
+        (f"surface_bits_per_pixel get_depth_index vga_draw_graphic vga_update_display gui_update {MAIN}", "VGA"),
+    ],
+)
+def test_the_subsystem_is_that_of_the_caller_of_containers_and_of_the_file_of_its_caller(words, subsystem):
+    assert told(words, signal="SIGSEGV", current=True).subsystem == subsystem

@@ -128,6 +128,12 @@ def test_name_that_unrelated_parts_share_is_not_guessed():
     assert subsystem("usage", "../qemu-nbd.c") == "NBD"
 
 
+def test_name_that_several_files_have_is_that_of_the_file_of_its_caller():
+    assert functions.subsystem_beside("get_depth_index", "vga_draw_graphic") == "VGA"  # also in hw/display/sm501.c
+    assert functions.subsystem_beside("get_depth_index", "main_loop_wait") is None
+    assert functions.subsystem_beside("vga_draw_graphic", "vga_update_display") is None  # has one file
+
+
 def test_library_functions_are_not_qemu_functions():
     assert not any(
         is_qemu_function(f) for f in ("poll", "raise", "g_free", "memcpy", "start_thread", "ioctl", "??", "", "x y")

@@ -196,7 +196,7 @@ def find(stack: Stack, question: Question) -> Optional[int]:
                 first = position
             continue
         first = position if first is None else first
-        if name in ENTRIES and first != position and ENTRIES[name].role in VCPUS:
+        if first != position and (name == "main" or name in ENTRIES and ENTRIES[name].role in VCPUS):
             return first
         return position
     return first

@@ -102,8 +102,20 @@ def code_of(frame: Frame) -> Code:
 
 @once_a_stack
 def codes(stack: Stack) -> Tuple[Code, ...]:
-    """``code_of`` every frame."""
-    return tuple(code_of(frame) for frame in stack.frames)
+    """``code_of`` every frame; of a name that several files define, by the frames beside it."""
+    return tuple(_beside(stack, position, code_of(frame)) for position, frame in enumerate(stack.frames))
+
+
+def _beside(stack: Stack, position: int, code: Code) -> Code:
+    if code.owner != "qemu" or stack.frames[position].file:
+        return code
+    names = stack.names
+    for neighbour in (position + 1, position - 1):
+        if 0 <= neighbour < len(names) and names[neighbour] and names[neighbour] != names[position]:
+            subsystem = functions.subsystem_beside(names[position], names[neighbour])
+            if subsystem:
+                return code._replace(subsystem=subsystem)
+    return code
 
 
 def library_name(name: str) -> bool:

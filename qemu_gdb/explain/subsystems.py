@@ -10,7 +10,7 @@ from ..knowledge.rests import VCPUS
 from ..knowledge.roles import ENTRIES, KERNEL_THREADS, LIBRARIES, STARTERS
 from .blocked import blocked
 from .context import Context, Subject
-from .owners import code_of, codes
+from .owners import codes
 from .recursion import find_recursion
 from .stack import Stack
 
@@ -73,13 +73,13 @@ def _subsystem(subject: Subject) -> Optional[str]:
     told = subject.told
     stack = subject.stack
     if told.culprit_rule == "who-forgets":  # above those that allocate for others
-        owner = next((code_of(f).subsystem for f in stack.frames if f.level == told.culprit_level), None)
+        owner = next((c.subsystem for f, c in zip(stack.frames, codes(stack)) if f.level == told.culprit_level), None)
         if owner:
             return owner
     if told.culprit_rule == "who-recurses":  # where the stack ran out says nothing
         found = find_recursion(stack)
         positions = [stack.find(name) for name in (found.names if found else ())]
-        owners = [code_of(stack.frames[p]).subsystem for p in positions if p is not None]
+        owners = [codes(stack)[p].subsystem for p in positions if p is not None]
         at_work = _at_work(subject)
         return at_work if at_work in owners else next((o for o in owners if o and o not in _CARRIERS), at_work)
     if told.state in ("idle", "running-guest"):
@@ -144,7 +144,7 @@ def _at_work(subject: Subject) -> Optional[str]:
         name = stack.names[position]
         if name in STARTERS:
             break
-        code = code_of(stack.frames[position])
+        code = codes(stack)[position]
         if code.owner == "jit":
             return _guest_code(told.role, fallback)
         if code.owner != "qemu" or not code.subsystem:

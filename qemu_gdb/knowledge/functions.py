@@ -6,7 +6,7 @@ import functools
 import os
 import re
 import zlib
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..model import canonical_name
 from ..pattern import Pattern
@@ -273,6 +273,24 @@ def subsystem(function: Optional[str], file: Optional[str] = None) -> Optional[s
     if file and not resolved and _FOREIGN.search(file.replace("\\", "/")):
         return None
     return _agreed(places, file)
+
+
+@functools.lru_cache(maxsize=16384)
+def subsystem_beside(function: str, neighbour: str) -> Optional[str]:
+    """The subsystem of a function that several files define, by its caller or callee in one of these files.
+
+    A static function is called from its own file alone. None where no release has it in files of several subsystems
+    (a function that has moved is one), or where the neighbour is in none of them.
+    """
+    places = lookup(function)
+    sections: Dict[str, Set[Optional[str]]] = {}
+    for place in places:
+        for release in place.versions:
+            sections.setdefault(release, set()).add(place.section)
+    if all(len(owners) < 2 for owners in sections.values()):
+        return None
+    files = {place.file for place in lookup(neighbour)}
+    return _agreed([place for place in places if place.file in files], None)
 
 
 def _agreed(places: Sequence[FunctionInfo], file: Optional[str]) -> Optional[str]:
