@@ -379,8 +379,8 @@ def arguments(stack: Stack, position: int, limit: int = 4) -> str:
     """ "value=6468416, len=24": the readable arguments of a frame, bounded."""
     shown = []
     for name, value in stack.frames[position].args.items():
-        if "optimized out" in value or value in ("...", "") or "error reading" in value:
-            continue
+        if "optimized out" in value or value in ("...", "") or "error reading" in value or name == "opaque":
+            continue  # nothing that a reader could use: an opaque pointer is whatever the callback's owner gave
         shown.append(f"{name}={cut(value, 60)}")
     return ", ".join(shown[:limit]) + (", ..." if len(shown) > limit else "")
 
