@@ -10,6 +10,7 @@ from ..model import SCHEMA
 from ..options import Parsed, UsageError
 from ..render import tables
 from ..render.safe import safe
+from ..render.words import count
 from . import base
 
 OPTIONS = (options.ALL, options.FORMAT)
@@ -49,7 +50,7 @@ def run(parsed: Parsed) -> None:
         lines += _tree(space, parsed, form, whole=form.all_threads or wanted is not None)
     others = [n for n in _names(spaces) if n not in _FIRST]
     if wanted is None and not form.all_threads and others:
-        lines += ["", f"{len(others)} more address spaces: {', '.join(safe(n) for n in others[:12])}"
+        lines += ["", f"{count(len(others), 'more address space')}: {', '.join(safe(n) for n in others[:12])}"
                       + (" ..." if len(others) > 12 else "") + "; name one, or --all"]
     lines += [f"Note: {safe(n)}" for n in reading.notes]
     base.write(form.finish(lines))
