@@ -216,3 +216,22 @@ def test_accessors_and_thin_layers_over_system_calls_are_looked_past(words, sign
 )
 def test_the_subsystem_is_that_of_the_caller_of_containers_and_of_the_file_of_its_caller(words, subsystem):
     assert told(words, signal="SIGSEGV", current=True).subsystem == subsystem
+
+
+@pytest.mark.parametrize(
+    ("words", "subsystem"),
+    [
+        (f"{ABORT} fifo8_pop fifo32_pop spi_read memory_region_read_accessor {KVM}", "Device models"),
+        ("memory_region_write_with_attrs_accessor address_space_rw qtest_process_command main",
+         "Memory API"),
+        ("ldl_he_p translator_ldl_swap ppc_tr_translate_insn translator_loop mttcg_cpu_thread_fn", "TCG CPUs"),
+    ],
+)  # fmt: skip
+def test_a_subsystem_is_that_of_the_work_not_of_its_way(words, subsystem):
+    assert told(words, signal="SIGSEGV", current=True).subsystem == subsystem
+
+
+def test_a_function_between_two_of_qemus_is_qemus_though_no_index_has_it():
+    words = f"{ABORT} g_assertion_message_expr object_initialize a_forks_board_init machine_run_board_init main"
+    assert told(words).culprit == "a_forks_board_init"
+    assert told(f"{ABORT} qsort qemu_init main").culprit == "qemu_init"

@@ -348,3 +348,13 @@ def test_what_a_vcpu_does_for_the_guest_is_told_by_what_it_is(stack, said, never
     _, _, page = read(stack, SIGSEGV)
     assert said in page
     assert never not in page
+
+
+def test_a_fault_in_a_lock_is_no_wait_and_names_who_locks():
+    thread, finding, page = read(
+        "qemu_mutex_lock_impl bdrv_dirty_bitmaps_lock bdrv_release_dirty_bitmap cancel_incoming_locked "
+        "dirty_bitmap_load postcopy_ram_listen_thread qemu_thread_start start_thread",
+        SIGSEGV,
+    )
+    assert finding["title"].endswith("called by bdrv_release_dirty_bitmap")
+    assert "waits for" not in page.split("Known")[0]

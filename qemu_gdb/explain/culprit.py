@@ -10,7 +10,7 @@ from ..knowledge.rests import DISPATCHERS, VCPUS
 from ..knowledge.roles import ENTRIES, STARTERS
 from .blocked import blocked
 from .context import Context, Subject
-from .owners import code_of
+from .owners import code_of, codes
 from .recursion import find_recursion, is_deep, telling
 from .stack import Stack
 
@@ -176,9 +176,9 @@ def find(stack: Stack, question: Question) -> Optional[int]:
             # whoever decided, or is to blame, was called by the loop: the functions outside of it have no part in that
             if first is not None:
                 return first
-            named = code_of(stack.frames[position]).owner == "qemu" and all(stack.names[start:position])
+            named = codes(stack)[position].owner == "qemu" and all(stack.names[start:position])
             return position if named else None
-        code = code_of(stack.frames[position])
+        code = codes(stack)[position]
         if code.owner == "jit":
             break
         if code.owner != "qemu":

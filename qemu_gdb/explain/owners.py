@@ -8,6 +8,7 @@ from typing import NamedTuple, Optional, Tuple
 
 from ..knowledge import functions
 from ..knowledge.aborts import gives_up
+from ..knowledge.match import Names
 from ..knowledge.roles import STARTERS
 from ..knowledge.subsystems import subsystem_of
 from ..knowledge.waits import kind_of_wait
@@ -102,12 +103,30 @@ def code_of(frame: Frame) -> Code:
 
 @once_a_stack
 def codes(stack: Stack) -> Tuple[Code, ...]:
-    """``code_of`` every frame; of a name that several files define, by the frames beside it."""
-    return tuple(_beside(stack, position, code_of(frame)) for position, frame in enumerate(stack.frames))
+    """``code_of`` every frame, corrected by the frames beside it.
+
+    A name that several files define is that of its caller's file. A name that no index has, called by QEMU's code and
+    calling QEMU's, is QEMU's: of a fork, a later release, or made by a macro. Libraries call back from deeper down.
+    """
+    alone = [code_of(frame) for frame in stack.frames]
+    found = list(alone)
+    for position, code in enumerate(alone):
+        if code.owner == "qemu":
+            found[position] = _beside(stack, position, code)
+        elif code.owner == "unknown" and stack.names[position] not in _CALLS_BACK:
+            beside = alone[max(position - 1, 0) : position + 2 : 2]
+            if len(beside) == 2 and beside[0].owner == beside[1].owner == "qemu":
+                found[position] = Code("qemu", None, True)
+    return tuple(found)
+
+
+# libc's functions that call their caller's own from their only frame
+_CALLS_BACK = Names("qsort*", "msort*", "bsearch", "lfind", "lsearch", "twalk*", "nftw*", "ftw*", "glob*", "scandir*",
+                    "dl_iterate_phdr", "pthread_once", "call_once", "on_exit", "atexit")  # fmt: skip
 
 
 def _beside(stack: Stack, position: int, code: Code) -> Code:
-    if code.owner != "qemu" or stack.frames[position].file:
+    if stack.frames[position].file:
         return code
     names = stack.names
     for neighbour in (position + 1, position - 1):

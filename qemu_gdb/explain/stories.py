@@ -404,7 +404,8 @@ def migration_phase(stack: Stack) -> Optional[str]:
 def trigger_chain(subject: Subject, facts: Optional[Facts] = None) -> str:
     """Why the thread is where it is, outside in, as one phrase; "" where the stack does not show it."""
     story = Story(subject.stack, facts, (), subject.told.frame_subsystems)
-    links = story.links(frozenset(("abort", "coroutine yield")), full=True)
+    died = frozenset(("mutex",)) if subject.told.state == "crashed" else frozenset()  # in the lock: it does not wait
+    links = story.links(frozenset(("abort", "coroutine yield")) | died, full=True)
     if len(links) > 1 and links[0][2] == "nested poll":
         del links[0]  # how it waits; the rest says for what
     return " → ".join(reversed(_select(links, 330, keep_first=False)))
@@ -571,7 +572,7 @@ def _crash(context: Context, subject: Subject, story: Story) -> str:
     if subject.told.culprit and top and top != subject.told.culprit and plain:
         where = f" in {top}"
     first = f"{name}{where}"
-    return _after(story, first, frozenset(("signal", "memory copy", "abort")))
+    return _after(story, first, frozenset(("signal", "memory copy", "abort", "mutex")))
 
 
 def summarize(context: Context, subject: Subject, story: Story) -> str:

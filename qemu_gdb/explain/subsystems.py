@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import List, Optional
 
+from ..knowledge import functions
 from ..knowledge.aborts import gives_up
 from ..knowledge.helpers import helper_for
 from ..knowledge.rests import VCPUS
@@ -137,6 +138,7 @@ def _at_work(subject: Subject) -> Optional[str]:
     fallback: Optional[str] = None
     best = -1
     carrier: Optional[str] = None
+    device = False  # a device model's function that several have under this name
     start = 0
     if told.state not in ("crashed", "aborting", "executing"):
         start = max(blocked(stack).last, 0)
@@ -147,6 +149,8 @@ def _at_work(subject: Subject) -> Optional[str]:
         code = codes(stack)[position]
         if code.owner == "jit":
             return _guest_code(told.role, fallback)
+        if code.owner == "qemu" and not code.subsystem and _of_devices(name):
+            fallback, best, device = "Device models", 9, True
         if code.owner != "qemu" or not code.subsystem:
             continue
         if told.state == "aborting" and gives_up(name):
@@ -164,7 +168,7 @@ def _at_work(subject: Subject) -> Optional[str]:
         entry = ENTRIES.get(name)
         if entry is not None and (entry.role in VCPUS or entry.role == "main-loop" or best >= 2):
             break
-        if _ends_work(name) and best > 0:
+        if (_ends_work(name) and best > 0) or (device and not _of_devices(name)):
             break
         return code.subsystem
     if told.state == "waiting-bql" and best <= 1 and told.role in _OF_ROLE:
@@ -179,8 +183,15 @@ def _guest_code(role: str, fallback: Optional[str]) -> str:
 def _ends_work(name: str) -> bool:
     """Functions that started the work, not part of it: commands and the loops around them."""
     return name.startswith(
-        ("qmp_", "hmp_", "monitor_", "handle_hmp", "do_qmp", "kvm_cpu_exec", "kvm_handle_io", "kvm_vcpu_thread_fn")
-    )
+        ("qmp_", "hmp_", "monitor_", "handle_hmp", "do_qmp", "kvm_cpu_exec", "kvm_handle_io", "kvm_vcpu_thread_fn",
+         "qtest_")
+    )  # fmt: skip
+
+
+def _of_devices(name: str) -> bool:
+    """Whether a name that several device models share is of nothing else."""
+    places = functions.lookup(name)
+    return bool(places) and all(place.file.startswith("hw/") for place in places)
 
 
 __all__: List[str] = ["assign"]

@@ -128,6 +128,11 @@ FALLBACK_SUBSYSTEMS: Tuple[Tuple[str, str], ...] = (
     ("include/system/", "System emulation core"),
     ("include/sysemu/", "System emulation core"),
     ("include/exec/", "Memory API"),
+    *((f"include/exec/{header}", "TCG CPUs") for header in (
+        "translator", "translation-block", "translate-all", "tb-flush", "gen-icount", "helper-", "cpu_ldst", "cputlb",
+        "exec-all", "plugin-gen", "tlb-common",
+    )),
+    ("include/exec/gdbstub", "GDB stub"),
     ("monitor/", "Monitor"),
     ("include/monitor/", "Monitor"),
     ("hw/core/", "Machine core"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import List, Optional
 
 from ...knowledge import rules, signals
-from ...knowledge.helpers import helper_for
+from ...knowledge.helpers import THIN_LOCK, helper_for
 from ...knowledge.rests import DISPATCHERS, GLIB_DISPATCHERS
 from ...model import Evidence, Signal
 from ..context import Context, Subject
@@ -72,7 +72,12 @@ def is_helper(name: str) -> bool:
 def past_helpers(stack: Stack, position: int) -> Optional[int]:
     """The first frame from ``position`` outwards that is no generic helper."""
     outer: Optional[int] = position
-    while outer is not None and is_helper(stack.names[outer]) and outer - position < 8:
+    locks = False
+    while outer is not None and outer - position < 8:
+        thin = locks and outer + 1 < len(stack) and THIN_LOCK.match(stack.names[outer]) is not None
+        if not (thin or is_helper(stack.names[outer])):
+            break
+        locks = helper_for(stack.names[outer], "cause") == "lock"
         outer = common.qemu_frame(stack, outer + 1)
     if outer is not None and outer != position and stack.names[outer] in DISPATCHERS:
         return position  # the handler that called it has no name here
