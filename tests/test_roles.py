@@ -113,6 +113,15 @@ def test_a_main_is_that_of_the_program_that_alone_has_its_callees(words, role):
     assert told(words).role == role
 
 
+def test_the_kernels_functions_make_no_emulated_program():
+    kernel = thread("__schedule futex_wait_queue_me futex_wait do_futex sys_futex system_call", number=1, lwp=1)
+    vcpu = thread(f"ioctl kvm_vcpu_ioctl kvm_cpu_exec kvm_vcpu_thread_fn {START}", number=2, lwp=2)
+    main = thread(f"{POLL} os_host_main_loop_wait {MAIN}", number=3, lwp=3)
+    roles = [s.told.role for s in classified(kernel, vcpu, main).subjects]
+    assert roles[1:] == ["vcpu-kvm", "main-loop"]
+    assert roles[0] != "user-mode"
+
+
 def test_a_helper_of_generated_code_at_the_end_of_a_cut_stack_is_a_tcg_vcpus():
     words = "serial_ioport_write access_with_adjusted_size address_space_stb helper_outb"
     assert told(words, truncated_bottom=True).role == "vcpu-mttcg"

@@ -115,7 +115,7 @@ def _kind_of_stack(stack: Stack) -> str:
         if stack.names[position] in TOOL_FUNCTIONS:
             return "tool"
         kind = None if file else _kind_of_function(stack.names[position])
-        if kind:
+        if kind and (kind != "user" or stack.find(_MAIN) is not None):  # the kernel has a do_futex, too
             return kind
     return "user" if stack.find(("cpu_loop", "target_cpu_loop", "clone_func")) is not None else ""
 
