@@ -231,6 +231,22 @@ def test_a_subsystem_is_that_of_the_work_not_of_its_way(words, subsystem):
     assert told(words, signal="SIGSEGV", current=True).subsystem == subsystem
 
 
+@pytest.mark.parametrize(
+    ("words", "blamed", "subsystem"),
+    [
+        (f"acme_step acme_write {DISPATCH} {KVM}", "acme_step", "Device models"),
+        (f"g_free acme_bottom_half {HANDLER}", "acme_bottom_half", None),
+        (f"bdrv_acme_check bdrv_open_inherit bdrv_open {MAIN}", "bdrv_acme_check", "Block layer core"),
+        (f"ec_gf_writev glfs_pwritev_async qemu_gluster_co_writev {MAIN}", "qemu_gluster_co_writev", "GLUSTER"),
+        (f"iscsi_acme iscsi_service iscsi_process_read aio_dispatch_handler {MAIN}", "iscsi_process_read", "iSCSI"),
+    ],
+)
+def test_functions_of_a_fork_are_known_by_who_calls_them(words, blamed, subsystem):
+    explained = told(words, signal="SIGSEGV", current=True)
+    assert explained.culprit == blamed
+    assert subsystem in (None, explained.subsystem)
+
+
 def test_a_function_between_two_of_qemus_is_qemus_though_no_index_has_it():
     words = f"{ABORT} g_assertion_message_expr object_initialize a_forks_board_init machine_run_board_init main"
     assert told(words).culprit == "a_forks_board_init"

@@ -48,6 +48,7 @@ WAITS = [
     (f"{MUTEX} {MAIN}", "waiting-bql"),  # link-time optimisation inlines bql_lock_impl
     (f"{MUTEX} do_st_mmio_leN do_st4_mmu code_gen_buffer cpu_tb_exec mttcg_cpu_thread_fn {START}", "waiting-bql"),
     (f"{MUTEX} flatview_read_continue address_space_rw {KVM}", "waiting-bql"),
+    (f"{MUTEX} helper_outb code_gen_buffer cpu_tb_exec mttcg_cpu_thread_fn {START}", "waiting-bql"),
     (f"{MUTEX} rr_cpu_thread_fn {START}", "waiting-mutex"),  # which also takes the list of CPUs
     (f"{MUTEX} qemu_mutex_lock_iothread_impl os_host_main_loop_wait {MAIN}", "waiting-bql"),
     (
@@ -232,3 +233,18 @@ def test_a_thread_seen_in_a_cast_runs_and_has_not_failed_it():
     assert (cast.role, cast.state) == ("main-loop", "executing")
     failed = told(f"raise abort object_dynamic_cast_assert VIRTIO_DEVICE chr_read entropy_available {HANDLER}")
     assert failed.state == "aborting"
+
+
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        (f"ioctl {KVM}", "running-guest"),
+        (f"ppoll fdmon_poll_wait iothread_run {START}", "idle"),
+    ],
+)
+def test_layers_that_compilers_left_out_change_nothing(words, state):
+    assert told(words).state == state
+
+
+def test_a_lock_is_no_culprit():
+    assert told(f"{MUTEX} rr_cpu_thread_fn {START}").culprit == "rr_cpu_thread_fn"

@@ -57,7 +57,7 @@ def blocked(stack: Stack) -> Blocked:
         return Blocked("")
     if last == 0 and kinds[0] == "mutex" and names[0].startswith("qemu_") and stack.level(0) == 0:
         return Blocked("")  # QEMU's wrapper has not called pthread_mutex_lock, or has come back
-    if last == 0 and (_is_kvm_run(stack) or names[0] == "ioctl" and names[1:2] == ("kvm_run",)):  # qemu-kvm 0.1x
+    if last == 0 and (_is_kvm_run(stack) or names[0] == "ioctl" and names[1:2] and names[1] in _RUNS):
         return Blocked("vcpu-run", 0, 1 if len(names) > 1 else None, _named(stack, 1))
     kind = next((k for k in reversed(kinds) if k != "futex"), "futex")
     relock = False
@@ -121,6 +121,8 @@ def _loop_follows(stack: Stack, position: int) -> bool:
     return False
 
 
+# Functions whose own ioctl() is KVM_RUN: qemu-kvm 0.1x, and where compilers left kvm_vcpu_ioctl out
+_RUNS = ("kvm_run", "kvm_cpu_exec", "kvm_vcpu_thread_fn")
 _NUMBERS = r"(?:0x[0-9a-fA-F]{1,16}|\d{1,20})\b"
 
 

@@ -197,7 +197,7 @@ def find(stack: Stack, question: Question) -> Optional[int]:
             continue
         first = position if first is None else first
         if first != position and (name == "main" or name in ENTRIES and ENTRIES[name].role in VCPUS):
-            return first
+            return position if helper_for(stack.names[first], question.past) == "lock" else first
         return position
     return first
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 from ..knowledge import functions
 from ..knowledge.aborts import gives_up
@@ -105,21 +105,46 @@ def code_of(frame: Frame) -> Code:
 def codes(stack: Stack) -> Tuple[Code, ...]:
     """``code_of`` every frame, corrected by the frames beside it.
 
-    A name that several files define is that of its caller's file. A name that no index has, called by QEMU's code and
-    calling QEMU's, is QEMU's: of a fork, a later release, or made by a macro. Libraries call back from deeper down.
+    A name that several files define is that of its caller's file. A name that no index has is QEMU's, of a fork, a
+    later release, or made by a macro, as its neighbours tell.
     """
-    alone = [code_of(frame) for frame in stack.frames]
-    found = list(alone)
-    for position, code in enumerate(alone):
+    found = [code_of(frame) for frame in stack.frames]
+    for position in range(len(found) - 1, -1, -1):
+        code = found[position]
         if code.owner == "qemu":
             found[position] = _beside(stack, position, code)
-        elif code.owner == "unknown" and stack.names[position] not in _CALLS_BACK:
-            beside = alone[max(position - 1, 0) : position + 2 : 2]
-            if len(beside) == 2 and beside[0].owner == beside[1].owner == "qemu":
-                found[position] = Code("qemu", None, True)
+        elif code.owner == "unknown" and _between(stack.names, position, found):
+            found[position] = Code("qemu", None, True)
     return tuple(found)
 
 
+def _between(names: Sequence[str], position: int, found: Sequence[Code]) -> bool:
+    """Whether a function that no index has is QEMU's: called by QEMU's code, and by one that calls nothing else,
+    by one of its own family, or itself calling QEMU's. Libraries call back from deeper down.
+    """
+    if position + 1 >= len(names) or found[position + 1].owner != "qemu":
+        return False
+    name, caller = names[position], names[position + 1]
+    if caller in _CALLS_QEMU:
+        return True
+    family = re.match(r"[a-z][a-z0-9]{2,}_", name)
+    if family is not None and caller.startswith(family.group(0)) and family.group(0)[:-1] not in _BOTH:
+        return True
+    return position > 0 and found[position - 1].owner == "qemu" and name not in _CALLS_BACK
+
+
+# Functions that call what device models, jobs and the event loop's users registered with them: QEMU's own code.
+# util/async.c, util/aio-posix.c, util/qemu-timer.c, system/memory.c, hw/core, qom/object.c, system/runstate.c
+_CALLS_QEMU = Names(
+    "aio_bh_call", "aio_bh_poll", "aio_dispatch_handler", "timerlist_run_timers", "memory_region_*_accessor",
+    "access_with_adjusted_size", "memory_region_dispatch_*", "portio_read", "portio_write", "process_queued_cpu_work",
+    "object_init_with_type", "object_deinit", "type_initialize*", "device_set_realized", "pci_qdev_realize",
+    "virtio_device_realize", "machine_run_board_init", "vm_state_notify", "notifier_list_notify",
+    "coroutine_trampoline", "virtio_queue_notify_vq", "vmstate_load_state", "vmstate_save_state*",
+    "qemu_devices_reset", "resettable_phase_*", "job_co_entry", "do_qmp_dispatch_bh", "qemu_set_irq",
+)  # fmt: skip
+# first words that functions of QEMU's and of libraries share
+_BOTH = frozenset("iscsi nfs ssh rbd curl slirp vde xen gluster rdma spice vnc sdl gtk".split())
 # libc's functions that call their caller's own from their only frame
 _CALLS_BACK = Names("qsort*", "msort*", "bsearch", "lfind", "lsearch", "twalk*", "nftw*", "ftw*", "glob*", "scandir*",
                     "dl_iterate_phdr", "pthread_once", "call_once", "on_exit", "atexit")  # fmt: skip

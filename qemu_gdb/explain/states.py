@@ -574,9 +574,10 @@ def _wait_poll(context: Context, subject: Subject, top: Blocked) -> State:
         return "idle", "rest:main-loop"
     if caller in _MAIN_LOOP or (caller in _MAIN_LOOP_OWNERS and top.poller == ""):
         return _main_loop_poll(stack, top, told.role)
+    in_loop = top.loop is not None or bool(top.poller) or caller == "iothread_run"
+    if in_loop and caller in LOOP_OWNERS and told.role in (*LOOP_OWNERS[caller], "unknown"):
+        return "idle", f"rest:loop-of-{caller}"
     if top.poller or top.loop is not None:
-        if caller in LOOP_OWNERS and (told.role in LOOP_OWNERS[caller] or told.role == "unknown"):
-            return "idle", f"rest:loop-of-{caller}"
         if told.role in _LIBRARY_ROLES and not _qemu_between(stack, top):
             return "idle", f"rest:{told.role}"
         if told.role != "main-loop" and _unnamed_to_start(stack, top):

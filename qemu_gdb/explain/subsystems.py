@@ -139,6 +139,7 @@ def _at_work(subject: Subject) -> Optional[str]:
     best = -1
     carrier: Optional[str] = None
     device = False  # a device model's function that several have under this name
+    nobodys = False  # a function of QEMU's that no index has
     start = 0
     if told.state not in ("crashed", "aborting", "executing"):
         start = max(blocked(stack).last, 0)
@@ -149,13 +150,17 @@ def _at_work(subject: Subject) -> Optional[str]:
         code = codes(stack)[position]
         if code.owner == "jit":
             return _guest_code(told.role, fallback)
-        if code.owner == "qemu" and not code.subsystem and _of_devices(name):
-            fallback, best, device = "Device models", 9, True
+        if code.owner == "qemu" and not code.subsystem:
+            nobodys = nobodys or not functions.lookup(name)
+            if _of_devices(name):
+                fallback, best, device = "Device models", 9, True
         if code.owner != "qemu" or not code.subsystem:
             continue
         if told.state == "aborting" and gives_up(name):
             continue
         family = helper_for(name, "owner")
+        if nobodys and family == "memory-dispatch" and name.startswith(("memory_region_", "access_with_")):
+            return "Device models"  # of a fork or a later release: what else would an accessor call?
         if family:
             weight = _WEIGHTS.get(family, 0)
             if code.subsystem not in _CARRIERS and weight > best:

@@ -266,6 +266,7 @@ INLINES_BQL = Names(
     "cpu_handle_interrupt",
     "cpu_exec_loop",
     "cpu_exec_setjmp",
+    "helper_*",
     "kvm_cpu_exec",
     "kvm_vcpu_thread_fn",
     "hvf_vcpu_exec",
