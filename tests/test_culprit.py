@@ -236,6 +236,7 @@ def test_a_subsystem_is_that_of_the_work_not_of_its_way(words, subsystem):
     [
         (f"acme_step acme_write {DISPATCH} {KVM}", "acme_step", "Device models"),
         (f"g_free acme_bottom_half {HANDLER}", "acme_bottom_half", None),
+        (f"vhost_acme_cb qio_channel_fd_source_dispatch g_main_dispatch {MAIN}", "vhost_acme_cb", None),
         (f"bdrv_acme_check bdrv_open_inherit bdrv_open {MAIN}", "bdrv_acme_check", "Block layer core"),
         (f"ec_gf_writev glfs_pwritev_async qemu_gluster_co_writev {MAIN}", "qemu_gluster_co_writev", "GLUSTER"),
         (f"iscsi_acme iscsi_service iscsi_process_read aio_dispatch_handler {MAIN}", "iscsi_process_read", "iSCSI"),
@@ -251,3 +252,8 @@ def test_a_function_between_two_of_qemus_is_qemus_though_no_index_has_it():
     words = f"{ABORT} g_assertion_message_expr object_initialize a_forks_board_init machine_run_board_init main"
     assert told(words).culprit == "a_forks_board_init"
     assert told(f"{ABORT} qsort qemu_init main").culprit == "qemu_init"
+
+
+def test_a_function_that_no_index_has_and_that_fails_a_check_is_qemus():
+    assert told(f"{ABORT} __assert_fail acme_check qcow2_co_pwritev {MAIN}").culprit == "acme_check"
+    assert told(f"{ABORT} malloc_printerr acme_free qcow2_co_pwritev {MAIN}").culprit == "qcow2_co_pwritev"

@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 from ..knowledge import functions
-from ..knowledge.aborts import gives_up
+from ..knowledge.aborts import fatal_path_of, gives_up
 from ..knowledge.match import Names
 from ..knowledge.roles import STARTERS
 from ..knowledge.subsystems import subsystem_of
@@ -120,7 +120,7 @@ def codes(stack: Stack) -> Tuple[Code, ...]:
 
 def _between(names: Sequence[str], position: int, found: Sequence[Code]) -> bool:
     """Whether a function that no index has is QEMU's: called by QEMU's code, and by one that calls nothing else,
-    by one of its own family, or itself calling QEMU's. Libraries call back from deeper down.
+    by one of its own family, or itself calling QEMU's or failing a check. Libraries do that deeper down.
     """
     if position + 1 >= len(names) or found[position + 1].owner != "qemu":
         return False
@@ -130,14 +130,18 @@ def _between(names: Sequence[str], position: int, found: Sequence[Code]) -> bool
     family = re.match(r"[a-z][a-z0-9]{2,}_", name)
     if family is not None and caller.startswith(family.group(0)) and family.group(0)[:-1] not in _BOTH:
         return True
-    return position > 0 and found[position - 1].owner == "qemu" and name not in _CALLS_BACK
+    if position == 0 or name in _CALLS_BACK:
+        return False
+    fails = fatal_path_of(names[position - 1])
+    return found[position - 1].owner == "qemu" or (fails is not None and fails.name in ("assert", "g-assert"))
 
 
 # Functions that call what device models, jobs and the event loop's users registered with them: QEMU's own code.
 # util/async.c, util/aio-posix.c, util/qemu-timer.c, system/memory.c, hw/core, qom/object.c, system/runstate.c
 _CALLS_QEMU = Names(
-    "aio_bh_call", "aio_bh_poll", "aio_dispatch_handler", "timerlist_run_timers", "memory_region_*_accessor",
-    "access_with_adjusted_size", "memory_region_dispatch_*", "portio_read", "portio_write", "process_queued_cpu_work",
+    "qio_channel_*_source_dispatch", "aio_bh_call", "aio_bh_poll", "aio_dispatch_handler",
+    "timerlist_run_timers", "memory_region_*_accessor", "access_with_adjusted_size", "memory_region_dispatch_*",
+    "portio_read", "portio_write", "process_queued_cpu_work",
     "object_init_with_type", "object_deinit", "type_initialize*", "device_set_realized", "pci_qdev_realize",
     "virtio_device_realize", "machine_run_board_init", "vm_state_notify", "notifier_list_notify",
     "coroutine_trampoline", "virtio_queue_notify_vq", "vmstate_load_state", "vmstate_save_state*",

@@ -21,7 +21,7 @@ from ..knowledge.waits import ENTERS_LOCK, INLINES_BQL, MOMENTARY_CALLERS, TAKES
 from ..model import Signal
 from .blocked import Blocked, blocked, is_bql
 from .context import Context, Subject
-from .owners import code_of
+from .owners import code_of, codes
 from .stack import Stack, number, once_a_stack
 
 State = Tuple[str, str]  # state, rule
@@ -386,7 +386,7 @@ def _stopped_mid_statement(context: Context, live: List[Subject]) -> None:
     top = next((p for p, f in enumerate(stack.frames) if code_of(f).owner not in ("libc", "none")), None)
     if top is None:
         return
-    mine = code_of(stack.frames[top]).owner == "qemu"
+    mine = codes(stack)[top].owner == "qemu"
     if re.search(_PROSE_CRASH, prose) and (mine or any(code_of(f).owner == "qemu" for f in stack.frames)):
         _set(subject, "crashed", "report-says-so")
         return
