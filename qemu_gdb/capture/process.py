@@ -11,6 +11,7 @@ from typing import Callable, Deque, Dict, FrozenSet, Iterator, List, Optional, T
 
 import gdb
 
+from .. import architecture
 from ..model import Frame, Notice, Signal, Snapshot, Source, Thread
 from . import corefile, executable
 from .alike import Alike
@@ -23,11 +24,7 @@ MAX_VALUE = 300  # characters of one printed value
 MAX_STRING = 200  # characters of a C string that gdb prints
 ALIKE = 16  # threads with the same stack whose arguments are read; of hundreds of idle ones the rest tell nothing new
 
-# Registers of frame 0 that rules read, by architecture; a wait's system call and its arguments are among them.
-_REGISTERS = {
-    "i386:x86-64": ("rip", "rsp", "orig_rax", "rax", "rdi", "rsi", "rdx", "r10", "fs_base"),
-    "aarch64": ("pc", "sp", "x0", "x1", "x2", "x3", "x8"),
-}
+_SVC = b"\x01\0\0\xd4"  # "svc #0" of aarch64
 # Stops that debugging itself brings about; none of them says anything about QEMU.
 _NO_EVENT = (0, signals.SIGSTOP, signals.SIGINT)
 _SI_ADDR = (signals.SIGSEGV, signals.SIGBUS, signals.SIGILL, signals.SIGFPE, signals.SIGTRAP)
@@ -255,7 +252,8 @@ class _Walker:
             return thread
         self._read_registers(newest, thread)
         thread.signal = _signal()
-        if not thread.registers.get("rsp", thread.registers.get("sp", 1)) and not _pc(newest):
+        known = architecture.of(thread.registers)
+        if known is not None and not thread.registers.get(known.sp, 1) and not _pc(newest):
             thread.kernel_only = True
             return thread
         thorough = selected or (thread.signal is not None)
@@ -385,14 +383,27 @@ class _Walker:
     def _read_registers(self, frame: gdb.Frame, thread: Thread) -> None:
         if self._registers is None:
             try:
-                self._registers = _REGISTERS.get(frame.architecture().name(), ())
+                known = architecture.by_name(frame.architecture().name())
             except gdb.error:
-                self._registers = ()
+                known = None
+            self._registers = known.registers if known is not None else ()
         for name in self._registers:
             try:
-                thread.registers[name] = int(frame.read_register(name)) & (1 << 64) - 1
+                thread.registers[name] = int(frame.read_register(name)) & architecture.MASK
             except (gdb.error, ValueError):  # unavailable, or unknown to this gdb
                 continue
+        if "x8" in thread.registers and not self._in_system_call(thread.registers.get("pc", 0)):
+            del thread.registers["x8"]
+
+    def _in_system_call(self, pc: int) -> bool:
+        """aarch64: a thread in a system call is behind an "svc", or on it where the call begins again. x8, which holds
+        the number then, holds anything else at other times.
+        """
+        try:
+            return _SVC in (bytes(self._process.inferior.read_memory(pc - 4, 4)),
+                            bytes(self._process.inferior.read_memory(pc, 4)))
+        except (gdb.error, OverflowError):
+            return False
 
     def debug_info(self) -> str:
         """How much is known about QEMU's own frames."""

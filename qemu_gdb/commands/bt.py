@@ -20,7 +20,7 @@ TAKES_THREADS = True
 
 def run(parsed: Parsed) -> None:
     from ..capture import process as capture
-    from ..state import access, coroutine_chain
+    from ..state import access, coroutine_chain, coroutines
     from ..state.qom import Qom
 
     numbers = options.thread_numbers(parsed.words)
@@ -38,7 +38,7 @@ def run(parsed: Parsed) -> None:
             raise UsageError(f"there is no thread {missing}")
         reading = access.Process(access.Limits(search_bytes=parameters.search_bytes()))
         qom = Qom(reading)
-        pointers = [t.registers["rsp"] for t in threads if "rsp" in t.registers]
+        pointers = coroutines.stack_pointers(threads)
         told = []
         for thread in threads:
             if not everybody and thread.number not in numbers:

@@ -149,7 +149,7 @@ class _Reading:
         dispatcher = self.process.variable("qmp_dispatcher_co")  # monitor/monitor.c, since 5.2
         if dispatcher is not None:
             known.append((int(dispatcher), "monitor"))
-        stack_pointers = [t.registers["rsp"] for t in self.snapshot.threads if "rsp" in t.registers]
+        stack_pointers = coroutines.stack_pointers(self.snapshot.threads)
         heap = None if self.process.limits.search_everything else [
             facts.main_context, *(t.context for t in facts.iothreads), *(address for address, _ in known)
         ]
@@ -161,7 +161,7 @@ class _Reading:
         ``facts.extra["continued"]``: by thread number, the level from which on the frames lie on other stacks.
         """
         continued: Dict[str, int] = {}
-        pointers_ = [t.registers["rsp"] for t in self.snapshot.threads if "rsp" in t.registers]
+        pointers_ = coroutines.stack_pointers(self.snapshot.threads)
         for thread in self.snapshot.threads:
             place = find(thread, "coroutine_trampoline")
             if place is None or len(continued) >= 64:

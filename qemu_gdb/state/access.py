@@ -14,6 +14,8 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 import gdb
 
+from ..architecture import MASK, Architecture, by_name
+
 LIST_LIMIT = 4096  # elements of one list
 STRING_LIMIT = 256  # bytes of one string
 _NOTE_LIMIT = 40  # notes of one reading
@@ -73,7 +75,7 @@ class Process:
         self._cache = _CACHE.for_program()
         self.objfile = self._cache.program
         self._void_p = gdb.lookup_type("void").pointer() if self._knows_void() else None
-        self._fs_base: Dict[int, int] = {}
+        self._architecture: Optional[Architecture] = None
         self.layouts: Dict[Any, Any] = {}  # layout.py's
         self._threads: Optional[Dict[int, gdb.InferiorThread]] = None
         self.has_types = self.objfile is not None and (
@@ -374,16 +376,31 @@ class Process:
             self._threads = {t.ptid[1]: t for t in self.inferior.threads()}
         return None if lwp is None else self._threads.get(lwp)
 
-    def fs_base(self, thread: gdb.InferiorThread) -> int:
-        """The thread pointer of an x86-64 thread; selects the thread."""
-        lwp = thread.ptid[1]
-        if lwp not in self._fs_base:
+    @property
+    def architecture(self) -> Architecture:
+        """The architecture of the process.
+
+        :raises NotReadable: this program does not know it
+        """
+        if self._architecture is None:
             try:
-                thread.switch()
-                self._fs_base[lwp] = int(gdb.newest_frame().read_register("fs_base")) & 0xFFFFFFFFFFFFFFFF
-            except (gdb.error, ValueError) as error:
-                raise NotReadable("the thread pointer is not known") from error
-        return self._fs_base[lwp]
+                name = self.inferior.architecture().name()
+            except gdb.error as error:
+                raise NotReadable("the architecture is not known") from error
+            self._architecture = by_name(name)
+            if self._architecture is None:
+                raise NotReadable(f"saved registers of the architecture {name} can't be read")
+        return self._architecture
+
+    def thread_pointer(self) -> int:
+        """The thread pointer of the selected thread.
+
+        :raises NotReadable: the target does not give it
+        """
+        try:
+            return int(gdb.newest_frame().read_register(self.architecture.thread_pointer)) & MASK
+        except (gdb.error, ValueError) as error:
+            raise NotReadable("the thread pointer is not known") from error
 
     @staticmethod
     def _knows_void() -> bool:

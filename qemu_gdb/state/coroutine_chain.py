@@ -68,7 +68,7 @@ def read(process: Process, qom: Qom, thread: Thread, stack_pointers: List[int]) 
 def _running(
     process: Process, reader: CoroutineReader, stacks: CoroutineStacks, thread: Thread, stack_pointers: List[int]
 ) -> int:
-    sp = thread.registers.get("rsp", 0)
+    sp = thread.registers.get(process.architecture.sp, 0)
     others = [p for p in stack_pointers if p != sp]
     for heap in ((), None):
         for candidate in search_candidates(process, reader, stacks, memory.heap_ranges(process, others, heap)):

@@ -14,16 +14,11 @@ from typing import Any, Dict, List, Optional
 import gdb
 import gdb.unwinder
 
+from ..architecture import MASK, Architecture
 from . import frames as frame_tools
 from .access import NotReadable, Process
 
-# glibc, sysdeps/x86_64/jmpbuf-offsets.h; rbp, rsp and the pc are mangled
-_REGISTERS = ("rbx", "rbp", "r12", "r13", "r14", "r15", "rsp", "rip")
-_MANGLED = ("rbp", "rsp", "rip")
-_PC_INDEX = 7
-ENV_SIZE = 8 * len(_REGISTERS)
-_MASK = (1 << 64) - 1
-_CALL = re.compile(r"^call")
+_CALL = re.compile(r"^(?:call|bl\b)")
 
 
 @dataclass
@@ -31,14 +26,8 @@ class Registers:
     """Where a coroutine goes on when it is entered."""
 
     values: Dict[str, int]
-
-    @property
-    def pc(self) -> int:
-        return self.values["rip"]
-
-    @property
-    def sp(self) -> int:
-        return self.values["rsp"]
+    pc: int
+    sp: int
 
 
 class _FrameId:
@@ -49,16 +38,17 @@ class _FrameId:
 class _Switch(gdb.unwinder.Unwinder):  # type: ignore[misc]
     """Makes a saved context the caller of the thread's newest frame."""
 
-    def __init__(self) -> None:
+    def __init__(self, machine: Architecture) -> None:
         super().__init__("qemu-gdb coroutine")
+        self._machine = machine
         self.top = (0, 0)
         self.registers: Optional[Registers] = None
 
     def __call__(self, pending: gdb.PendingFrame) -> Any:
         if self.registers is None:
             return None
-        sp, pc = pending.read_register("rsp"), pending.read_register("rip")
-        if (int(sp) & _MASK, int(pc) & _MASK) != self.top:
+        sp, pc = pending.read_register(self._machine.sp), pending.read_register(self._machine.pc)
+        if (int(sp) & MASK, int(pc) & MASK) != self.top:
             return None
         # gdb wants every caller's frame above its callee's ("previous frame inner to this frame")
         below = gdb.Value(self.registers.sp - 256).cast(sp.type)
@@ -73,7 +63,8 @@ class CoroutineStacks:
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._switch = _Switch()
+        self.machine = process.architecture
+        self._switch = _Switch(self.machine)
         self._on = False
         self._guard: Optional[int] = None
 
@@ -90,27 +81,37 @@ class CoroutineStacks:
 
     @property
     def guard(self) -> int:
-        """glibc's pointer guard: the tcbhead_t field at fs_base + 0x30, the same in all threads."""
+        """glibc's pointer guard, the same in all threads: in tcbhead_t, or a variable of the dynamic loader's (of the
+        program's own where it is linked statically).
+        """
         if self._guard is None:
-            thread = gdb.selected_thread()
-            if thread is None:
-                raise NotReadable("no thread is selected")
-            self._guard = self._process.word(self._process.fs_base(thread) + 0x30)
+            offset = self.machine.guard_offset
+            if offset is not None:
+                self._guard = self._process.word(self._process.thread_pointer() + offset)
+            else:
+                names = ("__pointer_chk_guard", "__pointer_chk_guard_local")
+                place = next(filter(None, map(self._process.library_variable, names)), 0)
+                if not place:
+                    raise NotReadable("the pointer guard of libc has no symbol")
+                self._guard = self._process.word(place)
         return self._guard
 
-    def mangle(self, pc: int) -> int:
+    def mangled(self, pc: int) -> bytes:
         """As ``__sigsetjmp`` stores a code address."""
-        value = pc ^ self.guard
-        return ((value << 17) | (value >> 47)) & _MASK
+        return struct.pack("<Q", self.machine.mangle(pc, self.guard))
 
-    def demangle(self, value: int) -> int:
-        """The address behind a stored one."""
-        return (((value >> 17) | (value << 47)) & _MASK) ^ self.guard
+    @property
+    def pc_offset(self) -> int:
+        """Where in a sigjmp_buf the program counter lies."""
+        return 8 * self.machine.saved.index(self.machine.pc)
 
     def registers(self, env: int) -> Registers:
         """The registers in the sigjmp_buf at an address."""
-        words = struct.unpack("<8Q", self._process.read(env, ENV_SIZE))
-        return Registers({n: self.demangle(w) if n in _MANGLED else w for n, w in zip(_REGISTERS, words)})
+        machine = self.machine
+        words = struct.unpack(f"<{len(machine.saved)}Q", self._process.read(env, 8 * len(machine.saved)))
+        values = {name: machine.demangle(word, self.guard) if name in machine.mangled else word
+                  for name, word in zip(machine.saved, words) if name}
+        return Registers(values, values[machine.pc], values[machine.sp])
 
     def switch_pc(self) -> int:
         """The address at which ``__sigsetjmp`` returns in qemu_coroutine_switch; where every suspended coroutine is."""
@@ -136,7 +137,7 @@ class CoroutineStacks:
         gdb.invalidate_cached_frames()
         try:
             newest = gdb.newest_frame()
-            top = (int(newest.read_register("rsp")) & _MASK, int(newest.read_register("rip")) & _MASK)
+            top = (self.sp_of(newest), int(newest.read_register(self.machine.pc)) & MASK)
             self._switch.top, self._switch.registers = top, registers
             gdb.invalidate_cached_frames()
             result: List[gdb.Frame] = []
@@ -149,3 +150,7 @@ class CoroutineStacks:
         except (gdb.error, ValueError) as error:
             raise NotReadable(f"the stack of a coroutine ({error})") from error
         return result
+
+    def sp_of(self, frame: gdb.Frame) -> int:
+        """A frame's stack pointer."""
+        return int(frame.read_register(self.machine.sp)) & MASK

@@ -8,11 +8,12 @@ from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import gdb
 
-from ..model import Coroutine
+from .. import architecture
+from ..model import Coroutine, Thread
 from . import frames as frame_tools
 from . import memory
 from .access import NotReadable, Process, optional
-from .coroutine_stacks import ENV_SIZE, CoroutineStacks, Registers
+from .coroutine_stacks import CoroutineStacks, Registers
 from .coroutine_waits import classify
 from .qom import Qom
 
@@ -75,7 +76,7 @@ class CoroutineReader:
 
     def from_saved_pc(self, place: int) -> Optional[Candidate]:
         """The coroutine whose saved pc lies at ``place``; None for copies, threads' own contexts and freed ones."""
-        env = place - (ENV_SIZE - 8)
+        env = place - self._stacks.pc_offset
         try:
             if self._type is not None:
                 offset = next(f.bitpos // 8 for f in self._type.strip_typedefs().fields() if f.name == "env")
@@ -91,7 +92,8 @@ class CoroutineReader:
     def _untyped_size(self, address: int) -> int:
         for size in _UNTYPED_SIZES:
             try:
-                if self._process.word(address + size + 16 + ENV_SIZE - 8) == self._stacks.mangle(self.switch_pc):
+                place = address + size + 16 + self._stacks.pc_offset
+                if self._process.read(place, 8) == self._stacks.mangled(self.switch_pc):
                     return size
             except NotReadable:
                 break
@@ -128,10 +130,20 @@ class CoroutineReader:
             walked = self._stacks.walk(candidate.registers, 2)
             if len(walked) < 2:
                 raise NotReadable("the stack of a coroutine")
-            frame_base = int(walked[1].read_register("rsp")) & 0xFFFFFFFFFFFFFFFF
-            self._return_offset = frame_base - 8 - candidate.registers.sp
+            self._return_offset = self._place_of_return(candidate.registers.sp, walked[1])
         back = self._process.word(candidate.registers.sp + self._return_offset)
         return (self._process.symbol_at(back) or "").split("+")[0]
+
+    def _place_of_return(self, sp: int, caller: gdb.Frame) -> int:
+        """Where above its stack pointer qemu_coroutine_switch keeps the address that it returns to."""
+        size = self._stacks.sp_of(caller) - sp
+        if self._stacks.machine.return_address_pushed:
+            return size - 8
+        content = self._process.read(sp, size) if 0 < size <= 4096 else b""
+        words = struct.unpack(f"<{len(content) // 8}Q", content[: len(content) // 8 * 8])
+        if caller.pc() not in words:
+            raise NotReadable("the stack of a coroutine")
+        return 8 * words.index(caller.pc())
 
     def is_pooled(self, candidate: Candidate) -> bool:
         """Whether it has ended and waits for reuse: it was switched away from by its trampoline."""
@@ -145,7 +157,7 @@ class CoroutineReader:
         frames = self._stacks.walk(candidate.registers, 3)
         if len(frames) < 3:
             return True
-        end = int(frames[2].read_register("rsp")) & 0xFFFFFFFFFFFFFFFF
+        end = self._stacks.sp_of(frames[2])
         return end >= candidate.stack + candidate.stack_size - 24  # what makecontext leaves above it
 
     def read(self, candidate: Candidate, origin: str, with_frames: bool = True) -> Coroutine:
@@ -171,19 +183,24 @@ class CoroutineReader:
             result.waits_kind, result.waits_text = "scheduled", "its turn in its AioContext"
         return result
 
-    @staticmethod
-    def _cut(frames: List[gdb.Frame], candidate: Candidate) -> List[gdb.Frame]:
+    def _cut(self, frames: List[gdb.Frame], candidate: Candidate) -> List[gdb.Frame]:
         for index, frame in enumerate(frames):
             if (frame.name() or "").split(".")[0] == _TRAMPOLINE:
                 return frames[: index + 1]
             if index and frame.name() in (None, "__start_context", "__push___start_context"):
                 try:
-                    sp = int(frame.read_register("rsp")) & 0xFFFFFFFFFFFFFFFF
+                    sp = self._stacks.sp_of(frame)
                 except (gdb.error, ValueError):
                     return frames[:index]
                 if not candidate.stack <= sp < candidate.stack + candidate.stack_size - 64:
                     return frames[:index]
         return frames
+
+
+def stack_pointers(threads: Sequence[Thread]) -> List[int]:
+    """The stack pointers of the threads: the memory around them is no heap."""
+    machines = [(architecture.of(t.registers), t.registers) for t in threads]
+    return [registers[m.sp] for m, registers in machines if m is not None and m.sp in registers]
 
 
 def read(
@@ -200,12 +217,13 @@ def read(
 
     Pooled coroutines, stale copies and contexts of threads are left out.
     """
-    with CoroutineStacks(process) as stacks:
-        try:
-            reader = CoroutineReader(process, qom, stacks)
-        except NotReadable as error:
-            process.note(f"coroutines: {error}")
-            return []
+    try:
+        stacks = CoroutineStacks(process)
+        reader = CoroutineReader(process, qom, stacks)
+    except NotReadable as error:
+        process.note(f"coroutines: {error}")
+        return []
+    with stacks:
         found: Dict[int, Tuple[Candidate, str]] = {}
         for address, origin in known:
             if address and address not in found:
@@ -261,7 +279,7 @@ def search_candidates(
     progress: Optional[Callable[[str], None]] = None,
 ) -> List[Candidate]:
     """All contexts in memory that were switched away from, running, ended and suspended ones alike."""
-    pattern = struct.pack("<Q", stacks.mangle(reader.switch_pc))
+    pattern = stacks.mangled(reader.switch_pc)
     places = memory.search(process, ranges, pattern, _FOUND_MAX, progress)
     candidates = (reader.from_saved_pc(place) for place in places)
     return [c for c in candidates if c is not None]

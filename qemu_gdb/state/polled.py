@@ -6,12 +6,12 @@ import os
 import struct
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
+from .. import architecture
 from ..model import Chardev, Facts, Handler, Snapshot, Thread
 from . import aio
 from .access import Process, optional
 from .layout import layout, offset_of
 
-_CALLS = (7, 271)  # poll, ppoll: system call numbers of x86-64
 _LIMIT = 1024
 _EVENTS = ((1, "in"), (2, "urgent"), (4, "out"), (8, "error"), (16, "hung up"), (32, "invalid"))  # poll(2)
 
@@ -32,9 +32,10 @@ def words(events: int) -> str:
 def of_thread(process: Process, thread: Thread) -> List[Polled]:
     """What a thread inside poll() or ppoll() waits for, by the registers of the system call."""
     registers = thread.registers
-    if registers.get("orig_rax") not in _CALLS:
+    machine = architecture.of(registers)
+    if machine is None or not machine.is_system_call(registers, *machine.polls):
         return []
-    return _array(process, registers.get("rdi", 0), registers.get("rsi", 0))
+    return _array(process, *(registers.get(name, 0) for name in machine.arguments[:2]))
 
 
 def of_main_loop(process: Process) -> List[Polled]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
+from .. import architecture
 from ..model import RcuReader, Thread
 from .access import Process
 from .layout import ADDRESS, layout, require
@@ -19,19 +20,22 @@ def read(process: Process, threads: Sequence[Thread]) -> List[RcuReader]:
     head = process.variable("registry")
     if head is None:
         return []
-    bases = {t.registers["fs_base"]: t.lwp for t in threads if t.registers.get("fs_base")}
+    machine = next(filter(None, (architecture.of(t.registers) for t in threads)), None)
+    name = machine.thread_pointer if machine is not None else ""
+    bases = {t.registers[name]: t.lwp for t in threads if t.registers.get(name)}
     result = []
     first = head["lh_first"]
     members = layout(process, first.type.target(), "node.le_next", "depth", "ctr", "waiting")
     for reader in members.walk(process, int(first), "node.le_next", "RCU readers", 16384):
         depth, waiting = reader["depth"] or 0, reader["waiting"]
         if depth or reader["ctr"]:
-            owner = _owner(require(reader, ADDRESS), bases)
+            owner = _owner(require(reader, ADDRESS), bases, machine is None or machine.tls_below)
             result.append(RcuReader(owner, depth, None if waiting is None else bool(waiting)))
     return result
 
 
-def _owner(address: int, bases: dict[int, Optional[int]]) -> Optional[int]:
-    # The structure is thread-local: on x86-64 it lies just below its thread's pointer.
-    above = [base for base in bases if address < base <= address + _TLS_REACH]
-    return bases[min(above)] if above else None
+def _owner(address: int, bases: Dict[int, Optional[int]], below: bool) -> Optional[int]:
+    # The structure is thread-local: it lies just below its thread's pointer (x86-64), or above it (aarch64).
+    near = {abs(base - address): lwp for base, lwp in bases.items()
+            if abs(base - address) <= _TLS_REACH and (address < base) == below}
+    return near[min(near)] if near else None

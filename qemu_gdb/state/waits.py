@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
+from .. import architecture
 from ..model import Frame, Thread, Wait
 from .access import NotReadable, Process
 from .arguments import FrameArguments, find
@@ -11,7 +12,6 @@ from .arguments import FrameArguments, find
 # linux/futex.h: WAKE, FD, REQUEUE, CMP_REQUEUE, WAKE_OP, UNLOCK_PI, WAKE_BITSET
 _FUTEX_WAKES = frozenset((1, 2, 3, 4, 5, 7, 10))
 _FUTEX_COMMAND = 0x7F  # without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME
-_FUTEX = 202  # x86-64 system call number
 _POLLS = {7: "poll", 271: "ppoll", 23: "select", 270: "pselect6", 232: "epoll_wait", 281: "epoll_pwait",
           426: "io_uring_enter", 35: "nanosleep", 230: "clock_nanosleep"}
 _OUT_OF_REACH = 24  # frames to look outward for the function that waits
@@ -55,12 +55,9 @@ class WaitReader:
         return found
 
     def _one(self, thread: Thread, lwp: int) -> Optional[Wait]:
-        registers = thread.registers
-        call = registers.get("orig_rax", -1)
-        if call >= 1 << 63:
-            call = -1
-        if call == _FUTEX:
-            return self._futex(thread, lwp)
+        machine = architecture.of(thread.registers)
+        if machine is not None and machine.is_system_call(thread.registers, machine.futex):
+            return self._futex(thread, lwp, [thread.registers.get(name, 0) for name in machine.arguments])
         mutex = self._innermost(thread, _MUTEX_FUNCTIONS)
         if mutex and self._asleep(thread):  # another architecture, or a system call that registers don't show
             return self._mutex(thread, lwp, mutex)
@@ -75,9 +72,8 @@ class WaitReader:
                 return frame
         return None
 
-    def _futex(self, thread: Thread, lwp: int) -> Optional[Wait]:
-        address = thread.registers.get("rdi", 0)
-        operation = thread.registers.get("rsi", 0) & 0xFFFFFFFF
+    def _futex(self, thread: Thread, lwp: int, arguments: Sequence[int]) -> Optional[Wait]:
+        address, operation, joined = arguments[0], arguments[1] & 0xFFFFFFFF, arguments[2]
         if operation & _FUTEX_COMMAND in _FUTEX_WAKES:
             return None  # it wakes others, and returns at once
         join = self._innermost(thread, _JOIN_FUNCTIONS)
@@ -85,7 +81,6 @@ class WaitReader:
         if event is not None:
             found = self._arguments.number(thread, event, "ev") or address
             return Wait(lwp, "event", found, self._name(found))
-        joined = thread.registers.get("rdx", 0)
         if operation == 0x109 and (join is not None or (joined in self._lwps and self._joins(address, joined))):
             # FUTEX_WAIT_BITSET | CLOCK_REALTIME, not private: the kernel clears the joined thread's tid word
             owner = joined if joined in self._lwps else None
