@@ -512,3 +512,9 @@ def test_any_stack_of_known_functions_has_whole_stages_and_one_line(frames, cras
     assert covered == list(range(len(frames)))
     assert all(stage.text for stage in subject.told.stages)
     assert subject.told.summary and "\n" not in subject.told.summary and len(subject.told.summary) <= 160
+
+
+def test_a_spin_lock_is_taken_and_not_waited_for():
+    subject = told(thread("qemu_spin_lock", "page_lock", "page_collection_lock", "tb_invalidate_phys_range", *ENTRY))
+    assert subject.told.state == "executing"
+    assert "takes a spin lock" in subject.told.summary and "waits" not in subject.told.summary

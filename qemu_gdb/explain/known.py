@@ -157,7 +157,8 @@ def _seen(subject: Subject) -> Tuple[List[Tuple[str, ...]], List[str], List[Mess
             key=lambda t: (t.state not in ("crashed", "aborting"), t.state in ("idle", "running-guest")),
         )
         fatal = [t for t in threads if t.state in ("crashed", "aborting")]
-        candidates = [t.thread for t in fatal or threads] + [t.thread for t in subject.threads if t.thread.history]
+        told = fatal or [t for t in threads if not _only_waits_behind(t, threads)] or threads
+        candidates = [t.thread for t in told] + [t.thread for t in subject.threads if t.thread.history]
         messages = subject.snapshot.messages
     elif isinstance(subject, Snapshot):
         ended = [t for t in subject.threads if (t.crashed or _ends(t)) and not t.history]
@@ -178,6 +179,14 @@ def _seen(subject: Subject) -> Tuple[List[Tuple[str, ...]], List[str], List[Mess
             if len(stacks) == _MOST_STACKS:
                 break
     return stacks, enders, [m for m in messages if m.expression or m.kind in ("assertion", "glib")]
+
+
+def _only_waits_behind(told: ThreadExplanation, threads: Sequence[ThreadExplanation]) -> bool:
+    """Whether a thread waits for the BQL because of another that waits for nobody: its own stack tells nothing."""
+    if told.state != "waiting-bql" or told.waits_for is None:
+        return False
+    owner = next((t for t in threads if t.thread.number == told.waits_for.owner_thread), None)
+    return owner is not None and (owner.waits_for is None or owner.waits_for.owner_thread is None)
 
 
 def _ends(thread: Thread) -> bool:

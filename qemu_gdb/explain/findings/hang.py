@@ -39,7 +39,12 @@ def find(context: Context) -> List[Finding]:
     tool_requests(search)
     order = {"certain": 0, "likely": 1, "possible": 2}
     found = sorted(search.findings, key=lambda f: (order[f.confidence] == 2, _RANK.get(f.kind, 9), order[f.confidence]))
-    return found[:6]
+    return [f for i, f in enumerate(found) if not any(_part_of(f, before) for before in found[:i])][:6]
+
+
+def _part_of(finding: Finding, other: Finding) -> bool:
+    """Whether one tells of a single thread what another has told of it already, with those that wait for it."""
+    return finding.kind == other.kind and len(finding.threads) == 1 and finding.threads[0] in other.threads
 
 
 _MOST_CHAINS = 64  # last links that are looked at

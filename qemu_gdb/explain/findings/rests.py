@@ -85,7 +85,8 @@ def rcu_stall(context: Context, last: Subject, victims: List[Subject], waiting: 
             f"{who(reader)} is inside a read-side critical section: {reader.told.summary or 'see its stack'}."
         )
         proof.append(evidence(reader, 0, "inside rcu_read_lock"))
-        steps.append(f"{capital(short(reader))} is the one to look at")
+        number = reader.number
+        steps.append(f"look at {short(reader)}" + (f": qemu-explain {number}" if number is not None else ""))
     elif (section := stack.find_outermost(holders.RCU_READ_SECTIONS)) is not None and section > waiting.at:
         return _own_reader(context, last, victims, waiting, section)
     elif (inside := _in_read_sections(context, last)) and len(inside) <= 3:

@@ -8,9 +8,11 @@ from typing import Dict, List, Optional
 
 from ...knowledge import holders
 from ...model import Chardev, Request
+from ...pattern import Pattern
 from ..context import Context, Subject
 from ..stack import number
 
+_NBD_SERVER = Pattern(r"NBD server at (\S+)")
 _YANK_SINCE = 6  # qapi/yank.json: nbd nodes, socket chardevs and migrations since 6.0
 
 
@@ -26,15 +28,24 @@ def chardev_of(context: Context, subject: Subject) -> Optional[Chardev]:
 
 def for_peer(context: Context, peer: holders.Peer, subject: Subject) -> List[str]:
     """What to look at, with the party's address where it is known, and how to cut it off."""
-    chardev = chardev_of(context, subject) if peer.name.startswith("chardev") else None
+    chardev = chardev_of(context, subject) if peer.name.startswith(("chardev", "vhost-user")) else None
     if chardev is None:
-        return [peer.advice]
+        return [peer.advice + _server(context, peer)]
     where = f" ({chardev.id}, {chardev.peer})" if chardev.peer else f" ({chardev.id})"
     steps = [peer.advice + where]
     # chardev/char-socket.c: a connected socket registers char_socket_yank_iochannel, which shuts it down
     if chardev.type == "socket" and chardev.connected and peer.name == "chardev-write":
         steps += _yank(context, subject, "to cut that connection", {"type": "chardev", "id": chardev.id})
     return steps
+
+
+def _server(context: Context, peer: holders.Peer) -> str:
+    """ " (unix:/run/nbd.sock)": the NBD server, where every coroutine that waits for one waits for the same."""
+    if peer.name != "nbd":
+        return ""
+    texts = [c.waits_text for c in context.snapshot.coroutines if c.waits_kind == "peer"]
+    servers = {found.group(1) for found in map(_NBD_SERVER.search, texts) if found}
+    return f" ({servers.pop()})" if len(servers) == 1 else ""
 
 
 def for_nbd(context: Context, subject: Subject, request: Request, server: str) -> List[str]:

@@ -237,6 +237,8 @@ def _mutex(view: View) -> str:
         verb = "takes"
     if any("unlock" in n for n in view.names):
         verb = "unlocks"
+    if innermost.name.startswith("qemu_spin_"):  # include/qemu/thread.h: it never sleeps
+        return "gives a spin lock up" if verb == "unlocks" else "takes a spin lock"
     if name:
         return f"{verb} {name}"
     address = view.number(None, "mutex", "futex", "futex_word")
