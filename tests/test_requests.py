@@ -1,10 +1,11 @@
-"""The sentence about block requests in flight: alike ones are told once, each wait is told."""
+"""Block requests in flight: alike ones are told once, each wait is told, and one that never ends is found."""
 
 from __future__ import annotations
 
 from qemu_gdb.explain.context import Context
+from qemu_gdb.explain.findings import lasting
 from qemu_gdb.explain.findings.requests import in_flight
-from qemu_gdb.model import Coroutine, Facts, Request, Snapshot
+from qemu_gdb.model import BlockNode, Coroutine, Facts, Frame, Request, Snapshot, Source, Thread
 
 
 def told(requests, coroutines):
@@ -36,3 +37,30 @@ def test_one_that_waits_for_another_is_told_apart_and_last():
 def test_many_different_ones_are_counted():
     text = told([write(n, bytes_=512 * n) for n in range(1, 7)], [])
     assert text.count("write of") == 3 and text.endswith("; and 3 more.")
+
+
+def capture(at, *numbers, kind="peer", text="a reply of the NBD server at unix:/run/nbd.sock"):
+    """A context of a VM whose writes wait for an NBD server at a moment in seconds."""
+    frames = [Frame(0, "ppoll"), Frame(1, "qemu_poll_ns"), Frame(2, "os_host_main_loop_wait"),
+              Frame(3, "main_loop_wait"), Frame(4, "qemu_main_loop"), Frame(5, "main")]
+    facts = Facts(requests=[write(n) for n in numbers], nodes=[BlockNode("dst", "nbd", peer="unix:/run/nbd.sock")])
+    snapshot = Snapshot(
+        threads=[Thread(frames=frames, number=1, lwp=100)], facts=facts, version="10.0.0",
+        source=Source(kind="live", pid=100, taken_s=at),
+        coroutines=[coroutine(n, waits_kind=kind, waits_text=text) for n in numbers],
+    )
+    return Context(snapshot)
+
+
+def test_a_request_that_no_capture_saw_end_is_not_answered():
+    (found,) = lasting.find([capture(0.0, 1, 2), capture(1.0, 2), capture(2.5, 2, 3)])
+    assert (found.kind, found.confidence) == ("hang.waiting-for-peer", "likely")
+    assert found.title == "1 disk request has waited 2.5 s for a reply of the NBD server"
+    assert "write of 65536 bytes at 131072" in found.explanation and "0x1000" not in found.explanation
+    assert found.next_steps[0] == "look at that NBD server (unix:/run/nbd.sock)"
+
+
+def test_requests_that_come_and_go_are_those_of_a_busy_disk():
+    assert not lasting.find([capture(0.0, 1), capture(1.0, 2), capture(2.0, 3)])
+    assert not lasting.find([capture(0.0, 1), capture(0.2, 1), capture(0.4, 1)])
+    assert not lasting.find([capture(float(n), 1, kind="throttle", text="its turn") for n in range(3)])

@@ -148,7 +148,8 @@ LAYERS: Tuple[Layer, ...] = (
         "tcg_cpu_exec", "cpu_exec",
         "cpu_exec_loop", "cpu_exec_setjmp", "cpu_exec_step_atomic", "cpu_exec_nocache", "cpu_loop_exec_tb",
         "cpu_tb_exec", "code_gen_buffer", "static_code_gen_buffer", "tcg_qemu_tb_exec", "cpu_*_exec", "tcg_exec_all",
-        "tcg_cpus_exec", "process_queued_cpu_work", "cpu_loop", "hvf_vcpu_exec", "hvf_arch_vcpu_exec",
+        "tcg_cpus_exec", "process_queued_cpu_work", "cpu_handle_interrupt",
+        "cpu_handle_exception", "cpu_loop", "hvf_vcpu_exec", "hvf_arch_vcpu_exec",
         "whpx_vcpu_run", "nvmm_vcpu_exec",
         "jit*", "qemu_tcg_wait_io_event", "qemu_wait_io_event_common", "qemu_process_cpu_events_common",
     )),
@@ -165,6 +166,11 @@ LAYERS: Tuple[Layer, ...] = (
         "ld*_phys*", "memory_region_oldmmio_*", "memory_region_iorange_*", "prepare_mmio_access", "slow_st*",
         "slow_ld*", "kvm_arch_handle_exit", "kvm_flush_coalesced_mmio_buffer", "io_prepare*", "io_failed",
         "io_write?", "io_read?",
+    )),
+    # migration/qemu-file.c, migration/savevm.c: every incoming stream is read by these
+    Layer("migration-stream", Names(
+        "qemu_fill_buffer", "qemu_peek_byte", "qemu_peek_buffer", "qemu_get_byte", "qemu_get_be*", "qemu_get_buffer*",
+        "qemu_loadvm_state_main",
     )),
     Layer("dma", Names(
         "dma_memory_rw*", "dma_memory_read*", "dma_memory_write*", "pci_dma_*", "dma_buf_*",

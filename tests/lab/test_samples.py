@@ -38,3 +38,12 @@ def test_what_spins_is_told_and_nothing_else(state, version):
     if "hang.spinning" in wanted:
         (spinner,) = [t for t in told["threads"] if t["number"] == told["findings"][0]["threads"][0]]
         assert spinner["state"] == "executing"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_read_that_no_sample_saw_answered_is_the_servers(version):
+    with lab.running("nbd_silent", version, "tcg") as scene:
+        told = json.loads(sampled(scene, ["--format", "json", "--interval", "0.8"]))
+    first = told["findings"][0]
+    assert first["kind"] == "hang.waiting-for-peer" and "for a reply of the NBD server" in first["title"]
+    assert "nbd.sock" in first["next_steps"][0]

@@ -6,7 +6,7 @@ from typing import List, Sequence
 
 from ...model import Finding
 from ..context import Context
-from . import asks, crash, hang, lone, rules, spinning, state
+from . import asks, crash, hang, lasting, lone, rules, spinning, state
 
 
 def find(context: Context) -> None:
@@ -44,6 +44,13 @@ def compare(contexts: Sequence[Context]) -> None:
     explanations = [context.explanation for context in contexts]
     if any(not e.is_qemu or any(f.kind.startswith("crash.") for f in e.findings) for e in explanations):
         return
+    waits = lasting.find(contexts)
+    last = contexts[-1]
+    last.explanation.findings[:0] = waits
+    if waits:
+        last.explanation.findings = [f for f in last.explanation.findings if f.kind != "state.running"]
+    asks.fill(last, waits)
+    _known(last, waits)
     spins = spinning.find(contexts)
     if not spins:
         return

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from ...knowledge import signals
-from ...model import Evidence, Finding, Notice
+from ...model import Evidence, Finding, Notice, Request
 from ...role_words import role_words
 from .. import stories
 from ..context import Context, Subject
@@ -16,6 +16,7 @@ from . import common
 from .common import at, capital, evidence, finding, joined, short, who
 from .crash import stopped_by_debugger
 from .requests import in_flight, one_each
+from .steps import for_nbd
 
 _VCPUS = ("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other")
 
@@ -230,7 +231,10 @@ def _running(context: Context) -> Optional[Finding]:
             rule="running-idle",
         )
     sentences = ["Run state running.", *_jobs(context)]
+    title = "The VM runs; nothing is stuck in QEMU"
+    steps: List[str] = []
     if context.facts.requests:
+        title, steps = _with_requests(context, title)
         several = len(one_each(context, context.facts.requests)) > 1
         sentences.append(in_flight(context, context.facts.requests))
         sentences.append(f"No thread waits for {'them' if several else 'it'}.")
@@ -241,13 +245,42 @@ def _running(context: Context) -> Optional[Finding]:
         sentences.append(f"{who(first)}: {first.told.summary or 'executes'}.")
     return finding(
         "state.running",
-        "The VM runs; nothing is stuck in QEMU",
+        title,
         "certain",
         sentences,
         subjects=guest[:4],
         proof=[Evidence(text="run state running")],
+        steps=steps,
         rule="running",
     )
+
+
+def _with_requests(context: Context, title: str) -> Tuple[str, List[str]]:
+    """Title and next steps where requests wait for somebody outside: one sample does not tell for how long."""
+    found = {c.address: c for c in context.snapshot.coroutines}
+    waiting = [
+        (r, found[r.coroutine])
+        for r in one_each(context, context.facts.requests)
+        if r.coroutine in found and found[r.coroutine].waits_kind in _OUTSIDE
+    ]
+    if not waiting:
+        return title, []
+    request, coroutine = waiting[0]
+    alike = sum(c.waits_kind == coroutine.waits_kind for _, c in waiting)
+    what = coroutine.waits_text.partition(" at ")[0]
+    title = f"The VM runs and no thread is stuck; {alike} request{' waits' if alike == 1 else 's wait'} for {what}"
+    if coroutine.waits_kind != "peer":
+        return title, []
+    look, *cut_off = for_nbd(context, context.subjects[0], request, _server_of(context, request))
+    return title, [f"a second sample: is the same request still there? Then {look}", *cut_off] if "NBD" in what else []
+
+
+# What a request waits for that does not come from the host's kernel or from QEMU's own code.
+_OUTSIDE = frozenset({"peer", "throttle", "blkdebug"})
+
+
+def _server_of(context: Context, request: Request) -> str:
+    return next((n.peer for n in context.facts.nodes if n.name == request.node), "")
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,59 @@
+"""Requests that wait for an outside party in every capture of a process: not answered, rather than slow."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Sequence, Tuple
+
+from ...model import Coroutine, Evidence, Finding, Request
+from ..context import Context
+from .common import finding
+from .requests import in_flight, one_each
+from .spinning import ENOUGH
+from .steps import for_nbd
+
+_LEAST = 1.0  # seconds between the first and the last capture: servers answer in less
+_Key = Tuple[str, str, int, int, int]
+
+
+def find(contexts: Sequence[Context]) -> List[Finding]:
+    """One finding, for the last capture, where requests have stood in all of them; none where it has a hang already."""
+    last = contexts[-1]
+    if any(f.kind.startswith(("hang.", "crash.")) for f in last.explanation.findings):
+        return []
+    taken = [c.snapshot.source.taken_s for c in (contexts[0], last)]
+    passed = taken[1] - taken[0] if taken[0] is not None and taken[1] is not None else 0.0
+    if passed < _LEAST:
+        return []
+    held = [_at_a_peer(context) for context in contexts]
+    lasting = [held[-1][key] for key in held[-1] if all(key in one for one in held)]
+    if not lasting:
+        return []
+    request, coroutine = lasting[0]
+    what = coroutine.waits_text.partition(" at ")[0]
+    several = len(lasting) > 1
+    server = next((n.peer for n in last.facts.nodes if n.name == request.node), "")
+    return [
+        finding(
+            "hang.waiting-for-peer",
+            f"{len(lasting)} disk request{'s have' if several else ' has'} waited {passed:.1f} s for {what}",
+            "likely" if len(contexts) >= ENOUGH else "possible",
+            [
+                f"{'They were' if several else 'It was'} in flight in all {len(contexts)} captures, and nothing of "
+                f"{'them' if several else 'it'} moved.",
+                in_flight(last, [r for r, _ in lasting]),
+                f"No thread of QEMU waits for {'them' if several else 'it'}: the guest does.",
+            ],
+            proof=[Evidence(text=f"coroutine {c.address:#x}: {c.waits_text}") for _, c in lasting[:3]],
+            steps=for_nbd(last, last.subjects[0], request, server) if "NBD" in what else [],
+            rule="lasting-request",
+        )
+    ]
+
+
+def _at_a_peer(context: Context) -> Dict[_Key, Tuple[Request, Coroutine]]:
+    found = {c.address: c for c in context.snapshot.coroutines}
+    return {
+        (r.node, r.type, r.offset, r.bytes, r.coroutine): (r, found[r.coroutine])
+        for r in one_each(context, context.facts.requests)
+        if r.coroutine in found and found[r.coroutine].waits_kind == "peer"
+    }
