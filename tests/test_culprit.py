@@ -51,7 +51,7 @@ def test_the_machinery_of_abort_and_general_helpers_are_looked_past(words, blame
 @pytest.mark.parametrize(
     ("words", "blamed"),
     [
-        (f"object_get_class qio_channel_writev_full tcp_chr_write {HANDLER}", "qio_channel_writev_full"),
+        (f"memcpy qio_channel_websock_encode qio_channel_websock_writev {HANDLER}", "qio_channel_websock_encode"),
         (f"__memcpy_avx_unaligned qemu_put_buffer vmstate_save_state migration_thread {START}", "qemu_put_buffer"),
         (
             f"swapcontext qemu_coroutine_new qemu_coroutine_create blk_aio_prwv iothread_run {START}",
@@ -200,8 +200,24 @@ def test_the_functions_outside_an_event_loop_are_not_to_blame_for_a_nameless_han
         (f"__strcmp_sse42 find_desc_by_name qemu_opts_absorb_qdict nbd_open bdrv_open {MAIN}", "SIGSEGV", "nbd_open"),
         ("realloc g_realloc opts_parse main", "SIGSEGV", "opts_parse"),
         (f"pwritev64 qemu_pwritev handle_aiocb_rw_vector worker_thread {START}", None, "handle_aiocb_rw_vector"),
+        (f"object_get_class qio_channel_writev_full io_channel_send_full tcp_chr_write {HANDLER}", "SIGSEGV",
+         "tcp_chr_write"),
+        (f"object_get_class qio_channel_shutdown multifd_recv_terminate_threads {HANDLER}", "SIGSEGV",
+         "multifd_recv_terminate_threads"),
+        (f"{ABORT} __assert_fail qio_channel_yield channel_get_buffer {MAIN}", None, "qio_channel_yield"),
+        (f"qemu_file_get_error_obj qemu_file_get_error source_return_path_thread {START}", "SIGSEGV",
+         "source_return_path_thread"),
+        (f"qemu_set_offload virtio_net_apply_guest_offloads virtio_net_set_features {MAIN}", "SIGSEGV",
+         "virtio_net_apply_guest_offloads"),
+        (f"scsi_req_unref virtio_scsi_handle_cmd_req_submit virtio_scsi_handle_cmd_vq {MAIN}", "SIGSEGV",
+         "virtio_scsi_handle_cmd_req_submit"),
+        (f"kvm_ioctl kvm_check_extension kvm_arm_pmu_supported arm_set_pmu {MAIN}", "SIGSEGV", "kvm_arm_pmu_supported"),
+        (f"g_str_hash g_hash_table_lookup object_class_property_find object_property_find "
+         f"object_resolve_path_component qemu_chr_find {MAIN}", "SIGSEGV", "qemu_chr_find"),
+        (f"free qapi_dealloc_type_str visit_type_str visit_type_Netdev net_visit {MAIN}", "SIGSEGV", "net_visit"),
+        (f"blk_inc_in_flight blk_aio_prwv blk_aio_preadv scsi_do_read {MAIN}", "SIGSEGV", "blk_aio_prwv"),
     ],
-)
+)  # fmt: skip
 def test_accessors_and_thin_layers_over_system_calls_are_looked_past(words, signal, blamed):
     assert told(words, signal=signal, current=signal is not None).culprit == blamed
 
@@ -211,9 +227,15 @@ def test_accessors_and_thin_layers_over_system_calls_are_looked_past(words, sign
     [
         ("__strcmp_sse42 find_desc_by_name qemu_opts_absorb_qdict nbd_open bdrv_open_driver qemu_init main", "NBD"),
         ("memcpy stw_le_p pci_set_word xen_pt_config_reg_init xen_pt_config_init qemu_init main", "X86 Xen CPUs"),
+        (f"address_space_translate_internal flatview_do_translate dma_memory_write stl_le_dma stl_le_pci_dma "
+         f"intel_hda_response hda_codec_response {KVM}", "Overall Audio frontends"),
+        (f"flatview_write_continue cpu_physical_memory_write i8257_dma_write_memory fdctrl_transfer_handler {KVM}",
+         "Floppy"),
+        (f"blk_inc_in_flight blk_pwritev_part blk_pwrite fdctrl_write_data fdctrl_write {KVM}", "Floppy"),
+        (f"free visit_type_str visit_type_VncServerInfo qapi_free_VncServerInfo vnc_server_info_get {MAIN}", "VNC"),
         (f"surface_bits_per_pixel get_depth_index vga_draw_graphic vga_update_display gui_update {MAIN}", "VGA"),
     ],
-)
+)  # fmt: skip
 def test_the_subsystem_is_that_of_the_caller_of_containers_and_of_the_file_of_its_caller(words, subsystem):
     assert told(words, signal="SIGSEGV", current=True).subsystem == subsystem
 
@@ -257,3 +279,9 @@ def test_a_function_between_two_of_qemus_is_qemus_though_no_index_has_it():
 def test_a_function_that_no_index_has_and_that_fails_a_check_is_qemus():
     assert told(f"{ABORT} __assert_fail acme_check qcow2_co_pwritev {MAIN}").culprit == "acme_check"
     assert told(f"{ABORT} malloc_printerr acme_free qcow2_co_pwritev {MAIN}").culprit == "qcow2_co_pwritev"
+
+
+def test_a_channel_that_leaks_is_forgotten_by_who_made_it():
+    words = f"malloc g_malloc object_new_with_type qio_channel_socket_new socket_send_channel_create {MAIN}"
+    explained = told(words)
+    assert (explained.culprit, explained.subsystem) == ("socket_send_channel_create", "Migration")

@@ -82,9 +82,14 @@ HELPERS: Tuple[Helper, ...] = (
             "object_initialize*",
             "object_new*",
             "object_init*",
+            "object_property_find*",
+            "object_class_property_find*",
+            "object_resolve_path*",
         ),
         "crash wait work owner",
     ),
+    # hw/scsi/scsi-bus.c: a request of a controller's, which took or dropped a reference too many
+    Helper("reference", Names("scsi_req_ref", "scsi_req_unref"), "crash work owner"),
     Helper(
         "error-object",
         Names(
@@ -137,6 +142,7 @@ HELPERS: Tuple[Helper, ...] = (
             "cpu_to_*",
             "be*_to_cpu",
             "_mm*",
+            "uleb128_*",  # util/cutils.c, util/uleb128.c
         ),
         "crash wait work owner",
     ),
@@ -193,6 +199,7 @@ HELPERS: Tuple[Helper, ...] = (
             "surface_format",
             "surface_bits_per_pixel",
             "surface_bytes_per_pixel",
+            "qemu_free_displaysurface",
         ),
         "crash wait work owner",
     ),
@@ -251,6 +258,37 @@ HELPERS: Tuple[Helper, ...] = (
         "wait owner",
     ),
     Helper("tls", Names("qcrypto_tls_session_*"), "owner"),
+    # io/channel.c, io/channel-socket.c: they only follow the pointer to a channel that their caller keeps; not
+    # qio_channel_yield, which fails for who runs it
+    Helper(
+        "io-channel-frontend",
+        Names(
+            "qio_channel_read", "qio_channel_readv", "qio_channel_readv_*", "qio_channel_read_all*",
+            "qio_channel_write", "qio_channel_writev", "qio_channel_writev_*", "qio_channel_write_all*",
+            "qio_channel_shutdown", "qio_channel_close", "qio_channel_flush", "qio_channel_has_feature",
+            "qio_channel_set_blocking", "qio_channel_set_delay", "qio_channel_set_cork",
+            "qio_channel_create_watch", "qio_channel_add_watch*", "qio_channel_io_seek",
+            "qio_channel_socket_get_local_address", "qio_channel_socket_get_remote_address",
+            "io_channel_send*",  # chardev/char-io.c
+        ),
+        "crash work",
+    ),
+    # migration/qemu-file.c: they read a field of the file that the caller keeps
+    Helper(
+        "stream-state",
+        Names("qemu_file_get_error*", "qemu_file_get_ioc", "qemu_file_get_return_path"),
+        "crash work",
+    ),
+    # net/net.c: a network card asks its peer, whose pointer it passes
+    Helper(
+        "net-peer",
+        Names(
+            "qemu_has_ufo", "qemu_has_uso", "qemu_has_tunnel", "qemu_has_vnet_hdr*", "qemu_using_vnet_hdr",
+            "qemu_get_using_vnet_hdr", "qemu_set_offload", "qemu_get_vnet_hdr_len", "qemu_set_vnet_hdr_len",
+            "qemu_set_vnet_le", "qemu_set_vnet_be",
+        ),
+        "crash work owner",
+    ),
     # crypto/*-{gcrypt,gnutls,nettle}.c: thin layers over a library
     Helper(
         "crypto-library",
@@ -351,6 +389,8 @@ HELPERS: Tuple[Helper, ...] = (
             "subpage_*",
             "dma_memory_*",
             "pci_dma_*",
+            "ld*_dma",  # include/sysemu/dma.h, include/hw/pci/pci.h
+            "st*_dma",
             "qemu_sglist_*",
             "ld*_phys*",
             "st*_phys*",
@@ -404,6 +444,24 @@ HELPERS: Tuple[Helper, ...] = (
             "blk_is_available",
         ),
         "owner",
+    ),
+    # block/block-backend.c: they read or count in a BlockBackend that a device model passes
+    Helper(
+        "block-backend-field",
+        Names(
+            "blk_inc_in_flight", "blk_dec_in_flight", "blk_bs", "blk_name", "blk_get_public", "blk_get_stats",
+            "blk_get_attached_dev*", "blk_get_flags", "blk_get_max_*", "blk_get_request_alignment", "blk_is_sg",
+            "blk_is_writable", "blk_supports_write_perm", "blk_get_on_error",
+        ),
+        "crash work owner",
+    ),
+    # the same file: a device model reads or writes and waits for it
+    Helper("block-frontend", Names("blk_pread*", "blk_pwrite*"), "owner"),
+    # hw/dma/i8257.c: the disk's or sound card's model copies through a channel of the ISA DMA controller
+    Helper(
+        "isa-dma",
+        Names("i8257_dma_read_memory", "i8257_dma_write_memory", "DMA_read_memory", "DMA_write_memory"),
+        "crash work owner",
     ),
     Helper(
         "drain",
@@ -479,7 +537,9 @@ HELPERS: Tuple[Helper, ...] = (
     Helper("virtqueue", Names("virtio_queue_notify*", "virtio_queue_host_notifier_*"), "owner"),
     # accel/kvm/kvm-all.c: ioctl() with a request
     Helper(
-        "kvm-ioctl", Names("kvm_ioctl", "kvm_vm_ioctl", "kvm_vcpu_ioctl", "kvm_device_ioctl"), "crash wait work owner"
+        "kvm-ioctl", Names("kvm_ioctl", "kvm_vm_ioctl", "kvm_vcpu_ioctl", "kvm_device_ioctl", "kvm_check_extension",
+              "kvm_vm_check_extension"),
+        "crash wait work owner",
     ),
     # util/qemu-option.c, util/notify.c, util/fifo8.c, include/qemu/fifo32.h, include/hw/pci/pci.h
     Helper(
@@ -511,7 +571,11 @@ HELPERS: Tuple[Helper, ...] = (
     # scripts/qapi/visit.py, types.py; qapi/qapi-visit-core.c
     # accel/tcg/cpu-exec-common.c, cpu-exec.c: out of generated code by siglongjmp, for whoever found the exception
     Helper("leaves-generated-code", Names("cpu_loop_exit*"), "crash owner"),
-    Helper("visitor", Names("visit_type_*", "visit_start_*", "visit_end_*", "visit_free", "qapi_free_*"), "crash"),
+    Helper(
+        "visitor",
+        Names("visit_type_*", "visit_start_*", "visit_end_*", "visit_free", "qapi_free_*", "qapi_dealloc_*"),
+        "crash work owner",
+    ),
     Helper("audio-check", Names("audio_bug", "audio_calloc"), "crash"),  # audio/audio.c
     # hw/core/qdev.c and the buses: make a device of a type that the caller names
     Helper(
@@ -576,6 +640,10 @@ _MAKES = Names(
     "qemu_find_file",  # system/datadir.c
     "virtqueue_*pop",  # hw/virtio/virtio.c
     "virtqueue_alloc_element",
+    "qio_channel_*_new*",  # io/channel-*.c
+    "qio_channel_socket_readv",
+    "qio_channel_socket_writev",
+    "vu_queue_pop",  # subprojects/libvhost-user/libvhost-user.c
     "visit_type_*",  # scripts/qapi/visit.py
     "audio_calloc",  # audio/audio.c
     "*_fw_cfg_init",  # tests/qtest/libqos
