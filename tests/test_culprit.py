@@ -205,6 +205,8 @@ def test_the_functions_outside_an_event_loop_are_not_to_blame_for_a_nameless_han
         (f"object_get_class qio_channel_shutdown multifd_recv_terminate_threads {HANDLER}", "SIGSEGV",
          "multifd_recv_terminate_threads"),
         (f"{ABORT} __assert_fail qio_channel_yield channel_get_buffer {MAIN}", None, "qio_channel_yield"),
+        (f"{ABORT} __assert_fail assert_bdrv_graph_readable bdrv_co_nb_sectors bdrv_nb_sectors {MAIN}", None,
+         "bdrv_co_nb_sectors"),
         (f"qemu_file_get_error_obj qemu_file_get_error source_return_path_thread {START}", "SIGSEGV",
          "source_return_path_thread"),
         (f"qemu_set_offload virtio_net_apply_guest_offloads virtio_net_set_features {MAIN}", "SIGSEGV",
@@ -243,6 +245,8 @@ def test_the_subsystem_is_that_of_the_caller_of_containers_and_of_the_file_of_it
 @pytest.mark.parametrize(
     ("words", "subsystem"),
     [
+        (f"{ABORT} __assert_fail qio_channel_yield channel_get_buffer qemu_fill_buffer qemu_get_be16 "
+         f"source_return_path_thread {START}", "Migration"),
         (f"{ABORT} fifo8_pop fifo32_pop spi_read memory_region_read_accessor {KVM}", "Device models"),
         ("memory_region_write_with_attrs_accessor address_space_rw qtest_process_command main",
          "Memory API"),

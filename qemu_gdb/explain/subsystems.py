@@ -49,7 +49,7 @@ _WEIGHTS = {
     "block-frontend": 4,
     "memory-api": 2,
     "kvm-irqchip": 2,
-    "io-channel": 2,
+    "io-channel": 1,  # so that a thread of migration's that reads its stream is migration's
     "tls": 3,
     "qdev": 1,
     "memory-dispatch": 1,

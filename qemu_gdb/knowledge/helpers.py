@@ -577,6 +577,8 @@ HELPERS: Tuple[Helper, ...] = (
         "crash work owner",
     ),
     Helper("audio-check", Names("audio_bug", "audio_calloc"), "crash"),  # audio/audio.c
+    # block/graph-lock.c: nothing but an assertion about the lock that its callers should hold
+    Helper("graph-check", Names("assert_bdrv_graph_readable", "assert_bdrv_graph_writable"), "crash"),
     # hw/core/qdev.c and the buses: make a device of a type that the caller names
     Helper(
         "device-construction",
