@@ -248,3 +248,23 @@ def test_layers_that_compilers_left_out_change_nothing(words, state):
 
 def test_a_lock_is_no_culprit():
     assert told(f"{MUTEX} rr_cpu_thread_fn {START}").culprit == "rr_cpu_thread_fn"
+
+
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        (f"?? g_main_context_iterate.isra.19 g_main_loop_run iothread_run {START}", "idle"),
+        ("?? g_main_context_iterate g_main_loop_run gdbus_shared_thread_func g_thread_proxy start_thread", "idle"),
+        ("?? os_host_main_loop_wait main_loop_wait main", "idle"),
+        ("?? g_main_context_iterate g_main_loop_run vhost_user_read vhost_user_get_config",
+         "waiting-drain-or-nested-poll"),
+        (f"?? g_main_context_dispatch g_main_loop_run iothread_run {START}", "executing"),
+    ],
+)  # fmt: skip
+def test_a_loop_polls_though_poll_has_no_name(words, state):
+    assert told(words).state == state
+
+
+def test_a_fault_in_a_nameless_function_of_a_loop_is_a_crash():
+    words = f"?? g_main_context_iterate g_main_loop_run iothread_run {START}"
+    assert told(words, signal="SIGSEGV", current=True).state == "crashed"

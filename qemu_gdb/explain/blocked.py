@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import List, NamedTuple, Optional
 
-from ..knowledge.rests import EVENT_LOOPS, POLLERS
+from ..knowledge.rests import EVENT_LOOPS, ONLY_POLLS, POLLERS
 from ..knowledge.roles import STARTERS
 from ..knowledge.waits import BQL_SYMBOLS, KVM_RUN, kind_of_wait
 from .owners import code_of
@@ -54,6 +54,8 @@ def blocked(stack: Stack) -> Blocked:
     if last < 0:
         if names and names[0] in EVENT_LOOPS:
             return _poll(stack, -1)
+        if names and not names[0]:
+            return _in_a_nameless_poll(stack)
         return Blocked("")
     if last == 0 and kinds[0] == "mutex" and names[0].startswith("qemu_") and stack.level(0) == 0:
         return Blocked("")  # QEMU's wrapper has not called pthread_mutex_lock, or has come back
@@ -78,6 +80,16 @@ def _named(stack: Stack, start: int) -> Optional[int]:
         if stack.names[position]:
             return position
     return None
+
+
+def _in_a_nameless_poll(stack: Stack) -> Blocked:
+    """A loop whose innermost frames have no name: poll() of a libc without symbols, under QEMU's and GLib's names."""
+    first = _named(stack, 0)
+    if first is None or first > 3 or stack.names[first] not in ONLY_POLLS or stack.level(0) != 0:
+        return Blocked("")
+    if any(code_of(frame).in_qemu for frame in stack.frames[:first]):
+        return Blocked("")
+    return _poll(stack, first - 1)._replace(last=-1)  # a fault there is one: no kernel wait is seen
 
 
 def _poll(stack: Stack, last: int) -> Blocked:

@@ -241,6 +241,9 @@ POLLERS = Names(
     "main_loop_wait",
     "g_main_run",
 )
+# Those that call no handler themselves: what they call, and is not named, is poll(). GLib's glib/gmain.c dispatches by
+# g_main_context_dispatch, util/main-loop.c by glib_pollfds_poll
+ONLY_POLLS = Names("g_main_context_iterate*", "g_main_context_poll*", "os_host_main_loop_wait", "fdmon_*_wait")
 # Between a nested poll and the function that decided to poll: generated and inlined wrappers
 POLL_WRAPPERS = Names(
     "bdrv_poll_co",
