@@ -266,6 +266,8 @@ class Job:
     cancelled: Optional[bool] = None
     in_flight: Optional[int] = None
     progress: str = ""
+    io_status: Optional[str] = None  # BlockDeviceIoStatus: ok, failed, nospace
+    on_target_error: Optional[str] = None  # BlockdevOnError of a mirror: report, ignore, enospc, stop, auto
 
 
 @dataclass

@@ -413,7 +413,10 @@ def test_a_thread_that_wakes_another_waits_for_nothing():
 def test_a_signal_that_waits_inside_glibc_is_a_wait():
     names = ["futex_wait", "futex_wait_simple", "__condvar_quiesce_and_switch_g1", "___pthread_cond_signal",
              "qemu_cond_signal", "thread_pool_submit_aio", "blk_aio_read_entry", "coroutine_trampoline"]
-    assert told(thread(3, names)).threads[0].state != "executing"
+    answer = told(thread(3, names))
+    assert answer.threads[0].state != "executing" and answer.threads[0].waits_for is None
+    assert "wakes another thread" in answer.threads[0].summary
+    assert not [f for f in answer.findings if f.kind.startswith("hang.")]  # it is over when the sleepers are awake
 
 
 def test_multifd_channels_that_the_main_loop_connects_have_not_ended():

@@ -268,3 +268,20 @@ def test_a_loop_polls_though_poll_has_no_name(words, state):
 def test_a_fault_in_a_nameless_function_of_a_loop_is_a_crash():
     words = f"?? g_main_context_iterate g_main_loop_run iothread_run {START}"
     assert told(words, signal="SIGSEGV", current=True).state == "crashed"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"send qio_channel_socket_writev qio_channel_writev_full io_channel_send_full tcp_chr_write {HANDLER}",
+        f"sendmsg qio_channel_socket_writev qio_channel_writev_full io_channel_send_full tcp_chr_write "
+        f"qemu_chr_fe_write monitor_flush_locked {HANDLER}",
+    ],
+)
+def test_what_is_over_in_a_moment_is_no_wait(words):
+    assert told(words).state == "executing"
+
+
+def test_a_read_that_makes_the_socket_block_waits():
+    words = f"recvmsg qio_channel_socket_readv tcp_chr_recv tcp_chr_sync_read qemu_chr_fe_read_all {HANDLER}"
+    assert told(words).state == "blocked-syscall"

@@ -7,7 +7,7 @@ from typing import List, NamedTuple, Optional
 
 from ..knowledge.rests import EVENT_LOOPS, ONLY_POLLS, POLLERS
 from ..knowledge.roles import STARTERS
-from ..knowledge.waits import BQL_SYMBOLS, KVM_RUN, kind_of_wait
+from ..knowledge.waits import BLOCKING_INSIDE, BQL_SYMBOLS, KVM_RUN, NON_BLOCKING, kind_of_wait
 from .owners import code_of
 from .stack import Stack, once_a_stack
 
@@ -73,6 +73,12 @@ def blocked(stack: Stack) -> Blocked:
         kind = "syscall"
     caller = last + 1 if last + 1 < len(names) else None
     return Blocked(kind, last, caller, _named(stack, last + 1), relock=relock, mutex=_mutex(stack, last))
+
+
+def returns_at_once(stack: Stack, start: int) -> bool:
+    """Whether the system call at ``start`` is on a descriptor that QEMU never lets block."""
+    near = stack.names[start : start + 8]
+    return not NON_BLOCKING.isdisjoint(near) and BLOCKING_INSIDE.isdisjoint(near)
 
 
 def _named(stack: Stack, start: int) -> Optional[int]:

@@ -19,7 +19,7 @@ from ..knowledge.roles import STARTERS
 from ..knowledge.signals import ABORTS, FAULTS, NUMBERS
 from ..knowledge.waits import ENTERS_LOCK, INLINES_BQL, MOMENTARY_CALLERS, TAKES_LOCK, kind_of_wait
 from ..model import Signal
-from .blocked import Blocked, blocked, is_bql
+from .blocked import Blocked, blocked, is_bql, returns_at_once
 from .context import Context, Subject
 from .owners import code_of, codes
 from .stack import Stack, number, once_a_stack
@@ -643,6 +643,8 @@ def _wait_call(context: Context, subject: Subject, top: Blocked) -> State:
     caller = _caller(stack, top)
     if caller in MOMENTARY_CALLERS:
         return "executing", f"momentary-call-by:{caller}"
+    if returns_at_once(stack, top.last):
+        return "executing", "non-blocking-descriptor"
     if "kvm_vcpu_ioctl" in (caller, stack.names[top.last]):
         return "executing", "kvm_vcpu_ioctl"  # reads or writes registers: returns at once
     rest = _reads_from_peer(subject, top) or _rests(subject, top)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ..knowledge import holders
-from ..knowledge.waits import ENTERS_LOCK, INLINES_BQL, WAKES
+from ..knowledge.waits import ENTERS_LOCK, INLINES_BQL, SIGNALS_CONDITION, WAKES
 from ..model import Lock, WaitsFor
 from ..model import Wait as WaitFact
 from ..pattern import Pattern
@@ -69,7 +69,7 @@ def _by_frames(stack: Stack) -> Optional[Waiting]:
         # (a list of bare names may have left that out)
         return None
     innermost = next((n for n in names[:3] if n and n != "syscall"), "")
-    if innermost.lstrip("_") in WAKES:
+    if innermost.lstrip("_") in WAKES or not SIGNALS_CONDITION.isdisjoint(names[:4]):
         return None
     if end:
         inner = names[:end]

@@ -183,6 +183,14 @@ WAKES = Names(
     "qemu_cond_broadcast", "qemu_sem_post", "qemu_event_set", "qemu_mutex_unlock_impl", "qemu_mutex_unlock",
 )  # fmt: skip
 
+# glibc nptl/pthread_cond_common.c, 2.25 to 2.40: a signal's own short wait, for sleepers that are just waking up
+SIGNALS_CONDITION = frozenset(("condvar_quiesce_and_switch_g1", "__condvar_quiesce_and_switch_g1"))
+
+# Functions whose descriptors never block (chardev/char-socket.c, tcp_chr_new_client, 2.x to 10.2), but for those of
+# BLOCKING_INSIDE, which make them block meanwhile
+NON_BLOCKING = frozenset(("tcp_chr_write", "tcp_chr_read"))
+BLOCKING_INSIDE = frozenset(("tcp_chr_sync_read",))
+
 # The lock functions' own instructions: whoever waits for a mutex stands in a futex (lll_lock_wait) below them
 ENTERS_LOCK = frozenset(
     "pthread_mutex_lock pthread_mutex_lock_full qemu_mutex_lock_impl qemu_mutex_lock qemu_rec_mutex_lock_impl".split()

@@ -9,6 +9,8 @@ import gdb
 from ..model import Job
 from .access import Process, field, optional
 
+_BLOCK_JOBS = ("mirror", "commit", "stream", "backup")  # whose Job is the first member of a BlockJob
+
 
 def read(process: Process) -> List[Job]:
     """All jobs (``jobs``, job.c; struct Job, include/qemu/job.h, 5.2 to 10.2)."""
@@ -29,7 +31,13 @@ def read(process: Process) -> List[Job]:
                                          int(field(job, "progress")["total"])))  # noqa: B023
             if progress:
                 entry.progress = f"{progress[0]} of {progress[1]} bytes"
-            entry.in_flight = _in_flight(process, job)
+            if kind in _BLOCK_JOBS:
+                entry.io_status = _io_status(process, job)
+            mirror = _mirror(process, job)
+            if mirror is not None:
+                entry.in_flight = optional(lambda: int(mirror["in_flight"]))  # noqa: B023
+                policy = optional(lambda: int(mirror["on_target_error"]))  # noqa: B023
+                entry.on_target_error = None if policy is None else process.enum_name("BlockdevOnError_lookup", policy)
             result.append(entry)
     return result
 
@@ -50,7 +58,8 @@ def _mirror(process: Process, job: gdb.Value) -> Optional[gdb.Value]:
     return process.at(int(job), type_)
 
 
-def _in_flight(process: Process, job: gdb.Value) -> Optional[int]:
-    """Copies that a mirror job has started and not finished."""
-    mirror = _mirror(process, job)
-    return None if mirror is None else optional(lambda: int(mirror["in_flight"]))
+def _io_status(process: Process, job: gdb.Value) -> Optional[str]:
+    """What the last error did to a block job (BlockJob.iostatus, include/block/blockjob.h, 5.2 to 10.2)."""
+    type_ = process.type("BlockJob", "block_job_create", "block_job_error_action")
+    status = None if type_ is None else optional(lambda: int(process.at(int(job), type_)["iostatus"]))
+    return None if status is None else process.enum_name("BlockDeviceIoStatus_lookup", status)

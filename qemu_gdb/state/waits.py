@@ -10,6 +10,7 @@ from .access import NotReadable, Process
 from .arguments import FrameArguments, find
 
 # linux/futex.h: WAKE, FD, REQUEUE, CMP_REQUEUE, WAKE_OP, UNLOCK_PI, WAKE_BITSET
+_SIGNALS_CONDITION = ("condvar_quiesce_and_switch_g1", "__condvar_quiesce_and_switch_g1")
 _FUTEX_WAKES = frozenset((1, 2, 3, 4, 5, 7, 10))
 _FUTEX_COMMAND = 0x7F  # without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME
 _POLLS = {7: "poll", 271: "ppoll", 23: "select", 270: "pselect6", 232: "epoll_wait", 281: "epoll_pwait",
@@ -76,6 +77,8 @@ class WaitReader:
         address, operation, joined = arguments[0], arguments[1] & 0xFFFFFFFF, arguments[2]
         if operation & _FUTEX_COMMAND in _FUTEX_WAKES:
             return None  # it wakes others, and returns at once
+        if self._innermost(thread, _SIGNALS_CONDITION) is not None:
+            return None  # a moment's wait inside pthread_cond_signal()
         join = self._innermost(thread, _JOIN_FUNCTIONS)
         event = self._innermost(thread, _EVENT_FUNCTIONS)
         if event is not None:

@@ -47,3 +47,12 @@ def test_a_read_that_no_sample_saw_answered_is_the_servers(version):
     first = told["findings"][0]
     assert first["kind"] == "hang.waiting-for-peer" and "for a reply of the NBD server" in first["title"]
     assert "nbd.sock" in first["next_steps"][0]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_job_that_copies_the_same_for_ever_is_told_with_its_policy(version):
+    with lab.running("mirror_retries", version, "tcg") as scene:
+        told = json.loads(sampled(scene, ["--format", "json", "--interval", "0.8"]))
+    first = told["findings"][0]
+    assert first["kind"] == "hang.spinning" and "mirror job job0 gets nowhere" in first["title"]
+    assert "on-target-error=ignore" in first["explanation"] and "block-job-cancel" in first["next_steps"][1]

@@ -48,9 +48,10 @@ def compare(contexts: Sequence[Context]) -> None:
     last = contexts[-1]
     last.explanation.findings[:0] = waits
     if waits:
-        last.explanation.findings = [f for f in last.explanation.findings if f.kind != "state.running"]
+        last.explanation.findings = [
+            f for f in last.explanation.findings if f.kind not in ("state.running", "state.idle")
+        ]
     asks.fill(last, waits)
-    _known(last, waits)
     spins = spinning.find(contexts)
     if not spins:
         return

@@ -6,6 +6,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from ...knowledge import holders
 from ...model import Finding
+from ..blocked import returns_at_once
 from ..context import Context, Subject
 from . import common
 from .common import at, capital, evidence, finding, listed, short, who
@@ -15,6 +16,9 @@ from .steps import for_peer
 
 def system_call(context: Context, last: Subject, victims: List[Subject], call: str, position: int) -> Optional[Finding]:
     stack = last.stack
+    queued = any(v.waiting is not None and v.waiting.kind == "mutex" for v in victims)
+    if returns_at_once(stack, position) and not queued:
+        return None  # it sends and goes on; only one that others of the same code queue behind may have stayed there
     peer, peer_at = peer_of(stack, 0, min(position + 26, len(stack)))
     held = any(h.lock == "BQL" for h in last.held)
     role = last.told.role

@@ -1,7 +1,8 @@
-"""Requests that wait for an outside party in every capture of a process: not answered, rather than slow."""
+"""Requests and jobs that stand still in every capture of a process: not answered, rather than slow."""
 
 from __future__ import annotations
 
+import json
 from typing import Dict, List, Sequence, Tuple
 
 from ...model import Coroutine, Evidence, Finding, Request
@@ -18,12 +19,15 @@ _Key = Tuple[str, str, int, int, int]
 def find(contexts: Sequence[Context]) -> List[Finding]:
     """One finding, for the last capture, where requests have stood in all of them; none where it has a hang already."""
     last = contexts[-1]
-    if any(f.kind.startswith(("hang.", "crash.")) for f in last.explanation.findings):
+    if any(f.kind.startswith(("hang.", "crash.")) and f.confidence != "possible" for f in last.explanation.findings):
         return []
     taken = [c.snapshot.source.taken_s for c in (contexts[0], last)]
     passed = taken[1] - taken[0] if taken[0] is not None and taken[1] is not None else 0.0
     if passed < _LEAST:
         return []
+    jobs = _retrying(contexts, passed)
+    if jobs:
+        return jobs
     held = [_at_a_peer(context) for context in contexts]
     lasting = [held[-1][key] for key in held[-1] if all(key in one for one in held)]
     if not lasting:
@@ -48,6 +52,42 @@ def find(contexts: Sequence[Context]) -> List[Finding]:
             rule="lasting-request",
         )
     ]
+
+
+def _retrying(contexts: Sequence[Context], passed: float) -> List[Finding]:
+    """A mirror that ignores its target's errors copies again what could not be written, without end: block/mirror.c,
+    mirror_write_complete() marks it dirty again (5.2 to 10.2).
+    """
+    last = contexts[-1]
+    for job in last.facts.jobs:
+        before = [next((j for j in c.facts.jobs if j.id == job.id), None) for c in contexts]
+        if (
+            job.on_target_error != "ignore"
+            or job.status != "running"
+            or not job.progress
+            or any(b is None or (b.status, b.progress) != (job.status, job.progress) for b in before)
+        ):
+            continue
+        cancel = json.dumps({"execute": "block-job-cancel", "arguments": {"device": job.id, "force": True}})
+        return [
+            finding(
+                "hang.spinning",
+                f"The {job.type} job {job.id} gets nowhere: {job.progress} after {passed:.1f} s, as before",
+                "likely" if len(contexts) >= ENOUGH else "possible",
+                [
+                    f"In all {len(contexts)} captures it is running and has copied {job.progress}. Its policy is "
+                    "on-target-error=ignore: what can't be written to the target is marked dirty and copied again, for "
+                    "ever."
+                ],
+                proof=[Evidence(text=f"job {job.id}: {job.status}, {job.progress}, on-target-error=ignore")],
+                steps=[
+                    "look at the target of that job: its writes fail (or it is very slow)",
+                    f"to end it, on a QMP monitor: {cancel}",
+                ],
+                rule="retrying-job",
+            )
+        ]
+    return []
 
 
 def _at_a_peer(context: Context) -> Dict[_Key, Tuple[Request, Coroutine]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import List, Optional, Tuple
 
 from ...knowledge import signals
-from ...model import Evidence, Finding, Notice, Request
+from ...model import Evidence, Finding, Job, Notice, Request
 from ...role_words import role_words
 from .. import stories
 from ..context import Context, Subject
@@ -201,8 +202,35 @@ def _jobs(context: Context) -> List[str]:
             told.append(f"Job {job.id} ({job.type}) has been cancelled, and is not over yet{copies}.")
         elif job.status not in (None, "null", "concluded"):
             progress = f", {job.progress}" if job.progress else ""
-            told.append(f"Job {job.id} ({job.type}): {job.status}{progress}.")
+            told.append(f"Job {job.id} ({job.type}): {job.status}{progress}{_why(job)}.")
     return told
+
+
+def _why(job: Job) -> str:
+    """What a job that does nothing waits for (qapi/job.json, JobStatus)."""
+    if _stopped_by_an_error(job):
+        return f"; an I/O error stopped it ({job.io_status})"
+    return {
+        "ready": "; it copies what the guest writes until block-job-complete or block-job-cancel",
+        "pending": "; it waits for job-finalize",
+        "waiting": "; it waits for the other jobs of its transaction",
+    }.get(job.status or "", "")
+
+
+def _stopped_by_an_error(job: Job) -> bool:
+    return job.status in ("paused", "standby") and job.io_status in ("failed", "nospace")
+
+
+def _with_jobs(context: Context, title: str) -> Tuple[str, List[str]]:
+    """Title and next steps where an I/O error has stopped a job (block_job_error_action, blockjob.c)."""
+    job = next((j for j in context.facts.jobs if _stopped_by_an_error(j) and not j.cancelled), None)
+    if job is None:
+        return title, []
+    resume = json.dumps({"execute": "block-job-resume", "arguments": {"device": job.id}})
+    return (
+        f"The VM runs; an I/O error has stopped the {job.type} job {job.id}",
+        [f"mend the storage, then on a QMP monitor: {resume}; it tries again"],
+    )
 
 
 def _busy(context: Context) -> List[Subject]:
@@ -222,19 +250,22 @@ def _running(context: Context) -> Optional[Finding]:
     busy = _busy(context)
     main = context.with_role("main-loop")
     if main and not busy and not guest and vcpus and not context.facts.requests:
+        title, steps = _with_jobs(context, "Nothing is stuck in QEMU: the guest is idle and all threads rest")
         return finding(
             "state.idle",
-            "Nothing is stuck in QEMU: the guest is idle and all threads rest",
+            title,
             "certain",
-            ["Run state running; the vCPUs are halted and wait for an interrupt; the main loop waits for events."],
+            ["Run state running; the vCPUs are halted and wait for an interrupt; the main loop waits for events.",
+             *_jobs(context)],
             proof=[Evidence(text="run state running")],
+            steps=steps,
             rule="running-idle",
         )
     sentences = ["Run state running.", *_jobs(context)]
-    title = "The VM runs; nothing is stuck in QEMU"
-    steps: List[str] = []
-    if context.facts.requests:
+    title, steps = _with_jobs(context, "The VM runs; nothing is stuck in QEMU")
+    if context.facts.requests and not steps:
         title, steps = _with_requests(context, title)
+    if context.facts.requests:
         several = len(one_each(context, context.facts.requests)) > 1
         sentences.append(in_flight(context, context.facts.requests))
         sentences.append(f"No thread waits for {'them' if several else 'it'}.")

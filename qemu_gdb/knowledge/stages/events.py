@@ -6,7 +6,7 @@ from typing import Dict, Optional
 
 from ..helpers import helper_for
 from ..match import Names
-from ..waits import ENTERS_LOCK, INLINES_BQL
+from ..waits import ENTERS_LOCK, INLINES_BQL, SIGNALS_CONDITION, WAKES
 from .rows import Row, View
 from .vcpus import ioctl_name
 
@@ -257,6 +257,8 @@ def _semaphore(view: View) -> str:
     symbol = view.symbol(None, "sem", "ev", "event")
     if "qemu_event_set" in view.names:
         return f"sets {symbol.split('+')[0]}" if symbol else "sets an event"
+    if any(n.lstrip("_") in WAKES for n in view.names if n) or not SIGNALS_CONDITION.isdisjoint(view.all_names[:4]):
+        return "wakes another thread"
     what = "an event" if any("event" in n for n in view.names) else "a semaphore"
     return f"waits for {symbol.split('+')[0]}" if symbol else f"waits for {what}"
 
