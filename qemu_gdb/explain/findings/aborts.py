@@ -74,23 +74,27 @@ def aborted(context: Context, subject: Subject) -> Optional[Cause]:
         return _assertion(context, subject, found, start, message)
     if "malloc" not in found and "assert" not in found and "g-assert" not in found and _in_malloc(stack, start):
         found["malloc"] = start
+    if not ends and name in ("SIGABRT", "EXC_CRASH"):
+        # whatever passes through a cast or an allocation at that moment did not fail in it
+        outside = _sent_from_outside(context, subject, found)
+        if outside is not None:
+            return outside
     for row in FATAL_PATHS:
         if row.name in found:
             return _by_row(context, subject, row, found, start, message)
     if message is not None:
         return _by_message(context, subject, start, message)
     if name in ("SIGABRT", "EXC_CRASH"):
-        outside = _sent_from_outside(context, subject, found)
-        return outside if outside is not None else _plain_abort(context, subject, start, None)
+        return _plain_abort(context, subject, start, None)
     return None
 
 
 def _sent_from_outside(context: Context, subject: Subject, found: Dict[str, int]) -> Optional[Cause]:
     """A signal that another process sent, to a process none of whose threads ends itself."""
     signal = subject.told.thread.signal or fatal_signal(context)
-    if signal is None or found or (signal.code is not None and signal.code not in (0, -1)):
+    if signal is None or (signal.code is not None and signal.code not in (0, -1)):
         return None
-    if signal.code is None and subject.waiting is None:
+    if signal.code is None and (found or subject.waiting is None):
         return None
     sender = f" by process {signal.sender_pid}" if signal.sender_pid else ""
     cause = Cause(subject, "crash.signal", f"{signal.name} was sent from outside{sender}", "sent", blame=None)
