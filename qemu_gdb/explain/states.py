@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Callable, Dict, List, Optional, Set, Tuple
 
+from ..knowledge import signals
 from ..knowledge.aborts import (
     CHECKS_ITS_CALLER,
     DIES_BY_SIGNAL,
@@ -16,9 +17,8 @@ from ..knowledge.aborts import (
 )
 from ..knowledge.rests import LOOP_OWNERS, READERS, VCPUS, WAITS_WITH_BQL, rest_rows
 from ..knowledge.roles import STARTERS
-from ..knowledge.signals import ABORTS, FAULTS, NUMBERS
+from ..knowledge.signals import ABORTS, FAULTS
 from ..knowledge.waits import ENTERS_LOCK, INLINES_BQL, MOMENTARY_CALLERS, TAKES_LOCK, kind_of_wait
-from ..model import Signal
 from .blocked import Blocked, blocked, is_bql, returns_at_once
 from .context import Context, Subject
 from .owners import code_of, codes
@@ -138,7 +138,7 @@ def fatal_path(stack: Stack) -> Optional[FatalPath]:
 def _faulted(context: Context, subject: Subject) -> bool:
     """Whether the thread's signal, or the process's, is that of a bad access."""
     signal = subject.told.thread.signal or context.snapshot.signal
-    return signal is not None and signal_name(signal) in FAULTS
+    return signals.named(signal) in FAULTS
 
 
 def _raises_abort(stack: Stack, position: int) -> bool:
@@ -172,11 +172,6 @@ def _is_exiting(stack: Stack, start: int) -> bool:
     return False
 
 
-def signal_name(signal: Signal) -> str:
-    """The signal's name, by its number where only that is known."""
-    return (signal.name or NUMBERS.get(signal.number or 0, "")).upper()
-
-
 _PROSE_CRASH = (
     r"(?i)\bseg(?:mentation )?fault|\bsigsegv\b|\bsigabrt\b|\bsigbus\b|\bcrash(?:e[ds]|ing)?\b|core dumped"
     r"|\bkilled by sig|assertion [`'\"‘]"
@@ -205,7 +200,7 @@ def _mark_fatal(context: Context) -> None:
     for subject in live:
         signal = subject.told.thread.signal
         if subject.told.state != "aborting" and (subject.told.thread.crashed or signal is not None):
-            name = signal_name(signal) if signal else (signal_name(snapshot.signal) if snapshot.signal else "")
+            name = signals.named(signal or snapshot.signal)
             if not _can_have_taken(subject, name) and not _alone_in_a_call(subject, name, live):
                 continue
             if name in ABORTS:
@@ -218,7 +213,7 @@ def _mark_fatal(context: Context) -> None:
                 _set(subject, "crashed", "report-says-so")
     if _by_sanitizer(context, live):
         return
-    name = signal_name(snapshot.signal) if snapshot.signal else ""
+    name = signals.named(snapshot.signal)
     if name and name not in FAULTS and name not in ABORTS:
         return  # a signal that threads send one another on purpose
     if not name:

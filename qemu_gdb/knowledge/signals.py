@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Dict, FrozenSet, Tuple
+from typing import Dict, FrozenSet, Optional, Tuple
+
+from ..model import Signal
 
 # The kind of finding, and what a title calls it.
 SIGNALS: Dict[str, Tuple[str, str]] = {
@@ -38,6 +40,12 @@ ABORTS: FrozenSet[str] = frozenset({"SIGABRT", "SIGIOT", "EXC_CRASH"})
 NUMBERS: Dict[int, str] = {
     4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 10: "SIGBUS", 11: "SIGSEGV", 31: "SIGSYS",
 }  # fmt: skip
+
+
+def named(signal: Optional[Signal]) -> str:
+    """A signal's name, by its number where only that is known; "" where neither tells, or without a signal."""
+    return (signal.name or NUMBERS.get(signal.number or 0, "")).upper() if signal is not None else ""
+
 
 # Signals that stop a process under a debugger and are part of its normal life.
 HARMLESS: Dict[str, str] = {

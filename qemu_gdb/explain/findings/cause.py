@@ -45,7 +45,7 @@ def fatal_signal(context: Context) -> Optional[Signal]:
 
 
 def is_fatal(signal: Signal) -> bool:
-    name = signal.name or signals.NUMBERS.get(signal.number or 0, "")
+    name = signals.named(signal)
     return name in signals.SIGNALS and name != "SIGTRAP"
 
 

@@ -140,15 +140,7 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
         signal = fatal_signal(context)
     if signal is None:
         return None
-    name = signal.name or {
-        4: "SIGILL",
-        6: "SIGABRT",
-        7: "SIGBUS",
-        8: "SIGFPE",
-        10: "SIGBUS",
-        11: "SIGSEGV",
-        31: "SIGSYS",
-    }.get(signal.number or 0, "")
+    name = signals.named(signal)
     kind, meaning = signals.SIGNALS.get(name, ("crash.signal", f"Signal {signal.number}"))
     address = fault_address(context, subject)
     top = _top(stack)
