@@ -18,6 +18,7 @@ class Architecture(NamedTuple):
     # a system call: the register with its number, those with its arguments, and numbers of calls that rules know
     call: str
     arguments: Tuple[str, str, str]
+    call_instruction: bytes  # a thread in a call stands behind it; else ``call`` holds anything (b"": never)
     futex: int
     polls: FrozenSet[int]  # poll and ppoll
     # the sigjmp_buf of glibc: what its words hold ("" nothing of use), which are mangled by the pointer guard and how
@@ -31,8 +32,7 @@ class Architecture(NamedTuple):
     @property
     def registers(self) -> Tuple[str, ...]:
         """Those of frame 0 that rules read."""
-        more = ("rax", "r10") if self.name == "i386:x86-64" else ()
-        return (self.pc, self.sp, self.call, *self.arguments, self.thread_pointer, *more)
+        return (self.pc, self.sp, self.call, *self.arguments, self.thread_pointer)
 
     def mangle(self, address: int, guard: int) -> int:
         """As ``__sigsetjmp`` stores an address (PTR_MANGLE of glibc's sysdeps/unix/sysv/linux/*/pointer_guard.h)."""
@@ -54,14 +54,14 @@ ARCHITECTURES: Tuple[Architecture, ...] = (
     # glibc sysdeps/x86_64/jmpbuf-offsets.h, 2.3.4 to 2.41; asm/unistd_64.h
     Architecture(
         "i386:x86-64", "rip", "rsp", "fs_base", True,
-        "orig_rax", ("rdi", "rsi", "rdx"), 202, frozenset({7, 271}),
+        "orig_rax", ("rdi", "rsi", "rdx"), b"", 202, frozenset({7, 271}),
         ("rbx", "rbp", "r12", "r13", "r14", "r15", "rsp", "rip"), frozenset({"rbp", "rsp", "rip"}), 17, 0x30, True,
     ),
     # glibc sysdeps/aarch64/jmpbuf-offsets.h and setjmp.S, 2.17 to 2.41: the link register is where setjmp returns to;
     # asm-generic/unistd.h
     Architecture(
         "aarch64", "pc", "sp", "tpidr", False,
-        "x8", ("x0", "x1", "x2"), 98, frozenset({73}),
+        "x8", ("x0", "x1", "x2"), b"\x01\0\0\xd4", 98, frozenset({73}),
         (*(f"x{n}" for n in range(19, 30)), "pc", "", "sp"), frozenset({"pc", "sp"}), 0, None, False,
     ),
 )  # fmt: skip

@@ -24,7 +24,6 @@ MAX_VALUE = 300  # characters of one printed value
 MAX_STRING = 200  # characters of a C string that gdb prints
 ALIKE = 16  # threads with the same stack whose arguments are read; of hundreds of idle ones the rest tell nothing new
 
-_SVC = b"\x01\0\0\xd4"  # "svc #0" of aarch64
 # Stops that debugging itself brings about; none of them says anything about QEMU.
 _NO_EVENT = (0, signals.SIGSTOP, signals.SIGINT)
 _SI_ADDR = (signals.SIGSEGV, signals.SIGBUS, signals.SIGILL, signals.SIGFPE, signals.SIGTRAP)
@@ -231,7 +230,7 @@ class _Walker:
         self._libraries: Dict[int, Optional[str]] = {}
         self._arguments: Dict[Tuple[int, int], List[gdb.Symbol]] = {}
         self._alike: Dict[Tuple[Optional[int], ...], int] = {}
-        self._registers: Optional[Tuple[str, ...]] = None
+        self._machine = architecture.by_name(process.inferior.architecture().name())
         self._seen = {"file": 0, "name": 0, "nothing": 0}  # frames of QEMU's own
         self._deep: List[Optional[int]] = []
         self._corrupt: List[Tuple[Optional[int], str]] = []
@@ -252,8 +251,7 @@ class _Walker:
             return thread
         self._read_registers(newest, thread)
         thread.signal = _signal()
-        known = architecture.of(thread.registers)
-        if known is not None and not thread.registers.get(known.sp, 1) and not _pc(newest):
+        if self._machine is not None and not thread.registers.get(self._machine.sp, 1) and not _pc(newest):
             thread.kernel_only = True
             return thread
         thorough = selected or (thread.signal is not None)
@@ -381,29 +379,23 @@ class _Walker:
                 frame.kind = "jit"
 
     def _read_registers(self, frame: gdb.Frame, thread: Thread) -> None:
-        if self._registers is None:
-            try:
-                known = architecture.by_name(frame.architecture().name())
-            except gdb.error:
-                known = None
-            self._registers = known.registers if known is not None else ()
-        for name in self._registers:
+        machine = self._machine
+        for name in machine.registers if machine is not None else ():
             try:
                 thread.registers[name] = int(frame.read_register(name)) & architecture.MASK
             except (gdb.error, ValueError):  # unavailable, or unknown to this gdb
                 continue
-        if "x8" in thread.registers and not self._in_system_call(thread.registers.get("pc", 0)):
-            del thread.registers["x8"]
+        if machine is not None and machine.call_instruction and not self._in_system_call(thread, machine):
+            thread.registers.pop(machine.call, None)
 
-    def _in_system_call(self, pc: int) -> bool:
-        """aarch64: a thread in a system call is behind an "svc", or on it where the call begins again. x8, which holds
-        the number then, holds anything else at other times.
-        """
+    def _in_system_call(self, thread: Thread, machine: architecture.Architecture) -> bool:
+        """Whether the thread stands behind the instruction, or on it, where the call begins again."""
+        pc, size = thread.registers.get(machine.pc, 0), len(machine.call_instruction)
         try:
-            return _SVC in (bytes(self._process.inferior.read_memory(pc - 4, 4)),
-                            bytes(self._process.inferior.read_memory(pc, 4)))
+            near = bytes(self._process.inferior.read_memory(pc - size, 2 * size))
         except (gdb.error, OverflowError):
             return False
+        return machine.call_instruction in (near[:size], near[size:])
 
     def debug_info(self) -> str:
         """How much is known about QEMU's own frames."""

@@ -63,7 +63,7 @@ def read(process: Process, qom: Qom, threads: Sequence[Thread], signal: Optional
     _Reader(process, frame, fault).run()
     if fault.address is not None and signal.name in ("SIGSEGV", "SIGBUS"):
         with process.guard("the memory at the faulting address"):
-            _place(process, qom, fault, _register(frame, "rsp"))
+            _place(process, qom, fault, _register(frame, "sp"))
     return fault
 
 
