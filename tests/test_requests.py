@@ -12,8 +12,8 @@ def told(requests, coroutines):
     return in_flight(Context(Snapshot(facts=Facts(requests=requests), coroutines=coroutines)), requests)
 
 
-def write(number, bytes_=65536, **more):
-    return Request(node="dst", driver="raw", type="write", offset=number * 65536, bytes=bytes_,
+def write(number, bytes_=65536, driver="raw", **more):
+    return Request(node="dst", driver=driver, type="write", offset=number * 65536, bytes=bytes_,
                    coroutine=0x1000 * number, origin="mirror job job0", **more)
 
 
@@ -43,7 +43,7 @@ def capture(at, *numbers, kind="peer", text="a reply of the NBD server at unix:/
     """A context of a VM whose writes wait for an NBD server at a moment in seconds."""
     frames = [Frame(0, "ppoll"), Frame(1, "qemu_poll_ns"), Frame(2, "os_host_main_loop_wait"),
               Frame(3, "main_loop_wait"), Frame(4, "qemu_main_loop"), Frame(5, "main")]
-    facts = Facts(requests=[write(n) for n in numbers], nodes=[BlockNode("dst", "nbd", peer="unix:/run/nbd.sock")])
+    facts = Facts(requests=[write(n, driver="nbd") for n in numbers], nodes=[BlockNode("dst", "nbd", peer="unix:/run/nbd.sock")])
     snapshot = Snapshot(
         threads=[Thread(frames=frames, number=1, lwp=100)], facts=facts, version="10.0.0",
         source=Source(kind="live", pid=100, taken_s=at),
@@ -55,7 +55,7 @@ def capture(at, *numbers, kind="peer", text="a reply of the NBD server at unix:/
 def test_a_request_that_no_capture_saw_end_is_not_answered():
     (found,) = lasting.find([capture(0.0, 1, 2), capture(1.0, 2), capture(2.5, 2, 3)])
     assert (found.kind, found.confidence) == ("hang.waiting-for-peer", "likely")
-    assert found.title == "1 disk request has waited 2.5 s for a reply of the NBD server"
+    assert found.title == "1 disk request has waited at least 2.5 s for a reply of the NBD server"
     assert "write of 65536 bytes at 131072" in found.explanation and "0x1000" not in found.explanation
     assert found.next_steps[0] == "look at that NBD server (unix:/run/nbd.sock)"
 

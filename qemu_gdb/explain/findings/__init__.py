@@ -44,14 +44,12 @@ def compare(contexts: Sequence[Context]) -> None:
     explanations = [context.explanation for context in contexts]
     if any(not e.is_qemu or any(f.kind.startswith("crash.") for f in e.findings) for e in explanations):
         return
-    waits = lasting.find(contexts)
-    last = contexts[-1]
-    last.explanation.findings[:0] = waits
-    if waits:
-        last.explanation.findings = [
-            f for f in last.explanation.findings if f.kind not in ("state.running", "state.idle")
-        ]
-    asks.fill(last, waits)
+    stands = lasting.find(contexts)
+    if stands:
+        last = contexts[-1]
+        asks.fill(last, stands)
+        others = [f for f in last.explanation.findings if f.kind not in ("state.running", "state.idle")]
+        last.explanation.findings = stands + others
     spins = spinning.find(contexts)
     if not spins:
         return

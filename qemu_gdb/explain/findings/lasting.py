@@ -8,9 +8,9 @@ from typing import Dict, List, Sequence, Tuple
 from ...model import Coroutine, Evidence, Finding, Request
 from ..context import Context
 from .common import finding
-from .requests import in_flight, one_each
+from .requests import in_flight, one_each, short_wait
 from .spinning import ENOUGH
-from .steps import for_nbd
+from .steps import for_outside
 
 _LEAST = 1.0  # seconds between the first and the last capture: servers answer in less
 _Key = Tuple[str, str, int, int, int]
@@ -30,22 +30,20 @@ def find(contexts: Sequence[Context]) -> List[Finding]:
     if not lasting:
         return _retrying(contexts, passed)
     request, coroutine = lasting[0]
-    what = coroutine.waits_text.partition(" at ")[0]
     several = len(lasting) > 1
-    server = next((n.peer for n in last.facts.nodes if n.name == request.node), "")
     return [
         finding(
             "hang.waiting-for-peer",
-            f"{len(lasting)} disk request{'s have' if several else ' has'} waited {passed:.1f} s for {what}",
+            f"{len(lasting)} disk request{'s have' if several else ' has'} waited at least {passed:.1f} s for "
+            f"{short_wait(coroutine)}",
             "likely" if len(contexts) >= ENOUGH else "possible",
             [
-                f"{'They were' if several else 'It was'} in flight in all {len(contexts)} captures, and nothing of "
-                f"{'them' if several else 'it'} moved.",
-                in_flight(last, [r for r, _ in lasting]),
-                f"No thread of QEMU waits for {'them' if several else 'it'}: the guest does.",
+                f"In all {len(contexts)} captures the same "
+                + in_flight(last, [r for r, _ in lasting]).removeprefix("1 "),
+                f"No thread of QEMU waits for {'them' if several else 'it'}.",
             ],
             proof=[Evidence(text=f"coroutine {c.address:#x}: {c.waits_text}") for _, c in lasting[:3]],
-            steps=for_nbd(last, last.subjects[0], request, server) if "NBD" in what else [],
+            steps=for_outside(last, request, coroutine),
             rule="lasting-request",
         )
     ]
@@ -72,13 +70,13 @@ def _retrying(contexts: Sequence[Context], passed: float) -> List[Finding]:
                 f"The {job.type} job {job.id} gets nowhere: {job.progress} after {passed:.1f} s, as before",
                 "possible",  # no failed write is seen: a target that takes very long looks the same
                 [
-                    f"In all {len(contexts)} captures it is running and has copied {job.progress}. Its policy is "
-                    "on-target-error=ignore: what can't be written to the target is marked dirty and copied again, for "
-                    "ever."
+                    f"In all {len(contexts)} captures it is running and has copied {job.progress}. Under its "
+                    "on-target-error=ignore a write to the target that fails is marked dirty and copied again, without "
+                    "end; a target that is very slow looks the same."
                 ],
                 proof=[Evidence(text=f"job {job.id}: {job.status}, {job.progress}, on-target-error=ignore")],
                 steps=[
-                    "look at the target of that job: its writes fail (or it is very slow)",
+                    "look at that job's target: BLOCK_JOB_ERROR events on the QMP monitor tell of writes that fail",
                     f"to end it, on a QMP monitor: {cancel}",
                 ],
                 rule="retrying-job",

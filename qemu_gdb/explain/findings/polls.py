@@ -12,7 +12,7 @@ from ..waits import Waiting
 from . import common
 from .common import at, capital, evidence, finding, short, who
 from .links import ALL_THREADS, Search, actor, blocked_call, command_of, holding, lead, peer_of, victims_text
-from .requests import in_flight, one_each, request_text
+from .requests import in_flight, one_each, request_text, server_of
 from .steps import for_nbd, for_peer
 
 _POLL_KINDS = {row.name: row.kind for row in holders.NESTED_POLLS}
@@ -42,10 +42,9 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
     if requests and waiting.kind in ("drain", "nested-poll", "job", "graph-wrlock", "drain-end"):
         sentences.append(in_flight(context, requests))
         confidence = "certain"
-        server = next((n.peer for n in context.facts.nodes if n.peer and any(r.node == n.name for r in requests)), "")
         served = one_each(context, requests)
         if served[0].driver == "nbd":
-            steps += for_nbd(context, last, served[0], server)
+            steps += for_nbd(context, served[0], last)
         steps += [f"qemu-coroutines 0x{r.coroutine:x}" for r in served[:2] if r.coroutine]
         for request in served[:4]:
             proof.append(Evidence(text=request_text(request)))
@@ -147,9 +146,9 @@ def tool_requests(search: Search) -> None:
         return
     found = {c.address: c for c in context.snapshot.coroutines}
     kinds = {found[r.coroutine].waits_kind for r in requests if r.coroutine in found}
-    server = next((n.peer for n in context.facts.nodes if n.peer and any(r.node == n.name for r in requests)), "")
-    peer = "peer" in kinds or bool(server)
     served = one_each(context, requests)
+    server = next(filter(None, (server_of(context, request) for request in served)), "")
+    peer = "peer" in kinds or bool(server)
     name = context.explanation.program or context.snapshot.program or "The tool"
     sentences = [
         f"{who(tool)} waits in its main loop for {at(tool.stack, caller)} to finish.",

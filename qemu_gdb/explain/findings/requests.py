@@ -41,7 +41,7 @@ def _group(context: Context, group: Sequence[Request], found: Dict[int, Coroutin
                f", the first of them at {first.offset}{origin}"
     if coroutine is None:
         return text + (f"; it waits for the request of coroutine {first.waiting_for:#x}" if first.waiting_for else "")
-    peer = next((n.peer for n in context.facts.nodes if n.name == first.node), "")
+    peer = server_of(context, first)
     server = f" ({peer})" if peer and peer not in coroutine.waits_text else ""
     whose = f"its coroutine {first.coroutine:#x}" if len(group) == 1 else \
         f"each of their coroutines ({first.coroutine:#x}, ...)"
@@ -71,6 +71,16 @@ def one_each(context: Context, requests: Sequence[Request]) -> List[Request]:
     owners = {c.address: c.waits_owner for c in context.snapshot.coroutines}
     blamed = set(owners.values())
     return sorted(chosen.values(), key=lambda r: (bool(owners.get(r.coroutine)), r.coroutine not in blamed))
+
+
+def short_wait(coroutine: Coroutine) -> str:
+    """What a coroutine waits for, without the address: "a reply of the NBD server"."""
+    return coroutine.waits_text.partition(" at ")[0]
+
+
+def server_of(context: Context, request: Request) -> str:
+    """The address of the server that a request's node talks to, "" where it talks to none."""
+    return next((n.peer for n in context.facts.nodes if n.name == request.node), "")
 
 
 def request_text(request: Request) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import List, Optional, Tuple
 
 from ...knowledge import signals
-from ...model import Evidence, Finding, Job, Notice, Request
+from ...model import Evidence, Finding, Job, Notice
 from ...role_words import role_words
 from .. import stories
 from ..context import Context, Subject
@@ -16,8 +16,8 @@ from ..stack import Stack
 from . import common
 from .common import at, capital, evidence, finding, joined, short, who
 from .crash import stopped_by_debugger
-from .requests import in_flight, one_each
-from .steps import for_nbd
+from .requests import in_flight, one_each, short_wait
+from .steps import for_outside
 
 _VCPUS = ("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other")
 
@@ -298,20 +298,14 @@ def _with_requests(context: Context, title: str) -> Tuple[str, List[str]]:
         return title, []
     request, coroutine = waiting[0]
     alike = sum(c.waits_kind == coroutine.waits_kind for _, c in waiting)
-    what = coroutine.waits_text.partition(" at ")[0]
-    title = f"The VM runs and no thread is stuck; {alike} request{' waits' if alike == 1 else 's wait'} for {what}"
-    if coroutine.waits_kind != "peer":
-        return title, []
-    look, *cut_off = for_nbd(context, context.subjects[0], request, _server_of(context, request))
-    return title, [f"a second sample: is the same request still there? Then {look}", *cut_off] if "NBD" in what else []
+    whom = short_wait(coroutine)
+    title = f"The VM runs and no thread is stuck; {alike} request{' waits' if alike == 1 else 's wait'} for {whom}"
+    steps = for_outside(context, request, coroutine)
+    return title, [f"a second sample: is the same request still there? Then {steps[0]}", *steps[1:]] if steps else []
 
 
 # What a request waits for that does not come from the host's kernel or from QEMU's own code.
 _OUTSIDE = frozenset({"peer", "throttle", "blkdebug"})
-
-
-def _server_of(context: Context, request: Request) -> str:
-    return next((n.peer for n in context.facts.nodes if n.name == request.node), "")
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -7,10 +7,11 @@ import re
 from typing import Dict, List, Optional
 
 from ...knowledge import holders
-from ...model import Chardev, Request
+from ...model import Chardev, Coroutine, Request
 from ...pattern import Pattern
 from ..context import Context, Subject
 from ..stack import number
+from .requests import server_of, short_wait
 
 _NBD_SERVER = Pattern(r"NBD server at (\S+)")
 _YANK_SINCE = 6  # qapi/yank.json: nbd nodes, socket chardevs and migrations since 6.0
@@ -48,18 +49,29 @@ def _server(context: Context, peer: holders.Peer) -> str:
     return f" ({servers.pop()})" if len(servers) == 1 else ""
 
 
-def for_nbd(context: Context, subject: Subject, request: Request, server: str) -> List[str]:
-    """A request that an NBD server does not answer. block/nbd.c: nbd_yank shuts the connection down for good."""
+def for_nbd(context: Context, request: Request, waits: Optional[Subject] = None) -> List[str]:
+    """A request that an NBD server does not answer. block/nbd.c: nbd_yank shuts the connection down for good.
+
+    ``waits``: the thread that waits for the request, if one does.
+    """
+    server = server_of(context, request)
     steps = [f"look at that NBD server{f' ({server})' if server else ''}"]
     instance = {"type": "block-node", "node-name": request.node}
-    return steps + _yank(context, subject, "to let the request fail instead", instance)
+    return steps + _yank(context, waits, "to let the request fail instead", instance)
 
 
-def _yank(context: Context, subject: Subject, purpose: str, instance: Dict[str, str]) -> List[str]:
+def for_outside(context: Context, request: Request, coroutine: Coroutine) -> List[str]:
+    """A request whose coroutine waits for an outside party, and no thread with it."""
+    if request.driver == "nbd":
+        return for_nbd(context, request)
+    return [f"look at {short_wait(coroutine)}"] if coroutine.waits_kind == "peer" else []
+
+
+def _yank(context: Context, waits: Optional[Subject], purpose: str, instance: Dict[str, str]) -> List[str]:
     found = re.match(r"\D*(\d+)\.\d", context.snapshot.version or "")
     if not context.facts.vcpus or (found is not None and int(found.group(1)) < _YANK_SINCE):
         return []  # a tool or storage daemon has no such command
-    blocked = any(held.lock == "BQL" for held in subject.held)
+    blocked = waits is not None and any(held.lock == "BQL" for held in waits.held)
     execute = "exec-oob" if blocked else "execute"
     command = json.dumps({execute: "yank", "arguments": {"instances": [instance]}})
     where = ", on a QMP monitor that has negotiated oob" if blocked else ", on a QMP monitor"
