@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Tuple
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
@@ -111,6 +113,15 @@ def explain(case: Case) -> Any:
     """The :class:`Explained` of ``case``, or the exception that says why there is none."""
     explain_ahead([case])
     return _answers[case].result()
+
+
+def of_core(state: str, version: str) -> Explained:
+    """The explanation of a state's core under TCG; skips the test where this QEMU is not built."""
+    answer = explain(Case(state, version, "tcg", "core"))
+    if isinstance(answer, lab.NotBuilt):
+        pytest.skip(str(answer))
+    assert not isinstance(answer, Exception), answer
+    return answer
 
 
 def stop() -> None:

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from explained import Case, explain, lab
+from explained import of_core
 from state_lab import VERSIONS, machine
 
 from fixtures.lab import qemus, qmp, scene
@@ -44,18 +44,9 @@ def test_the_yank_that_is_advised_ends_the_hang(version, state, with_oob):
 
         hung.wait("QMP answers again", answers)
 
-def told(state, version):
-    """The explanation of a state's core."""
-    explained = explain(Case(state, version, "tcg", "core"))
-    if isinstance(explained, lab.NotBuilt):
-        pytest.skip(str(explained))
-    assert not isinstance(explained, Exception), explained
-    return explained
-
-
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_server_that_never_greets_is_told_once_and_by_its_address(version):
-    explained = told("nbd_connect_silent", version)
+    explained = of_core("nbd_connect_silent", version)
     assert [f["kind"] for f in explained.answer["findings"]].count("hang.waiting-for-peer") == 1
     if version != "5.2":  # which connects outside of any coroutine
         assert "nbd.sock" in explained.first["next_steps"][0]
@@ -63,10 +54,10 @@ def test_a_server_that_never_greets_is_told_once_and_by_its_address(version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_silent_back_end_is_told_by_its_socket(version):
-    assert "vhost.sock" in told("vhost_user_silent", version).first["next_steps"][0]
+    assert "vhost.sock" in of_core("vhost_user_silent", version).first["next_steps"][0]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_only_waits_behind_a_hang_matches_no_known_problem(version):
-    fixes = told("nbd_snapshot", version).first["known_fixes"]
+    fixes = of_core("nbd_snapshot", version).first["known_fixes"]
     assert not [f for f in fixes if "cpu_handle_interrupt" in f["matched"]]

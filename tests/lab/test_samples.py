@@ -40,20 +40,21 @@ def test_what_spins_is_told_and_nothing_else(state, version):
         assert spinner["state"] == "executing"
 
 
+def first_of_samples(state, version):
+    with lab.running(state, version, "tcg") as scene:
+        return json.loads(sampled(scene, ["--format", "json", "--interval", "0.8"]))["findings"][0]
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_read_that_no_sample_saw_answered_is_the_servers(version):
-    with lab.running("nbd_silent", version, "tcg") as scene:
-        told = json.loads(sampled(scene, ["--format", "json", "--interval", "0.8"]))
-    first = told["findings"][0]
+    first = first_of_samples("nbd_silent", version)
     assert first["kind"] == "hang.waiting-for-peer" and "for a reply of the NBD server" in first["title"]
     assert "nbd.sock" in first["next_steps"][0]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_job_that_copies_the_same_for_ever_is_told_with_its_policy(version):
-    with lab.running("mirror_retries", version, "tcg") as scene:
-        told = json.loads(sampled(scene, ["--format", "json", "--interval", "0.8"]))
-    first = told["findings"][0]
+    first = first_of_samples("mirror_retries", version)
     assert (first["kind"], first["confidence"]) == ("hang.spinning", "possible")
     assert "mirror job job0 gets nowhere" in first["title"]
     assert "on-target-error=ignore" in first["explanation"] and "block-job-cancel" in first["next_steps"][1]
