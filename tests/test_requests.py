@@ -43,7 +43,8 @@ def capture(at, *numbers, kind="peer", text="a reply of the NBD server at unix:/
     """A context of a VM whose writes wait for an NBD server at a moment in seconds."""
     frames = [Frame(0, "ppoll"), Frame(1, "qemu_poll_ns"), Frame(2, "os_host_main_loop_wait"),
               Frame(3, "main_loop_wait"), Frame(4, "qemu_main_loop"), Frame(5, "main")]
-    facts = Facts(requests=[write(n, driver="nbd") for n in numbers], nodes=[BlockNode("dst", "nbd", peer="unix:/run/nbd.sock")])
+    facts = Facts(requests=[write(n, driver="nbd") for n in numbers],
+                  nodes=[BlockNode("dst", "nbd", peer="unix:/run/nbd.sock")])
     snapshot = Snapshot(
         threads=[Thread(frames=frames, number=1, lwp=100)], facts=facts, version="10.0.0",
         source=Source(kind="live", pid=100, taken_s=at),

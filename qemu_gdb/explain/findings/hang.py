@@ -39,12 +39,7 @@ def find(context: Context) -> List[Finding]:
     tool_requests(search)
     order = {"certain": 0, "likely": 1, "possible": 2}
     found = sorted(search.findings, key=lambda f: (order[f.confidence] == 2, _RANK.get(f.kind, 9), order[f.confidence]))
-    return [f for i, f in enumerate(found) if not any(_part_of(f, before) for before in found[:i])][:6]
-
-
-def _part_of(finding: Finding, other: Finding) -> bool:
-    """Whether one tells of a single thread what another has told of it already, with those that wait for it."""
-    return finding.kind == other.kind and len(finding.threads) == 1 and finding.threads[0] in other.threads
+    return found[:6]
 
 
 _MOST_CHAINS = 64  # last links that are looked at
@@ -68,7 +63,10 @@ def _chains(search: Search) -> None:
         end, victims = groups.setdefault(id(last), (last, []))
         if subject is not end:
             victims.append(subject)
-    for last, victims in list(groups.values())[:_MOST_CHAINS]:
+    # those that others wait for first: they may tell of a thread by itself, too (who asks the server for the main loop)
+    for last, victims in sorted(groups.values(), key=lambda group: not group[1])[:_MOST_CHAINS]:
+        if id(last) in search.told:
+            continue
         # a grace period that ends when this does: the RCU thread waits in the background
         victims = [
             v for v in victims if not (v.told.role == "rcu" and v.waiting is not None and v.waiting.kind == "rcu")

@@ -29,8 +29,10 @@ class Search:
     told: Set[int] = field(default_factory=set)  # id of subjects that a finding explains
 
     def add(self, result: Finding, subjects: Sequence[Subject]) -> None:
+        """Keep a finding that explains these subjects, and those whose threads it names."""
         self.findings.append(result)
         self.told.update(id(s) for s in subjects)
+        self.told.update(id(s) for s in self.context.live_subjects if s.number in result.threads)
 
 
 def blocked_call(stack: Stack) -> Optional[Tuple[str, int]]:
