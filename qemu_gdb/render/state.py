@@ -161,12 +161,14 @@ def requests(explanation: Explanation) -> Page:
     if busy:
         page.below += ["", "Nodes:", *busy]
     for job in facts.jobs:
-        status = ", ".join(filter(None, (job.status, "paused" if job.paused else "",
-                                         "cancelled" if job.cancelled else "", job.progress)))
+        words = (job.status, "paused" if job.paused else "", "cancelled" if job.cancelled else "", job.progress,
+                 f"I/O status {job.io_status}" if job.io_status not in (None, "ok") else "")
+        status = ", ".join(dict.fromkeys(filter(None, words)))
         page.below.append(f"job {job.id or '(internal)'} ({job.type}): {status}")
     page.more = {"nodes": nodes, "jobs": [
         {"id": j.id or None, "type": j.type, "status": j.status, "paused": j.paused, "busy": j.busy,
          "cancelled": j.cancelled, "in_flight": j.in_flight, "progress": j.progress or None,
+         "io_status": j.io_status, "on_target_error": j.on_target_error,
          "coroutine": hex(j.coroutine) if j.coroutine else None} for j in facts.jobs]}
     return page
 

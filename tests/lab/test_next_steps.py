@@ -44,6 +44,23 @@ def test_the_yank_that_is_advised_ends_the_hang(version, state, with_oob):
 
         hung.wait("QMP answers again", answers)
 
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_resume_that_is_advised_has_a_stopped_job_try_again(version):
+    if version not in qemus.built():
+        pytest.skip(f"QEMU {version} with debug information is not built (make lab)")
+    with scene.running("mirror_stopped_by_error", version, "tcg") as stopped:
+        page = machine.gdb(["-p", stopped.pid], "qemu-explain --format json")[0]
+        steps = json.loads(page[page.index("{"):])["findings"][0]["next_steps"]
+        (advised,) = [step for step in steps if "block-job-resume" in step]
+        assert "below src or dst" in advised or "below dst or src" in advised
+        command = json.loads(re.search(r"\{.*\}", advised).group())
+        stopped.qmp.events.clear()
+        stopped.qmp.execute(command["execute"], command["arguments"])
+        # the storage is as bad as it was: it tried, and stopped again
+        assert stopped.qmp.wait_event("BLOCK_JOB_ERROR")["data"]["action"] == "stop"
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_server_that_never_greets_is_told_once_and_by_its_address(version):
     explained = of_core("nbd_connect_silent", version)

@@ -209,7 +209,7 @@ def _jobs(context: Context) -> List[str]:
 def _why(job: Job) -> str:
     """What a job that does nothing waits for (qapi/job.json, JobStatus)."""
     if _stopped_by_an_error(job):
-        return f"; an I/O error stopped it ({job.io_status})"
+        return "; it found no space left" if job.io_status == "nospace" else "; an I/O error stopped it"
     return {
         "ready": "; it copies what the guest writes until block-job-complete or block-job-cancel",
         "pending": "; it waits for job-finalize",
@@ -226,10 +226,13 @@ def _with_jobs(context: Context, title: str) -> Tuple[str, List[str]]:
     job = next((j for j in context.facts.jobs if _stopped_by_an_error(j) and not j.cancelled), None)
     if job is None:
         return title, []
+    works_on = [n.name for n in context.facts.nodes
+                if f"{job.type} job {job.id}" in n.parents and not n.name.startswith("#")]
+    below = f" below {' or '.join(works_on)}" if works_on else ""
     resume = json.dumps({"execute": "block-job-resume", "arguments": {"device": job.id}})
     return (
         f"The VM runs; an I/O error has stopped the {job.type} job {job.id}",
-        [f"mend the storage, then on a QMP monitor: {resume}; it tries again"],
+        [f"mend the storage{below}, then have the job try again, on a QMP monitor: {resume}"],
     )
 
 
