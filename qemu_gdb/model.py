@@ -10,10 +10,11 @@ import dataclasses
 import functools
 import sys
 import typing
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
 
 from .pattern import Pattern
+from .record import many, record
 
 SCHEMA = "qemu-gdb/1"
 
@@ -21,14 +22,7 @@ SCHEMA = "qemu-gdb/1"
 # What was seen
 
 
-# There may be millions of frames: since Python 3.10 without a dictionary for each.
-if typing.TYPE_CHECKING:
-    from dataclasses import dataclass as _many
-else:
-    _many = dataclass(**({"slots": True} if "slots" in (dataclass.__kwdefaults__ or {}) else {}))
-
-
-@_many
+@many
 class Frame:
     """One frame of a stack, innermost is level 0."""
 
@@ -49,7 +43,7 @@ class Frame:
         return canonical_name(self.function)
 
 
-@dataclass
+@record
 class Signal:
     """The signal that stopped a process."""
 
@@ -61,7 +55,7 @@ class Signal:
     text: str = ""  # the line that told it
 
 
-@dataclass
+@record
 class Thread:
     """One thread, or one stack of a report (a coroutine, a sanitizer's "freed by")."""
 
@@ -85,7 +79,7 @@ class Thread:
     queued_s: Optional[float] = None  # and ready to run, waiting for one
 
 
-@dataclass
+@record
 class Message:
     """A line near the stack that the process or a tool wrote."""
 
@@ -99,7 +93,7 @@ class Message:
     thread: Optional[int] = None  # index into Snapshot.threads, where known
 
 
-@dataclass
+@record
 class Notice:
     """Something the reader must know about the input, or about what could not be read."""
 
@@ -107,7 +101,7 @@ class Notice:
     text: str
 
 
-@dataclass
+@record
 class Source:
     """Where a Snapshot comes from."""
 
@@ -124,7 +118,7 @@ class Source:
 # Facts: read from memory by state/. An absent fact is None or an empty list; what could not be read is a Notice.
 
 
-@dataclass
+@record
 class Lock:
     """A mutex (or an AioContext's lock, a CoMutex) that somebody holds or waits for."""
 
@@ -137,7 +131,7 @@ class Lock:
     waiter_lwps: List[int] = field(default_factory=list)
 
 
-@dataclass
+@record
 class Wait:
     """What one thread's innermost frames wait for, by its registers or by the arguments of the wait."""
 
@@ -150,7 +144,7 @@ class Wait:
     text: str = ""
 
 
-@dataclass
+@record
 class VCpu:
     """A vCPU as CPUState has it (include/hw/core/cpu.h)."""
 
@@ -171,7 +165,7 @@ class VCpu:
     type_name: Optional[str] = None
 
 
-@dataclass
+@record
 class IOThread:
     """An iothread object and what runs on it."""
 
@@ -184,7 +178,7 @@ class IOThread:
     handlers: Optional[int] = None  # descriptors polled
 
 
-@dataclass
+@record
 class Handler:
     """A file descriptor watched by an event loop."""
 
@@ -199,7 +193,7 @@ class Handler:
     ready: str = ""  # that the last poll has found
 
 
-@dataclass
+@record
 class BottomHalf:
     """A scheduled bottom half of an AioContext."""
 
@@ -209,7 +203,7 @@ class BottomHalf:
     name: str = ""
 
 
-@dataclass
+@record
 class Timer:
     """A QEMUTimer that is armed."""
 
@@ -220,7 +214,7 @@ class Timer:
     due_in_ns: Optional[int] = None
 
 
-@dataclass
+@record
 class BlockNode:
     """A BlockDriverState."""
 
@@ -239,7 +233,7 @@ class BlockNode:
     job: str = ""
 
 
-@dataclass
+@record
 class Request:
     """A BdrvTrackedRequest."""
 
@@ -253,7 +247,7 @@ class Request:
     origin: str = ""  # the device or job that issued it
 
 
-@dataclass
+@record
 class Job:
     """A block job."""
 
@@ -270,7 +264,7 @@ class Job:
     on_target_error: Optional[str] = None  # BlockdevOnError of a mirror: report, ignore, enospc, stop, auto
 
 
-@dataclass
+@record
 class Region:
     """A MemoryRegion that a frame works on."""
 
@@ -282,7 +276,7 @@ class Region:
     base: Optional[int] = None  # of the region in its address space
 
 
-@dataclass
+@record
 class Chardev:
     """A character device backend."""
 
@@ -296,7 +290,7 @@ class Chardev:
     takes_input: Optional[bool] = None  # False: its input is not polled, the frontend has no room
 
 
-@dataclass
+@record
 class MonitorCommand:
     """A monitor and the command that it runs now."""
 
@@ -307,7 +301,7 @@ class MonitorCommand:
     lwp: Optional[int] = None
 
 
-@dataclass
+@record
 class Migration:
     """MigrationState, outgoing or incoming."""
 
@@ -318,7 +312,7 @@ class Migration:
     command: str = ""  # of the process at the other end (exec:), while that runs
 
 
-@dataclass
+@record
 class Coroutine:
     """A suspended coroutine."""
 
@@ -335,7 +329,7 @@ class Coroutine:
     waits_owner: Optional[int] = None  # address of the coroutine that must act
 
 
-@dataclass
+@record
 class RcuReader:
     """A thread inside an RCU read-side critical section."""
 
@@ -344,7 +338,7 @@ class RcuReader:
     waiting: Optional[bool] = None
 
 
-@dataclass
+@record
 class Fault:
     """An access that the processor or the kernel refused."""
 
@@ -367,7 +361,7 @@ class Fault:
     ram_file_size: Optional[int] = None  # now
 
 
-@dataclass
+@record
 class Facts:
     """Everything that state/ read."""
 
@@ -396,7 +390,7 @@ class Facts:
     extra: Dict[str, Any] = field(default_factory=dict)  # plain values for which no type exists yet
 
 
-@dataclass
+@record
 class Snapshot:
     """One moment of one process."""
 
@@ -419,7 +413,7 @@ class Snapshot:
 # What is concluded
 
 
-@dataclass
+@record
 class Evidence:
     """What a finding stands on."""
 
@@ -428,7 +422,7 @@ class Evidence:
     frame: Optional[int] = None  # level
 
 
-@dataclass
+@record
 class KnownFix:
     """A known QEMU problem that matches."""
 
@@ -441,7 +435,7 @@ class KnownFix:
     has_fix: Optional[bool] = None  # this QEMU; None where it can't be known
 
 
-@dataclass
+@record
 class Finding:
     """A conclusion about the whole process."""
 
@@ -456,7 +450,7 @@ class Finding:
     rule: str = ""  # the row that made it
 
 
-@dataclass
+@record
 class Stage:
     """A run of neighbouring frames that belong to one layer of QEMU."""
 
@@ -467,7 +461,7 @@ class Stage:
     text: str
 
 
-@dataclass
+@record
 class WaitsFor:
     """What a thread waits for."""
 
@@ -476,7 +470,7 @@ class WaitsFor:
     owner_thread: Optional[int] = None
 
 
-@dataclass
+@record
 class ThreadExplanation:
     """What one thread is for and doing."""
 
@@ -497,7 +491,7 @@ class ThreadExplanation:
     frame_subsystems: List[Optional[str]] = field(default_factory=list)
 
 
-@dataclass
+@record
 class CoroutineExplanation:
     """What one suspended coroutine waits for."""
 
@@ -508,7 +502,7 @@ class CoroutineExplanation:
     frame_subsystems: List[Optional[str]] = field(default_factory=list)
 
 
-@dataclass
+@record
 class Explanation:
     """The whole answer for one Snapshot."""
 

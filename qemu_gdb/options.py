@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Sequence, Tuple
+from dataclasses import field
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from .record import record
 
 FORMATS = ("text", "json", "markdown")
 
@@ -12,8 +14,7 @@ class UsageError(ValueError):
     """The line can't be understood; the message is one line that says what was expected and what was found."""
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One option: its spellings, the name of its value in help (None: a switch), what it does."""
 
     names: Tuple[str, ...]
@@ -44,7 +45,7 @@ FORMAT_LINES = Option(("-f", "--format"), "FORMAT", "text (default) or json: a l
                       ("text", "json"))
 
 
-@dataclass
+@record
 class Parsed:
     """A line's options by key and its other words in order."""
 

@@ -18,11 +18,12 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, TextIO, Tuple
 
 from . import __version__
 from .model import Explanation
+from .record import record
 
 SCHEMA = "qemu-gdb-triage/1"
 TEXT_SECONDS, CORE_SECONDS = 60.0, 600.0  # that one input may take
@@ -124,7 +125,7 @@ def _culprit(told: Explanation) -> Optional[str]:
 # Groups
 
 
-@dataclass
+@record
 class Group:
     """Inputs that show the same problem."""
 
@@ -165,7 +166,7 @@ def _better(record: Record) -> Tuple[int, int, str]:
     return sure, -int(record.get("detail") or 0), str(record["path"])
 
 
-@dataclass
+@record
 class Overview:
     """All groups, and the inputs that could not be explained."""
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Dict, List, Mapping, Tuple
 
 import gdb
 
 from ..model import Frame
+from ..record import record
 
 _SPAN = 1 << 14  # bytes of stack that are compared
 _TEMPLATES = 16  # for one pc
 
 
-@dataclass
+@record
 class _Template:
     """Where the return addresses of a walked stack lie, from its stack pointer outwards."""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Iterator, List, Optional, Tuple
+
+from ..record import record
 
 _NT_FILE, _NT_AUXV, _NT_PRPSINFO, _NT_GNU_BUILD_ID = 0x46494C45, 6, 3, 3
 _AT_ENTRY, _AT_EXECFN, _AT_PHDR = 9, 31, 3
@@ -18,7 +20,7 @@ class NotACore(ValueError):
     """The file is no core that can be read; the message is one line."""
 
 
-@dataclass
+@record
 class Core:
     """What a core says of its program."""
 
@@ -42,7 +44,7 @@ def arguments(path: str) -> List[str]:
         return []
 
 
-@dataclass
+@record
 class _Segment:
     offset: int
     address: int

@@ -7,8 +7,7 @@ import mmap
 import os
 import re
 import struct
-from dataclasses import dataclass
-from typing import Dict, Optional, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 # vl.c: printf("QEMU emulator version " QEMU_FULL_VERSION ...), and likewise in qemu-img.c, qemu-nbd.c, qemu-io.c,
 # storage-daemon/qemu-storage-daemon.c and linux-user/main.c, 2.x to 10.2. QEMU_FULL_VERSION: "10.0.13 (Debian ...)".
@@ -19,8 +18,7 @@ _VERSION = re.compile(
 _MAX_SECTION = 64 << 20
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """What the file says; zeros and None where it can't be read."""
 
     path: str = ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, List, Optional, Set, Tuple
 
 from qemu_gdb.model import Message, Signal, Thread
 
+from ..record import record
 
-@dataclass
+
+@record
 class Segment:
     """What the reading of a text found of one process."""
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Set
 
 from ..model import Snapshot, Thread
+from ..record import record
 from .context import Context
 
 BUSY = 0.85  # of the time, and more: a thread that hardly slept
 LEAST_INTERVAL = 0.1  # seconds; the kernel's clock ticks may be 10 ms apart
 
 
-@dataclass
+@record
 class Movement:
     """What one thread did between the captures."""
 

@@ -14,7 +14,6 @@ For the other rules of ``explain`` (all take a ``Stack`` and answer None where t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Dict, FrozenSet, List, Optional, Sequence, Set, Tuple
 
 from ..knowledge.functions import subsystem as function_subsystem
@@ -26,6 +25,7 @@ from ..knowledge.stages.monitor import MonitorCall
 from ..knowledge.stages.rows import told as phrase
 from ..model import Facts, IOThread, Message, Stage, ThreadExplanation, VCpu
 from ..pattern import Pattern
+from ..record import record
 from .context import Context, Subject
 from .stack import Stack
 
@@ -97,7 +97,7 @@ def _is_plumbing(name: str) -> bool:
 _INNERMOST = frozenset(("chardev", "device life cycle", "I/O channel", "PCI", "VFIO"))
 
 
-@dataclass
+@record
 class _Part:
     """A run of positions that becomes a stage."""
 

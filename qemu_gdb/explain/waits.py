@@ -7,7 +7,7 @@ QEMU's code does: which function waits for what, and under which function a lock
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ..knowledge import holders
@@ -15,11 +15,12 @@ from ..knowledge.waits import ENTERS_LOCK, INLINES_BQL, SIGNALS_CONDITION, WAKES
 from ..model import Lock, WaitsFor
 from ..model import Wait as WaitFact
 from ..pattern import Pattern
+from ..record import record
 from .context import Context, Subject
 from .stack import Stack, number, once_a_stack, symbol
 
 
-@dataclass
+@record
 class Waiting:
     """What one thread waits for."""
 
@@ -38,7 +39,7 @@ class Waiting:
     answered_by: Tuple[str, ...] = ()  # roles of the threads that end the wait
 
 
-@dataclass
+@record
 class Held:
     """A lock that a thread holds."""
 

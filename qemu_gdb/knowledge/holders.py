@@ -5,8 +5,7 @@ For the reasoning about who waits for whom, where only stacks are known and no l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Tuple
+from typing import NamedTuple, Tuple
 
 from .match import Names
 
@@ -85,8 +84,7 @@ EVENT_LOOP_INTERNALS = Names(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(NamedTuple):
     """A function in which a thread waits."""
 
     name: str
@@ -225,8 +223,7 @@ JOINED: Tuple[Tuple[Names, Tuple[str, ...], Tuple[str, ...]], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class NestedPoll:
+class NestedPoll(NamedTuple):
     """A function that polls an AioContext until something has happened."""
 
     name: str
@@ -309,8 +306,7 @@ NESTED_POLLS: Tuple[NestedPoll, ...] = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(NamedTuple):
     """While ``inside`` is on the stack, its thread holds ``lock``."""
 
     name: str
@@ -444,8 +440,7 @@ STORAGE_CALLS = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Peer:
+class Peer(NamedTuple):
     """An outside party that a thread waits for in a function."""
 
     name: str

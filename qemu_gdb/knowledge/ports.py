@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Callable, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 # A port range: first, last, and how to name a port in it; the name may differ by direction: (read, write).
 _Name = Union[str, Tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class Ports:
+class Ports(NamedTuple):
     """A device's range of PC I/O ports."""
 
     first: int

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Dict, Tuple
+from typing import Dict, NamedTuple, Tuple
 
 from ..pattern import Pattern
 from .match import Names
 
 
-@dataclass(frozen=True)
-class AssertedRule:
+class AssertedRule(NamedTuple):
     """An assertion by which QEMU checks one of its threading rules."""
 
     name: str

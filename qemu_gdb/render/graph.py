@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from html import escape
-from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..model import CoroutineExplanation, Explanation, Request, ThreadExplanation
+from ..record import record
 from . import words
 from .safe import cut, safe, wrap
 
@@ -35,8 +36,7 @@ class Node:
         return len(self.lines) * _LINE + 2 * _PAD
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(NamedTuple):
     """``source`` waits for ``target``."""
 
     source: str
@@ -47,7 +47,7 @@ class Edge:
 _NONE = Edge("", "", "")
 
 
-@dataclass
+@record
 class Graph:
     """Who waits for whom."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import __version__
 from ..model import CoroutineExplanation, Evidence, Explanation, Finding, Frame, ThreadExplanation
+from ..record import record
 from . import graph as graphs
 from . import text as page
 from . import words
@@ -27,7 +28,7 @@ class UnknownForm(ValueError):
     """The file's name does not say which form is wanted; the message is one line."""
 
 
-@dataclass
+@record
 class Report:
     """What a report is made of: explanations without private values, and how addresses are spelled."""
 
@@ -42,7 +43,7 @@ class Report:
         return chosen(self.explanations)
 
 
-@dataclass
+@record
 class Stack:
     """A stack and the threads that have it."""
 

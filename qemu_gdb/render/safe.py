@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
-from typing import List, Sequence
+from typing import List, NamedTuple, Sequence
 
 _ASCII = {
     "·": "-", "←": "<-", "→": "->", "…": "...", "–": "-", "—": "-", "×": "x", "≤": "<=", "≥": ">=", "≠": "!=",
@@ -101,8 +100,7 @@ def wrap(text: str, columns: int, indent: str = "", hanging: str = "") -> List[s
     return [item.rstrip() for item in lines]
 
 
-@dataclass(frozen=True)
-class Form:
+class Form(NamedTuple):
     """How a page is written: width in columns, whether the charset is UTF-8, how much is told."""
 
     columns: int = 100

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ..model import SCHEMA, Coroutine, Explanation, Frame, Handler
+from ..record import record
 from . import tables
 from .safe import Form, safe, wrap
 from .text import header as process_header
@@ -17,7 +18,7 @@ Plain = Dict[str, Any]
 _KEPT = 40  # rows on the first screen
 
 
-@dataclass
+@record
 class Page:
     """What one command shows: a table, lines below it, and the same as plain values."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
-from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 import gdb
 
 from ..architecture import MASK, Architecture, by_name
+from ..record import record
 
 LIST_LIMIT = 4096  # elements of one list
 STRING_LIMIT = 256  # bytes of one string
@@ -27,7 +27,7 @@ class NotReadable(Exception):
     """A symbol, a field or memory that a reader needs is not there; the text says which."""
 
 
-@dataclass
+@record
 class Limits:
     """What a reading may cost."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Dict, List, Optional, Set
 
 import gdb
 
 from ..model import BlockNode, Request
+from ..record import record
 from .access import NotReadable, Process, field, has_field, optional
 from .channels import socket_address
 from .qom import Qom
@@ -22,7 +22,7 @@ _TYPES = {"BDRV_TRACKED_READ": "read", "BDRV_TRACKED_WRITE": "write", "BDRV_TRAC
           "BDRV_TRACKED_TRUNCATE": "truncate"}
 
 
-@dataclass
+@record
 class Backend:
     """A BlockBackend: what connects a device, a job or an export to the graph."""
 
@@ -39,7 +39,7 @@ class Backend:
     errors: str = ""  # I/O status and policies, where a request failed
 
 
-@dataclass
+@record
 class Graph:
     """What ``read`` found."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Optional, Union
 
 import gdb
 
+from ..record import record
 from .access import NotReadable, Process, field, has_field, optional, to_int
 from .qom import Qom
 
@@ -15,7 +15,7 @@ _AF_UNIX, _AF_INET, _AF_INET6, _AF_VSOCK = 1, 2, 10, 40
 _PATH = 108
 
 
-@dataclass
+@record
 class Channel:
     """One end of a connection."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import List, Optional, Tuple
 
 import gdb
 
 from ..model import Frame, Thread
+from ..record import record
 from . import frames as frame_tools
 from . import memory
 from .access import NotReadable, Process
@@ -20,7 +20,7 @@ _NESTING = 64
 _TRAMPOLINE = "coroutine_trampoline"
 
 
-@dataclass
+@record
 class Segment:
     """One stack of the chain."""
 

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional
 
 import gdb
 import gdb.unwinder
 
 from ..architecture import MASK, Architecture
+from ..record import record
 from . import frames as frame_tools
 from .access import NotReadable, Process
 
 _CALL = re.compile(r"^(?:call|bl\b)")
 
 
-@dataclass
+@record
 class Registers:
     """Where a coroutine goes on when it is entered."""
 

@@ -5,19 +5,18 @@ Functions and arguments by QEMU 5.2 to 10.2; a row that a version lacks just nev
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import gdb
 
+from ..record import record
 from . import frames as frame_tools
 from .access import NotReadable, Process, optional
 from .channels import describe, socket_address
 from .qom import Qom
 
 
-@dataclass(frozen=True)
-class Yields:
+class Yields(NamedTuple):
     """A function in which a coroutine gives up the CPU."""
 
     function: str
@@ -189,7 +188,7 @@ _INNER = {row.function: row for row in INNER}
 _OUTER = {kind: {row.function: row for row in rows} for kind, rows in OUTER.items()}
 
 
-@dataclass
+@record
 class CoroutineWait:
     """What a coroutine waits for."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import gdb
 
 from .. import architecture
 from ..model import Coroutine, Thread
+from ..record import record
 from . import frames as frame_tools
 from . import memory
 from .access import NotReadable, Process, optional
@@ -24,7 +24,7 @@ _PROGRAM_MAX = 128 << 20  # bytes of QEMU's code
 _TRAMPOLINE = "coroutine_trampoline"
 
 
-@dataclass
+@record
 class Candidate:
     """A Coroutine structure in memory, and its saved context."""
 

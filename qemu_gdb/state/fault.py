@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import gdb
 
 from ..model import Fault, Signal, Thread
+from ..record import record
 from .access import NotReadable, Process, field
 from .qom import Qom
 
@@ -33,7 +33,7 @@ _CALLER_SAVED = frozenset("rax rcx rdx rsi rdi r8 r9 r10 r11".split())
 _READS_ONLY = ("cmp", "test", "call", "jmp", "push", "ucomis", "comis", "bt ", "btl", "btq", "prefetch")
 
 
-@dataclass
+@record
 class _Operand:
     """A memory operand: offset(base,index,scale)."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Dict, List, Optional
 
 import gdb
 
+from ..record import record
 from .access import NotReadable, Process, field, optional
 from .memory_regions import owner_of, region_type
 from .qom import Qom
@@ -16,7 +16,7 @@ _DEPTH = 64
 _REGIONS = 20000
 
 
-@dataclass
+@record
 class Node:
     """One MemoryRegion in a tree."""
 
@@ -32,7 +32,7 @@ class Node:
     alias_of: str = ""  # "pc.ram @0x0"
 
 
-@dataclass
+@record
 class Space:
     """An AddressSpace and the regions under its root."""
 

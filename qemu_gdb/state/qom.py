@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
 import gdb
 
+from ..record import record
 from .access import NotReadable, Process
 
 _TYPE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.:,/+-]*$")
@@ -22,7 +22,7 @@ _PROPERTIES = 16
 _OPAQUE = 64  # struct ObjectProperty: name, type, description, get, set, resolve, release, init, opaque
 
 
-@dataclass
+@record
 class QomObject:
     """What is known of an object."""
 

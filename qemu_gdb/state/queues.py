@@ -5,12 +5,12 @@ Read from the queues' own heads, so that it holds too where a coroutine's frames
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Tuple
 
 import gdb
 
 from ..model import BlockNode, Coroutine, Request
+from ..record import record
 from . import jobs
 from .access import Process, optional
 from .block import Graph
@@ -20,7 +20,7 @@ _QUEUE = 1024  # coroutines in one queue
 _LIMITS = ("bps-total", "bps-read", "bps-write", "iops-total", "iops-read", "iops-write")
 
 
-@dataclass
+@record
 class Queued:
     """What a coroutine in a queue waits for."""
 

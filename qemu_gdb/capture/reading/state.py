@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 from typing import Callable, List, Optional, Union
 
 from qemu_gdb.capture import frames
@@ -12,6 +11,8 @@ from qemu_gdb.capture.dialects import gdb
 from qemu_gdb.capture.segment import Segment
 from qemu_gdb.model import Frame, Message, Thread
 from qemu_gdb.pattern import Pattern
+
+from ...record import record
 
 NUMBERED = Pattern(r"(?:[*+•|-]\s+|`)?#\s?(?P<level>\d{1,7})(?!\d)[:.]?\s*(?P<rest>.*)$", re.DOTALL)
 PAGER_INSIDE = Pattern(
@@ -21,7 +22,7 @@ PAGER_INSIDE = Pattern(
 DISPLAY = Pattern(r"(?:0x[0-9a-fA-F]+ in \S|0x[0-9a-fA-F]+ in\s*$|[A-Za-z_~][^\s(]{0,300} \()")
 
 
-@dataclass
+@record
 class Head:
     """What the lines above a stack say about its thread."""
 
@@ -51,7 +52,7 @@ class Head:
         )
 
 
-@dataclass
+@record
 class Pending:
     """A numbered frame of which more lines may come."""
 

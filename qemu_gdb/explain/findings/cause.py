@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import List, Optional
 
 from ...knowledge import rules, signals
 from ...knowledge.helpers import THIN_LOCK, helper_for
 from ...knowledge.rests import DISPATCHERS, GLIB_DISPATCHERS
 from ...model import Evidence, Signal
+from ...record import record
 from ..context import Context, Subject
 from ..recursion import Recursion
 from ..stack import Stack
 from . import common
 
 
-@dataclass
+@record
 class Cause:
     """What ended the process, as far as one thread shows it."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import List, Optional, Sequence, Set, Tuple
 
 from ...knowledge import holders
 from ...knowledge.waits import MOMENTARY_CALLERS
 from ...model import Finding
+from ...record import record
 from .. import stories
 from ..context import Context, Subject
 from ..stack import Stack
@@ -20,7 +21,7 @@ from .steps import chardev_of
 ALL_THREADS = "thread apply all bt"
 
 
-@dataclass
+@record
 class Search:
     """What has been told already."""
 

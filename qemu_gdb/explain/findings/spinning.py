@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ...knowledge.rests import EVENT_LOOPS, VCPUS
 from ...knowledge.roles import STARTERS
 from ...model import Evidence, Finding, Timer
+from ...record import record
 from ..blocked import blocked
 from ..context import Context, Subject
 from ..owners import code_of
@@ -60,7 +60,7 @@ _PASSING = ("notify_event_cb", "thread_pool_completion_bh", "qemu_laio_completio
 _BUSY_POLLS = ("run_poll_handlers", "run_poll_handlers_once", "try_poll_mode")
 
 
-@dataclass
+@record
 class _Seen:
     """One thread in all captures."""
 
@@ -362,7 +362,7 @@ def _nameless(contexts: Sequence[Context], seen: _Seen, stuck: List[Subject]) ->
     )  # fmt: skip
 
 
-@dataclass
+@record
 class _Source:
     """What keeps an event loop awake."""
 

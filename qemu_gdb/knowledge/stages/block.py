@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Dict, Optional
+from typing import Dict, NamedTuple, Optional
 
 from ...pattern import Pattern
 from ..match import Names
@@ -114,8 +113,7 @@ REQUEST = Names(
 )
 
 
-@dataclass(frozen=True)
-class BlockRequest:
+class BlockRequest(NamedTuple):
     """A request of the block layer on a stack."""
 
     type: str  # read, write, write-zeroes, flush, discard, truncate, ioctl, block-status query, ...
@@ -386,8 +384,7 @@ DRAIN = Names(
 )
 
 
-@dataclass(frozen=True)
-class Drain:
+class Drain(NamedTuple):
     """A drain, or another nested poll that waits for block I/O."""
 
     kind: str  # "drain-all", "drain", "request" (a synchronous one), "job", "bottom-half", "poll"

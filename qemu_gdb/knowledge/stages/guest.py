@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import FrozenSet, Optional, Tuple
 
 from ...pattern import Pattern
+from ...record import record
 from ..functions import lookup
 from ..match import Names
 from ..ports import HANDLERS, handler_register, mmio_register, port_register, region_register
@@ -195,7 +195,7 @@ _PORT_HANDLERS: FrozenSet[str] = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@record
 class GuestAccess:
     """An access of the guest that QEMU delivers to a device."""
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Dict, Optional
+from typing import Dict, NamedTuple, Optional
 
 from ..functions import is_qemu_function
 from ..match import Names
@@ -96,8 +95,7 @@ _MACHINERY = Names(
 )
 
 
-@dataclass(frozen=True)
-class MonitorCall:
+class MonitorCall(NamedTuple):
     """A monitor command on a stack."""
 
     protocol: str  # "QMP" or "HMP"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Callable, Collection, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Callable, Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ...model import Facts, Frame
 from ...pattern import Pattern
@@ -202,8 +201,7 @@ class View:
 Says = Union[str, Callable[[View], str]]
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One layer of QEMU as it appears on stacks.
 
     ``says`` is the stage's phrase in the story, third person ("drains every block node"); ``short`` is the same
