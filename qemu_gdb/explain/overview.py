@@ -6,10 +6,10 @@ import re
 from typing import List, Optional
 
 from ..knowledge import functions
-from ..knowledge.match import Names
 from ..knowledge.roles import ENTRIES, LIBRARIES, STARTERS, program_kind, role_of_name
 from ..model import Notice
 from ..pattern import Pattern
+from . import kernel
 from .context import Context, Subject
 from .owners import code_of, codes, library_name
 
@@ -31,6 +31,8 @@ def fill(context: Context) -> None:
     explanation.notices = list(context.snapshot.notices)
     if not explanation.is_qemu:
         explanation.accelerator = None
+        if context.subjects and all(kernel.only_kernel(s) for s in context.subjects):
+            explanation.program = None  # it may well be QEMU's tasks, but nothing of QEMU is seen
         _notice(context, "notice.not-qemu", "Nothing here shows QEMU: " + _why_not(context))
         return
     explanation.accelerator = context.snapshot.accelerator or _accelerator(context)
@@ -53,7 +55,7 @@ def _notice(context: Context, kind: str, text: str) -> None:
 def is_qemu(context: Context) -> bool:
     """Weigh what speaks for QEMU (its functions, programs, thread names) against what speaks for another program."""
     snapshot = context.snapshot
-    if context.subjects and all(_only_kernel(s) for s in context.subjects):
+    if context.subjects and all(kernel.only_kernel(s) for s in context.subjects):
         return False
     if snapshot.program and program_kind(snapshot.program) in ("system", "user", "tool"):
         return bool(snapshot.threads or snapshot.messages)
@@ -62,7 +64,7 @@ def is_qemu(context: Context) -> bool:
     seen = set()
     foreign_program = bool(snapshot.program) and program_kind(snapshot.program or "") is None
     for subject in context.subjects:
-        in_kernel = subject.stack.find_outermost(_KERNEL_ENTRIES)
+        in_kernel = subject.stack.find_outermost(kernel.ENTRIES)
         for frame in subject.stack.frames[0 if in_kernel is None else in_kernel + 1 :]:
             name = frame.name
             key = (name, frame.library)
@@ -95,12 +97,6 @@ def is_qemu(context: Context) -> bool:
     return any(m.kind in ("qemu-error", "hw-error", "error-abort", "cpu-abort") for m in snapshot.messages)
 
 
-def _only_kernel(subject: Subject) -> bool:
-    """Whether a stack is the kernel's alone; perf shows QEMU's frames outside the kernel's on one stack."""
-    entry = subject.stack.find_outermost(_KERNEL_ENTRIES)
-    return entry is not None and not any(code_of(f).owner == "qemu" for f in subject.stack.frames[entry + 1 :])
-
-
 _MAINS = Pattern(
     r"qemu.*/(?:vl|(?:softmmu|system|linux-user|bsd-user|qga)/main|qemu-(?:img|io|nbd)|storage-daemon/qemu-storage-daemon)\.c$"
 )
@@ -122,22 +118,6 @@ def _file_fits(name: str, file: Optional[str]) -> bool:
     return any(place.file.rsplit("/", 1)[-1] == base for place in places)
 
 
-# Where the kernel is entered: what stands further in is the kernel's, whatever its name
-_KERNEL_ENTRIES = Names(
-    "entry_SYSCALL_*",
-    "do_syscall_64",
-    "__x64_sys_*",
-    "ret_from_fork*",
-    "el0_svc*",
-    "el0t_64_sync*",
-    "system_call_fastpath",
-    "sys_ioctl",
-    "asm_exc_*",
-    "kthread",
-    "invoke_syscall*",
-    "system_call_common",
-)
-
 # Names that other programs have too
 _SHARED_NAMES = frozenset(
     """main event_thread wait_thread worker_thread dump_thread migration_thread start open close read write usage error
@@ -158,6 +138,10 @@ def _qemu_library(subject: Subject) -> bool:
 
 
 def _why_not(context: Context) -> str:
+    if context.subjects and all(kernel.only_kernel(s) for s in context.subjects):
+        tasks = next((t.name for t in context.snapshot.threads if t.name and program_kind(t.name)), None)
+        return (f"these are stacks of the host's kernel{f', of the tasks of {tasks}' if tasks else ''}; what QEMU does "
+                "there, its own stacks tell (gdb -p PID).")
     program = context.snapshot.program
     if program:
         return f"the program is {program}."
@@ -227,9 +211,12 @@ def _is_whole(context: Context) -> bool:
 def _runstate(context: Context) -> Optional[str]:
     """The run state where a stack can't be explained by another: vCPUs in the guest."""
     vcpus = [s for s in context.live_subjects if s.told.role.startswith("vcpu")]
-    if any(s.told.state == "running-guest" for s in vcpus):
-        return "running"
-    return None
+    if not any(s.told.state == "running-guest" for s in vcpus):
+        return None
+    # system/cpus.c do_vm_stop, vm_shutdown: the run state changes when the vCPUs have stopped, or just before
+    stopping = any(s.stack.find(("do_vm_stop", "vm_shutdown", "pause_all_vcpus")) is not None
+                   for s in context.live_subjects)
+    return None if stopping else "running"
 
 
 # ----------------------------------------------------------------------------------------------------------------

@@ -15,10 +15,11 @@ from ..knowledge.aborts import (
     fatal_path_of,
     gives_up,
 )
-from ..knowledge.rests import LOOP_OWNERS, READERS, VCPUS, WAITS_WITH_BQL, rest_rows
+from ..knowledge.rests import GLIB_DISPATCHERS, LOOP_OWNERS, READERS, VCPUS, WAITS_WITH_BQL, rest_rows
 from ..knowledge.roles import STARTERS
 from ..knowledge.signals import ABORTS, FAULTS
 from ..knowledge.waits import ENTERS_LOCK, INLINES_BQL, MOMENTARY_CALLERS, TAKES_LOCK, kind_of_wait
+from . import kernel
 from .blocked import Blocked, blocked, is_bql, returns_at_once
 from .context import Context, Subject
 from .owners import code_of, codes
@@ -58,6 +59,8 @@ def _state(context: Context, subject: Subject) -> State:
         return "unknown", "no-user-stack"
     if len(stack) == 1 and not stack.names[0] and not stack.frames[0].args:
         return ("unknown", "no-symbol") if not thread.crashed else ("crashed", "report-says-so")
+    if not context.explanation.is_qemu and kernel.only_kernel(subject):
+        return ("blocked-syscall", "kernel-stack") if kernel.waits(stack) else ("executing", "kernel-stack")
     if thread.history:
         return "executing", "sanitizer-history"
     path = fatal_path(stack)
@@ -486,10 +489,15 @@ def _rests(subject: Subject, top: Blocked) -> Optional[State]:
         if caller in row.at:
             return "idle", f"rest:{row.name}"
     if role in _LIBRARY_ROLES and not _qemu_between(subject.stack, top):
-        return "idle", f"rest:{role}"
+        return None if role == "spice-worker" and _serves(subject.stack, top) else ("idle", f"rest:{role}")
     if role not in ("main-loop", "unknown", "coroutine", "user-mode") and _unnamed_to_start(subject.stack, top):
         return "idle", f"rest:{role} without symbols"
     return None
+
+
+def _serves(stack: Stack, top: Blocked) -> bool:
+    """Whether a thread whose loop is GLib's waits in a handler of that loop (SPICE's red-worker.c), not in its poll."""
+    return top.kind in ("syscall", "sleep") or stack.find(GLIB_DISPATCHERS, max(top.last + 1, 0)) is not None
 
 
 def _qemu_between(stack: Stack, top: Blocked) -> bool:

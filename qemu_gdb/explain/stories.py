@@ -26,6 +26,7 @@ from ..knowledge.stages.rows import told as phrase
 from ..model import Facts, IOThread, Message, Stage, ThreadExplanation, VCpu
 from ..pattern import Pattern
 from ..record import record
+from . import kernel
 from .context import Context, Subject
 from .stack import Stack
 
@@ -581,6 +582,8 @@ def summarize(context: Context, subject: Subject, story: Story) -> str:
     state = told.state
     if told.thread.kernel_only or not story.view.all_names:
         return "no QEMU thread: kernel helper, no user stack" if told.thread.kernel_only else "no frames"
+    if told.state_rule == "kernel-stack":
+        return kernel.summary(subject.stack) or f"host kernel: {subject.stack.names[0]}"
     view = story.view
     dying = next((p for p in story.parts if p.row is not None and p.row.name == "abort"), None)
     yields = story.parts[0].row is not None and story.parts[0].row.name == "coroutine yield"

@@ -302,8 +302,9 @@ def find_held(subject: Subject) -> List[Held]:
             released = stack.find(holders.BQL_RELEASED, 0, at)
             if released is not None:
                 continue
-            if row.name == "rcu-callback" and (waiting is not None or stack.names[at - 1] in _RCU_OWN):
-                continue
+            if row.name == "rcu-callback" and (
+                    stack.names[at - 1] in _RCU_OWN or (waiting is not None and waiting.at >= at)):
+                continue  # the thread's own wait, outside of any callback
             if role == "tool-main":
                 continue
         held.append(Held(row.lock, row.confidence, row.says, at))

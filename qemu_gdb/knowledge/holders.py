@@ -362,9 +362,11 @@ HOLDERS: Tuple[Holder, ...] = (
     Holder("migration-completion", "BQL",
            Names("qemu_savevm_state_complete_precopy", "qemu_savevm_state_complete_precopy_non_iterable",
                  "migration_completion_precopy", "qemu_savevm_state_complete_postcopy",
-                 "colo_do_checkpoint_transaction",
                  "bdrv_inactivate_all"),
            ("migration", "colo"), "likely", "the migration thread completes with the BQL held"),
+    # migration/colo.c colo_do_checkpoint_transaction: of a checkpoint only this; it talks to its peer without the BQL
+    Holder("colo-checkpoint", "BQL", Names("replication_do_checkpoint_all", "qemu_save_device_state"),
+           ("migration", "colo"), "likely", "COLO saves the devices' state with the BQL held"),
     # monitor/qmp.c: commands run in the main loop's coroutine dispatcher with the BQL; out-of-band ones do not
     Holder("monitor-command", "BQL", Names("qmp_dispatch", "do_qmp_dispatch", "do_qmp_dispatch_bh",
                                            "handle_hmp_command",
@@ -475,9 +477,17 @@ PEERS: Tuple[Peer, ...] = (
                       "nbd_co_establish_connection", "nbd_do_establish_connection"),
          "the NBD server", "An NBD server does not answer", "look at that NBD server"),
     # migration
-    Peer("rdma", Names("qemu_rdma_cleanup", "qemu_rdma_*", "rdma_get_cm_event", "qio_channel_rdma_*"),
-         "an event of the RDMA connection", "The RDMA connection's event does not arrive",
-         "look at the RDMA peer: it is gone or has not disconnected"),
+    # migration/colo.c: x-colo-lost-heartbeat starts the failover, which shuts the streams down
+    Peer("colo", Names("colo_receive_*", "colo_send_*", "colo_wait_handle_message"), "a message of the COLO peer",
+         "The COLO peer does not answer",
+         'look at QEMU on the other side; where it is gone, on a QMP monitor: {"execute": "x-colo-lost-heartbeat"}'),
+    # migration/rdma.c
+    Peer("rdma", Names("rdma_get_cm_event"), "an event of the RDMA connection",
+         "The RDMA connection's event does not arrive", "look at the RDMA peer: it is gone or has not disconnected"),
+    # a completion; a connection that breaks ends this wait (qemu_rdma_wait_comp_channel)
+    Peer("rdma-message", Names("qemu_rdma_*", "rdma_exchange_*", "rdma_block_for_wrid*", "qio_channel_rdma_*"),
+         "the RDMA peer's next message", "The RDMA peer does not answer",
+         "look at QEMU on the other side: it may still pin its memory, or be stuck"),
     Peer("migration-stream", Names("qemu_fill_buffer", "qemu_get_byte", "qemu_peek_byte", "qemu_get_buffer",
                                    "qemu_file_get_*", "multifd_recv_thread", "source_return_path_thread",
                                    "qemu_get_be*"),
@@ -516,15 +526,45 @@ PEERS: Tuple[Peer, ...] = (
     Peer("gdb", Names("gdb_handlesig", "gdb_accept_*", "gdbserver_accept*"),
          "the gdb that debugs the emulated program", "The emulated program is stopped: QEMU waits for its gdb",
          "continue in that gdb (or start QEMU without -g, QEMU_GDB)"),
+    # what ui/gtk.c, ui/sdl2.c, ui/egl-*.c call: libxcb, Xlib, GLX, EGL, libwayland-client
+    Peer("display-server", Names("xcb_wait_for_reply*", "xcb_wait_for_special_event", "_XReply", "_XReadEvents",
+                                 "XSync", "glXSwapBuffers", "eglSwapBuffers*", "wl_display_roundtrip*",
+                                 "wl_display_dispatch*", "wl_display_flush", "dri2_*", "dri3_*", "loader_dri3_*"),
+         "the display server (X or Wayland)", "The display server does not answer",
+         "look at that X server or compositor, and at the GPU's driver (dmesg)"),
     Peer("vfio-user", Names("vfio_user_*"), "the vfio-user server", "The vfio-user server does not answer",
          "look at that server"),
     Peer("tpm", Names("tpm_*"), "the TPM emulator", "The TPM emulator does not answer", "look at swtpm"),
 )  # fmt: skip
 
 
+class LongCall(NamedTuple):
+    """A system call that takes long on purpose, or whose failure only the kernel's log tells, by its caller."""
+
+    callers: Names
+    says: str  # "{size}" is the caller's argument
+    step: str
+
+
+LONG_CALLS: Tuple[LongCall, ...] = (
+    # hw/vfio/container.c, hw/vfio/common.c up to 8.1: VFIO_IOMMU_MAP_DMA; hw/vfio/iommufd.c: IOMMU_IOAS_MAP
+    LongCall(Names("vfio_dma_map", "vfio_legacy_dma_map", "vfio_container_dma_map", "iommufd_cdev_map",
+                   "iommufd_backend_map_dma", "vfio_dma_map_ram_section", "vhost_vdpa_dma_map"),
+             "The kernel pins{size} of guest memory there, and allocates and clears each page that is not there yet: "
+             "this may be slow rather than stuck.",
+             "a second sample: is it the same address? Huge pages or preallocated memory make this short"),
+    # hw/vfio/pci.c: VFIO_DEVICE_RESET, VFIO_DEVICE_PCI_HOT_RESET
+    LongCall(Names("vfio_pci_hot_reset*", "vfio_pci_reset", "vfio_subregion_unmap", "vfio_device_reset",
+                   "vfio_pci_pre_reset"),
+             "The host's kernel resets the device there, and waits for it to answer again.",
+             "the host's dmesg: does the device come back from its reset?"),
+)
+
+
 # The functions whose arguments the rules over waits and crashes read, for the capture in gdb.
 ARGUMENTS = frozenset(
-    """qemu_chr_write_buffer qemu_chr_write qemu_chr_fe_write qemu_chr_fe_write_all qemu_chr_wait_connected
+    """vfio_dma_map vfio_legacy_dma_map vfio_container_dma_map
+    qemu_chr_write_buffer qemu_chr_write qemu_chr_fe_write qemu_chr_fe_write_all qemu_chr_wait_connected
     tcp_chr_wait_connected tcp_chr_accept_server_sync qmp_chardev_open_socket_server bdrv_drained_begin
     bdrv_do_drained_begin bdrv_subtree_drained_begin bdrv_parent_drained_end_single blk_drain do_run_on_cpu run_on_cpu
     start_exclusive qemu_aio_coroutine_enter qemu_coroutine_enter object_dynamic_cast_assert

@@ -52,7 +52,8 @@ def header(explanation: Explanation) -> str:
     program = explanation.program or snapshot.program or ("QEMU" if explanation.is_qemu else "not QEMU")
     parts = [" ".join(filter(None, (program, snapshot.version)))]
     if not explanation.is_qemu and program != "not QEMU":
-        parts.append("not QEMU")
+        kernels = bool(explanation.threads) and all(t.state_rule == "kernel-stack" for t in explanation.threads)
+        parts.append("stacks of the host's kernel" if kernels else "not QEMU")
     if explanation.accelerator:
         parts.append(words.accelerator(explanation.accelerator))
     if explanation.vcpus:

@@ -18,6 +18,10 @@ _CRASH_TOOL = Pattern(
     r"#(?P<level>\d{1,5})\s+\[[0-9a-f]{8,16}\] (?P<function>\S+) at (?P<pc>[0-9a-f]{8,16})(?: \[(?P<module>\w+)\])?$"
 )
 CRASH_TASK = Pattern(r"PID: (?P<pid>\d{1,10})\s+TASK: [0-9a-f]{8,16}\s.*COMMAND: \"(?P<command>[^\"]*)\"")
+# "/proc/21733/task/21741 CPU 0/KVM", "==> /proc/21733/task/21741/stack <==": what a loop over a process's tasks prints
+PROC_TASK = Pattern(
+    r"(?:==> )?/proc/(?P<pid>\d{1,10})(?:/task/(?P<tid>\d{1,10}))?(?:/stack)?/?:?(?: <==|\s+(?P<name>\S.{0,30}))?$"
+)
 KERNEL_TRACE = Pattern(r"(?:Call [Tt]race|Backtrace|Stack traceback):")
 KERNEL_SIGN = Pattern(
     r"BUG: |Oops: |kernel BUG at|Kernel panic|general protection fault|watchdog: BUG|rcu: INFO"

@@ -70,6 +70,17 @@ def kernel_task(reading: Reading, line: str, stripped: str) -> Taken:
     return True
 
 
+def proc_task(reading: Reading, line: str, stripped: str) -> Taken:
+    """A task's folder in /proc, above its kernel stack."""
+    match = foreign.PROC_TASK.match(stripped)
+    if match is None:
+        return False
+    reading.end_stack()
+    reading.head = Head(lwp=int(match.group("tid") or match.group("pid")), name=match.group("name"),
+                        text=stripped[:500], dump=True)
+    return True
+
+
 def equals(reading: Reading, line: str, stripped: str) -> Taken:
     """Wine's mark of the current frame; valgrind's ``==12==``."""
     if stripped.startswith("=>"):

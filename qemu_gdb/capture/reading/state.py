@@ -166,12 +166,11 @@ class Reading:
     def _shown_again(self, frame: Frame) -> bool:
         """Whether this is one frame that ``frame N`` or ``up`` shows, not a stack."""
         word = self.command.split(" ", 1)[0] if self.command else ""
-        if (
-            word not in ("frame", "f", "up", "down", "fr", "select-frame", "finish", "fin", "list", "l", "info")
-            or self.head
-        ):
+        if word not in ("frame", "f", "up", "down", "fr", "select-frame", "finish", "fin", "list", "l", "info"):
             return False
         self.command = ""
+        if self.head:
+            return False  # a thread's heading stands between: another command's output
         if word == "info" or self.segment.threads:
             self.thread = None
             return True

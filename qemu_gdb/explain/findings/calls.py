@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import List, Optional, Sequence, Tuple
 
 from ...knowledge import holders
+from ...knowledge.stages.rows import size_text
 from ...model import Finding
 from ..blocked import returns_at_once
 from ..context import Context, Subject
+from ..owners import code_of
 from . import common
 from .common import at, capital, evidence, finding, listed, short, who
 from .links import Search, blocked_call, command_of, holding, lead, peer_of, victims_text, waiters_for
@@ -51,14 +53,19 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
         steps.append(f"ls -l /proc/PID/fd/{descriptor} on the host: what that descriptor is")
     answering = context.with_role(peer.role)[:1] if peer is not None and peer.role else []
     sentences += [holding(last), victims_text(victims)]
-    sentences += [f"{who(s)}: {s.told.summary.split(' ← ')[0]}." for s in answering if s.told.summary]
+    for subject in answering:
+        does, next_step = _answering(subject)
+        sentences.append(does)
+        steps = [step for step in steps if peer is None or step != peer.advice]
+        steps.insert(0, next_step)
     if role == "migration" and not held:
         stuck = any(v.told.role == "main-loop" for v in victims)
-        sentences.append(
-            "It does not hold the BQL: the vCPUs go on."
-            if stuck
-            else "It does not hold the BQL: the guest, the main loop and the monitor go on."
-        )
+        # COLO stops the VM for a checkpoint (colo_do_checkpoint_transaction)
+        free = ([] if peer is not None and peer.name == "colo" else ["the guest"]) + (
+            [] if stuck else ["the main loop", "the monitor"])
+        if free:
+            sentences.append(f"It does not hold the BQL: {', '.join(free[:-1])}{' and ' if free[1:] else ''}{free[-1]} "
+                             f"{'go' if free[1:] else 'goes'} on.")
     if peer is not None and peer.name == "migration-write":
         migration = next((m for m in context.facts.migration if m.direction == "outgoing"), None)
         if migration is not None and migration.uri:
@@ -79,10 +86,16 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
                 steps=steps,
                 rule=f"peer.{peer.name}",
             )
+        may_flow = peer.name == "migration-write" and not held and role in ("migration", "multifd-send")
+        if may_flow:
+            # migration/qemu-file.c: the thread's socket blocks, and RAM is there faster than a link takes it
+            sentences.append("A healthy migration waits there most of the time, too: it has more to send than the link "
+                             "takes.")
+            steps.insert(0, "info migrate, twice: does the transferred ram grow? Then nothing is stuck")
         return finding(
             "hang.waiting-for-peer",
-            peer.title,
-            "likely",
+            f"{peer.title}, or more slowly than it is sent" if may_flow else peer.title,
+            "possible" if may_flow else "likely",
             sentences,
             subjects=[last, *victims],
             proof=proof,
@@ -102,14 +115,20 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     if len(title) > 90:
         title = f"{capital(short(last))} is blocked in {call}(){locked}"
     storage = call in holders.STORAGE_CALLS
-    steps.append(
-        "is it still there in a second sample? Then the kernel does not return: "
-        + (
-            "look at that storage (NFS, a dead path, a fragmented file)"
-            if storage
-            else "strace -p PID and /proc/PID/stack tell why"
+    known = next((row for row in holders.LONG_CALLS if caller in row.callers), None)
+    if known is not None:
+        size = stack.arg_number(position, "size", "iova_size", "len")
+        sentences.append(known.says.format(size=f" {size_text(size)}" if size else ""))
+        steps.append(known.step)
+    else:
+        steps.append(
+            "is it still there in a second sample? Then the kernel does not return: "
+            + (
+                "look at that storage (NFS, a dead path, a fragmented file)"
+                if storage
+                else "/proc/PID/stack and the host's dmesg tell why"
+            )
         )
-    )
     confidence = "likely" if victims or held else "possible"
     if storage and call.startswith("lseek"):
         sentences.append(
@@ -126,6 +145,26 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
         steps=steps,
         rule="blocked-syscall",
     )
+
+
+def _answering(subject: Subject) -> Tuple[str, str]:
+    """What the thread does that has to answer, and what to look at."""
+    stack = subject.stack
+    if subject.told.state == "idle":
+        return (f"{who(subject)} rests: {subject.told.summary.split(' ← ')[0]}. Either it has just answered, or it has "
+                "missed what it was sent.",
+                f"a second sample: does {short(subject)} still rest? Then it has missed what it was sent")
+    by = next((p for p, f in enumerate(stack.frames) if f.function and code_of(f).owner not in ("libc", "none")), None)
+    within = f" for {at(stack, by)}" if by is not None else ""
+    call = blocked_call(stack)
+    if call is None:
+        return (f"{who(subject)} has to answer: {subject.told.summary.split(' ← ')[0]}{within}.",
+                f"a second sample: what keeps {short(subject)}?")
+    descriptor = stack.arg_number(0, "fd", "__fd", "sockfd", "s")
+    fd = f" on descriptor {descriptor}" if descriptor is not None else ""
+    tell = f": ls -l /proc/PID/fd/{descriptor} tells the other side" if descriptor is not None else ""
+    return (f"{who(subject)} has to answer, and is itself in {call[0]}(){fd}{within}: that has to end first.",
+            f"what {short(subject)} waits for in {call[0]}(){tell}")
 
 
 _COPIES = (
@@ -180,7 +219,7 @@ def page_waits(search: Search) -> None:
         if subject.waiting is not None or id(subject) in search.told:
             continue
         found = guest_memory_wait(subject)
-        if found is None and postcopy and subject.told.role.startswith("vcpu"):
+        if found is None and postcopy and subject.told.role in _TOUCH_GUEST_MEMORY:
             inner = next((p for p in range(min(4, len(subject.stack))) if _copies(subject.stack.names[p])), None)
             found = (inner, -1) if inner is not None else None
         if found is not None:
@@ -188,9 +227,13 @@ def page_waits(search: Search) -> None:
             return
 
 
+_TOUCH_GUEST_MEMORY = ("main-loop", "iothread", "vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other")
 # accel/tcg/cputlb.c: how TCG reads guest memory by itself; load_helper until 8.0, do_ld*_mmu since
 _READS = ("__memcpy", "__memmove", "flatview_read", "address_space_ld", "translator_ld", "load_helper", "load_memop",
-          "full_ld", "cpu_ld", "do_ld")  # fmt: skip
+          "full_ld", "cpu_ld", "do_ld",
+          # include/qemu/bswap.h, include/exec/memory_ldst_cached.h.inc: how device models read a virtqueue
+          "lduw_", "ldl_", "ldq_", "ldub_", "stw_", "stl_", "stq_", "stb_", "virtio_lduw_phys", "virtio_ldl_phys",
+          "virtio_stw_phys")  # fmt: skip
 
 
 def _copies(name: str) -> bool:
@@ -205,38 +248,55 @@ def _page_wait(
     while_loading = f" while {at(stack, outer)} loads the VM" if outer >= 0 else ""
     sentences = [
         lead(search.context, subject),
-        f"{who(subject)} reads guest memory ({at(stack, inner)}){while_loading}. Under postcopy such a read is a "
-        f"page fault "
-        "that waits until the source has sent the page; if it stays there, the page never comes.",
+        f"{who(subject)} accesses guest memory ({at(stack, inner)}){while_loading}. Under postcopy such an access is a "
+        "page fault that waits until the source has sent the page; if it stays there, the page never comes.",
         holding(subject),
     ]
-    proof = [evidence(subject, inner, "reads guest memory")]
+    proof = [evidence(subject, inner, "accesses guest memory")]
     victims = [v for v in waiters_for(search.context, [subject]) if v.told.role != "rcu"]
     sentences.append(victims_text(victims))
-    idle = next((x for x in listeners if blocked_call(x.stack) is not None), None)
-    call = blocked_call(idle.stack) if idle is not None else None
-    if idle is not None and call is not None:
+    paused = next((x for x in listeners if x.waiting is not None and x.waiting.row == "postcopy-pause"), None)
+    idle = paused or next((x for x in listeners if blocked_call(x.stack) is not None), None)
+    call = blocked_call(idle.stack) if idle is not None and paused is None else None
+    if paused is not None and paused.waiting is not None:
+        sentences.append(f"{who(paused)} waits in {at(paused.stack, paused.waiting.at)} {paused.waiting.says}: no page "
+                         "comes before that.")
+        proof.append(evidence(paused, paused.waiting.at, "the migration is paused"))
+    elif idle is not None and call is not None:
         sentences.append(f"{who(idle)} waits in {call[0]}() for the source's next data.")
         proof.append(evidence(idle, call[1], f"in {call[0]}()"))
+    steps = ["a second sample: is it still in that access?",
+             "query-migrate on both sides: postcopy-active or postcopy-paused?",
+             "" if postcopy else "thread apply all bt: the postcopy listen and fault threads"]
+    if paused is not None:
+        steps = [_recover(search.context, subject)]
     search.add(
         finding(
             "hang.waiting-for-peer",
-            "Postcopy: a page of guest memory is waited for, and the source sends nothing"
+            f"Postcopy is broken off: {short(subject)} waits for a page that nobody sends"
+            if paused is not None
+            else "Postcopy: a page of guest memory is waited for, and the source sends nothing"
             if idle is not None
             else "Guest memory is read during an incoming migration: the page may never come",
             "likely" if idle is not None else "possible",
             sentences,
             subjects=[subject, *listeners, *victims],
             proof=proof,
-            steps=[
-                "a second sample: is it still in that read?",
-                "query-migrate on both sides: postcopy-active or postcopy-paused?",
-                "" if postcopy else "thread apply all bt: the postcopy listen and fault threads",
-            ],
+            steps=steps,
             rule="postcopy-page",
         ),
         [subject, *listeners, *victims],
     )
+
+
+def _recover(context: Context, subject: Subject) -> str:
+    """How to recover; qapi/migration.json: migrate-recover may run out of band, since 3.0."""
+    where = '{"%s": "migrate-recover", "arguments": {"uri": "tcp:ADDRESS:PORT"}}'
+    if not any(h.lock == "BQL" for h in subject.held):
+        return f"on a QMP monitor here: {where % 'execute'}, then migrate with resume on the source"
+    unseen = "" if context.with_role("monitor-iothread") else " (no monitor thread is shown: there may be none)"
+    return (f"QMP waits for the BQL like the rest; on a monitor that has negotiated oob{unseen}: "
+            f"{where % 'exec-oob'}, then migrate with resume on the source")
 
 
 def executing_holder(context: Context, last: Subject, victims: List[Subject]) -> Optional[Finding]:

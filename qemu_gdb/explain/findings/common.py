@@ -199,8 +199,11 @@ def level(stack: Stack, position: int) -> int:
 
 
 def at(stack: Stack, position: int) -> str:
-    """ "bdrv_flush (frame 2)"."""
-    return f"{stack.names[position] or '??'} (frame {stack.level(position)})"
+    """ "bdrv_flush (frame 2)"; of a C++ function without its parameters."""
+    name = stack.names[position] or "??"
+    if "::" in name and "operator" not in name:
+        name = name.partition("(")[0] or name
+    return f"{name} (frame {stack.level(position)})"
 
 
 def place(frame: Frame) -> str:

@@ -145,7 +145,8 @@ def _exclusive_stuck(search: Search, subject: Subject, blocked: List[Subject]) -
     assert theirs is not None
     back = subject in theirs.owners
     if theirs.kind == "vcpu-work" and theirs.says:
-        target = "work queued for a vCPU, which runs only when that vCPU leaves cpu_exec"
+        target = (f"work queued for {the(theirs.owners[0])}, which runs only when that vCPU leaves cpu_exec"
+                  if theirs.owners else "work queued for a vCPU, which runs only when that vCPU leaves cpu_exec")
         back = back or not theirs.owners
     else:
         target = theirs.says
@@ -175,7 +176,10 @@ def _exclusive_stuck(search: Search, subject: Subject, blocked: List[Subject]) -
                 evidence(other, theirs.at, other.stack.names[theirs.at]),
             ],
             steps=[
-                f"frame {other.stack.level(theirs.at)} of {short(other)}: which cpu is the work for; print pending_cpus"
+                "p pending_cpus: 1 more than the vCPUs that are still inside cpu_exec"
+                if theirs.kind == "vcpu-work" and theirs.owners
+                else f"frame {other.stack.level(theirs.at)} of {short(other)}: which cpu is the work for; print "
+                "pending_cpus"
                 if theirs.kind == "vcpu-work"
                 else proof_step(other, theirs)
             ],

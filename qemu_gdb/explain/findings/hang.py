@@ -64,7 +64,8 @@ def _chains(search: Search) -> None:
         if subject is not end:
             victims.append(subject)
     # those that others wait for first: they may tell of a thread by itself, too (who asks the server for the main loop)
-    for last, victims in sorted(groups.values(), key=lambda group: not group[1])[:_MOST_CHAINS]:
+    ordered = sorted(groups.values(), key=lambda group: (not group[1], group[0].told.role in ("helper", "unknown")))
+    for last, victims in ordered[:_MOST_CHAINS]:
         if id(last) in search.told:
             continue
         # a grace period that ends when this does: the RCU thread waits in the background

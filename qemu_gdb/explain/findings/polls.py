@@ -344,7 +344,13 @@ def _text_steps(stack: Stack, waiting: Waiting) -> List[str]:
             )
             break
     else:
-        if waiting.kind in ("drain", "nested-poll", "job"):
+        if waiting.row == "nbd-server":
+            # block/export/export.c: an export is in the list until its last reference goes, a connected client's too
+            steps.append(
+                "p *block_exports.lh_first (id, refcount, user_owned): a client, or its request, keeps its "
+                "export; qemu-requests tells the requests of those clients"
+            )
+        elif waiting.kind in ("drain", "nested-poll", "job"):
             steps.append(
                 "qemu-requests (or, for each node: p *bs->tracked_requests.lh_first): which request is in flight, "
                 "and in which coroutine"

@@ -236,7 +236,8 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
     else:
         return None
     sentences = [lead(context, last)]
-    where = at(stack, waiting.at) if waiting.at < len(stack) and stack.names[waiting.at] else ""
+    shown = next((p for p in range(waiting.at, end) if stack.names[p]), min(waiting.at, len(stack) - 1))
+    where = at(stack, shown)
     proof = [evidence(last, waiting.at, f"waits {waiting.says}")]
     steps: List[str] = []
     if waiting.kind in ("peer",):
@@ -261,7 +262,7 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
     if peer is not None and waiting.kind in ("poll", "condvar", "nested-poll", "semaphore", "futex", "event", "sleep"):
         in_start = stack.find("qemu_init") is not None
         whom = peer_named(context, peer, last)
-        through = f", called by {at(stack, peer_at)}," if peer_at > waiting.at else ""
+        through = f", called by {at(stack, peer_at)}," if peer_at > shown else ""
         sentences.append(f"It waits in {where}{through} for {whom or peer.says}.")
         sentences += [holding(last), victims_text(victims)]
         title = f"QEMU is still starting: it waits for {whom.split(' (')[0] or peer.says}" if in_start else peer.title
@@ -332,7 +333,7 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
             )
             held = False
         sentences += [holding(last), victims_text(victims)]
-        title = f"{who(last)} waits in {stack.names[waiting.at] or 'an unnamed function'}" + (
+        title = f"{who(last)} waits in {stack.names[shown] or 'an unnamed function'}" + (
             " with the BQL held" if held else ""
         )
         if fork is not None:
@@ -349,10 +350,18 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
             )
         kind = "hang.bql-held" if held else "hang.blocked-syscall"
         confidence = "likely" if held and waiting.kind != "sleep" else "possible"
-        steps.append(
-            f"who would wake it? Look for the thread or event that {stack.names[waiting.at] or 'it'} waits for: "
-            f"{ALL_THREADS}"
-        )
+        able = context.with_role(*waiting.answered_by) if waiting.answered_by else []
+        if able and all(s.told.state == "idle" for s in able):
+            confidence = "possible"
+            sentences.append(
+                f"{who(able[0])} would end that wait, and rests: either this sample fell between the two, or a wake-up "
+                "was lost."
+            )
+            steps.append(f"a second sample: do {short(last)} and {short(able[0])} both still stand there? Then a "
+                         "wake-up was lost")
+        else:
+            steps.append(f"who would wake it? Look for the thread or event that {at(stack, shown)} waits for: "
+                         f"{ALL_THREADS}")
         return finding(
             kind,
             title,

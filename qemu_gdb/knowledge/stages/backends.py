@@ -171,7 +171,9 @@ ROWS = (
             "main_dispatcher_*",
         ),
         lambda v: (
-            "SPICE worker"
+            "serves a SPICE client"
+            if any(n.startswith(("red_channel_client", "dcc_")) for n in v.names)
+            else "SPICE worker"
             if any(n.startswith(("red_worker", "red_", "dcc_", "display_channel")) for n in v.names)
             else "QXL display device"
             if any(n.startswith(("qxl_", "init_qxl")) for n in v.names)

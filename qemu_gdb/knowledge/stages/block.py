@@ -887,7 +887,7 @@ ROWS = (
         "block export",
         Names("vu_blk_*", "vhost_user_server_*", "vduse_blk_*", "fuse_*", "blk_exp_*", "vu_client_trip", "vu_dispatch"),
         lambda v: (
-            "closes block exports and waits for their requests"
+            "closes block exports and waits until they are gone"
             if any("close" in n or "shutdown" in n or n.endswith("_stop") for n in v.names)
             else "serves a block export"
         ),

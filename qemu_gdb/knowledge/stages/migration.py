@@ -40,6 +40,7 @@ _PHASES: Tuple[Tuple[Names, str], ...] = (
         ),
         "setting up",
     ),
+    (Names("migrate_start_colo_process", "colo_process_checkpoint"), "COLO checkpoints"),  # inside of finish
     (
         Names("migration_iteration_finish", "migrate_fd_cleanup*", "migration_cleanup*", "multifd_send_shutdown"),
         "cleaning up",
@@ -98,6 +99,7 @@ _SHORT = {
     "setting up": "migration setup",
     "connecting": "migration connects",
     "cleaning up": "migration clean-up",
+    "COLO checkpoints": "COLO checkpoint",
 }
 
 

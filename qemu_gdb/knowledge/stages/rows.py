@@ -287,6 +287,8 @@ def hexadecimal(value: int) -> str:
 
 def size_text(count: int) -> str:
     """A byte count as people read it."""
+    if count >= 10 << 30 and count % (1 << 30):
+        return f"{count / (1 << 30):.1f} GiB"
     for unit, name in ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if count >= unit and count % unit == 0:
             return f"{count // unit} {name}"
