@@ -6,11 +6,16 @@ import mmap
 import os
 import struct
 from dataclasses import field
-from typing import Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..record import record
 
 _NT_FILE, _NT_AUXV, _NT_PRPSINFO, _NT_GNU_BUILD_ID = 0x46494C45, 6, 3, 3
+_NT_PRSTATUS, _NT_SIGINFO, _EM_X86_64 = 1, 0x53494749, 62
+# struct elf_prstatus: pr_pid, and pr_reg: x86-64's struct user_regs_struct (Linux, arch/x86/include/asm/user_64.h)
+_PR_PID, _PR_REG = 32, 112
+_REGISTERS = ("r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base "
+              "ds es fs gs").split()
 _AT_ENTRY, _AT_EXECFN, _AT_PHDR = 9, 31, 3
 _MAX_STACK, _MAX_ARGUMENTS, _PAGE = 8 << 20, 10_000, 4096
 _MAX_NOTE, _MAX_FILES, _MAX_HEADERS = 64 << 20, 100_000, 70_000
@@ -42,6 +47,40 @@ def arguments(path: str) -> List[str]:
                 return _arguments(data)
     except (OSError, ValueError, OverflowError, struct.error):
         return []
+
+
+class Task(NamedTuple):
+    """A thread as the core's notes tell it."""
+
+    registers: Dict[str, int]  # by gdb's names
+    signal: int  # si_signo, 0 where the core has no siginfo of it
+
+
+def tasks(path: str) -> Dict[int, Task]:
+    """The threads of the x86-64 core at ``path`` by their LWP; empty for any other file."""
+    try:
+        with open(path, "rb") as stream:
+            start = stream.read(20)
+            if start[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", start, 18)[0] != _EM_X86_64:
+                return {}
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _tasks(data)
+    except (OSError, ValueError, OverflowError, struct.error):
+        return {}
+
+
+def _tasks(data: mmap.mmap) -> Dict[int, Task]:
+    found: Dict[int, Task] = {}
+    layout = struct.Struct(f"<{len(_REGISTERS)}Q")
+    last = 0
+    for kind, offset, _address, size in _headers(data):
+        for note, name, body in _notes(data, offset, size) if kind == 4 else ():
+            if note == _NT_PRSTATUS and name == b"CORE" and len(body) >= _PR_REG + layout.size:
+                (last,) = struct.unpack_from("<i", body, _PR_PID)
+                found[last] = Task(dict(zip(_REGISTERS, layout.unpack_from(body, _PR_REG))), 0)
+            elif note == _NT_SIGINFO and last in found and len(body) >= 4:  # it follows its thread's status
+                found[last] = found[last]._replace(signal=struct.unpack_from("<i", body)[0])
+    return found
 
 
 @record

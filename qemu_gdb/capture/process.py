@@ -236,9 +236,13 @@ class _Walker:
         self._corrupt: List[Tuple[Optional[int], str]] = []
         self._limit = _backtrace_limit()
         self._seen_stacks = Alike(process.inferior)
+        source = process.snapshot.source
+        self._tasks = corefile.tasks(source.file) if source.kind == "core" and source.file else {}
 
     def walk(self, each: gdb.InferiorThread, selected: bool) -> Thread:
         thread = Thread(number=each.num, lwp=each.ptid[1] or each.ptid[2] or None, name=each.name, current=selected)
+        if not selected and self._walked(thread):
+            return thread
         try:
             each.switch()
             if each.is_running():
@@ -260,6 +264,17 @@ class _Walker:
         if not thread.frames:
             self._walk_frames(newest, thread, thorough)
         return thread
+
+    def _walked(self, thread: Thread) -> bool:
+        """Whether the core's own notes show that a thread stands where another one stood: gdb need not select it."""
+        task = self._tasks.get(thread.lwp or 0)
+        if task is None or self._machine is None or task.signal not in (0, *_NO_EVENT):
+            return False
+        registers = {name: task.registers[name] for name in self._machine.registers if name in task.registers}
+        thread.frames = self._seen_stacks.frames(registers)
+        if thread.frames:
+            thread.registers = registers
+        return bool(thread.frames)
 
     def _walk_frames(self, newest: gdb.Frame, thread: Thread, thorough: bool) -> None:
         inner: List[Frame] = thread.frames

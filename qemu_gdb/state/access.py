@@ -6,7 +6,6 @@ every string a length, and what can't be read becomes a note, not an exception t
 
 from __future__ import annotations
 
-import contextlib
 import re
 import struct
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
@@ -20,6 +19,7 @@ LIST_LIMIT = 4096  # elements of one list
 STRING_LIMIT = 256  # bytes of one string
 _NOTE_LIMIT = 40  # notes of one reading
 _PAGE = 4096
+_PAGES = 4096  # kept of the process's memory
 _SYMBOL = re.compile(r"<([^>+]+)(?:\+(\d+))?>")
 
 
@@ -62,6 +62,29 @@ class _SymbolCache:
 _CACHE = _SymbolCache()
 
 
+class _Guard:
+    """What ``Process.guard`` gives: a state has thousands of guarded parts."""
+
+    __slots__ = ("_process", "_what")
+
+    def __init__(self, process: Process, what: str) -> None:
+        self._process, self._what = process, what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: Optional[BaseException], _trace: Any) -> bool:
+        if isinstance(error, NotReadable):
+            self._process.note(f"{self._what}: {error}")
+        elif isinstance(error, gdb.error):
+            self._process.note(f"{self._what}: {_first_line(error)}")
+        elif isinstance(error, (struct.error, OverflowError, UnicodeError)):
+            self._process.note(f"{self._what}: not as expected ({error})")
+        else:
+            return False
+        return True
+
+
 class Process:
     """The selected inferior, read with bounds. Lives for one reading; keep none of its values after the process moved.
 
@@ -77,6 +100,7 @@ class Process:
         self._void_p = gdb.lookup_type("void").pointer() if self._knows_void() else None
         self._architecture: Optional[Architecture] = None
         self.layouts: Dict[Any, Any] = {}  # layout.py's
+        self._pages: Dict[int, bytes] = {}
         self._threads: Optional[Dict[int, gdb.InferiorThread]] = None
         self.has_types = self.objfile is not None and (
             self.symbol("aio_poll") is not None or self.symbol("main") is not None
@@ -89,17 +113,9 @@ class Process:
         if text not in self.notes and len(self.notes) < _NOTE_LIMIT:
             self.notes.append(text)
 
-    @contextlib.contextmanager
-    def guard(self, what: str) -> Iterator[None]:
+    def guard(self, what: str) -> _Guard:
         """Turn what goes wrong inside into a note that names ``what``."""
-        try:
-            yield
-        except NotReadable as error:
-            self.note(f"{what}: {error}")
-        except gdb.error as error:
-            self.note(f"{what}: {_first_line(error)}")
-        except (struct.error, OverflowError, UnicodeError) as error:
-            self.note(f"{what}: not as expected ({error})")
+        return _Guard(self, what)
 
     # -- symbols and types
 
@@ -233,10 +249,29 @@ class Process:
 
     def read(self, address: int, size: int) -> bytes:
         """``size`` bytes at an address."""
+        address &= 0xFFFFFFFFFFFFFFFF
+        start = address % _PAGE
+        if start + size <= _PAGE:
+            page = self._page(address - start)
+            if page:
+                return page[start : start + size]
         try:
-            return bytes(self.inferior.read_memory(address & 0xFFFFFFFFFFFFFFFF, size))
+            return bytes(self.inferior.read_memory(address, size))
         except (gdb.error, OverflowError) as error:
             raise NotReadable(f"no memory at {address:#x}") from error
+
+    def _page(self, address: int) -> bytes:
+        """The page at an address; empty where it can't be read whole. What gdb is asked for once is not asked again."""
+        page = self._pages.get(address)
+        if page is None:
+            if len(self._pages) >= _PAGES:
+                self._pages.clear()
+            try:
+                page = bytes(self.inferior.read_memory(address, _PAGE))
+            except (gdb.error, OverflowError):
+                page = b""
+            self._pages[address] = page
+        return page
 
     def word(self, address: int) -> int:
         """The unsigned 64-bit word at an address."""

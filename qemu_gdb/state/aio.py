@@ -104,7 +104,7 @@ def bottom_halves(process: Process, head: Values) -> Iterator[BottomHalf]:
             process.pointer(slices, slice_type), lambda n: n["next"]["sqe_next"], "batches of bottom halves", 64
         ):
             firsts.append(int(each["bh_list"]["slh_first"]))
-    for first in (process.pointer(address, bh_type) for address in firsts):
+    for first in (process.pointer(address, bh_type) for address in firsts if address):
         for bh in process.walk(first, lambda n: n["next"]["sle_next"], "bottom halves", _LIMIT):
             with process.guard("a bottom half"):
                 flags = int(bh["flags"])

@@ -33,7 +33,7 @@ class Layout:
 
     def __init__(self, type_: gdb.Type, *paths: str) -> None:
         self._missing: Values = {}
-        self._groups: List[Tuple[int, int, List[Tuple[str, int, struct.Struct]]]] = []  # offset, size, members
+        groups: List[Tuple[int, List[Tuple[str, int, str]]]] = []  # offset, members with their offset and format
         places = []
         for path in paths:
             place = _place(type_, path)
@@ -41,13 +41,16 @@ class Layout:
                 self._missing[path] = None
             else:
                 places.append((*place, path))
+        end = 0
         for offset, member, path in sorted(places, key=lambda p: p[0]):
-            form = struct.Struct("<" + _FORMATS[member.sizeof, _is_signed(member)])
-            if not self._groups or offset > self._groups[-1][0] + self._groups[-1][1] + _GAP:
-                self._groups.append((offset, form.size, []))
-            first, _, members = self._groups[-1]
+            form = _FORMATS[member.sizeof, _is_signed(member)]
+            if not groups or offset > end + _GAP or offset < end:  # members of a union lie over one another
+                groups.append((offset, []))
+                end = offset
+            first, members = groups[-1]
             members.append((path, offset - first, form))
-            self._groups[-1] = (first, offset + form.size - first, members)
+            end = offset + member.sizeof
+        self._groups = [(first, _packed(members), [path for path, _, _ in members]) for first, members in groups]
 
     def read(self, process: Process, address: int) -> Values:
         """The members of the structure at an address.
@@ -55,10 +58,8 @@ class Layout:
         :raises NotReadable: its memory
         """
         result = {ADDRESS: address, **self._missing}
-        for first, size, members in self._groups:
-            memory = process.read(address + first, size)
-            for path, offset, form in members:
-                result[path] = form.unpack_from(memory, offset)[0]
+        for first, form, paths in self._groups:
+            result.update(zip(paths, form.unpack(process.read(address + first, form.size))))
         return result
 
     def walk(self, process: Process, first: int, link: str, what: str, limit: int) -> Iterator[Values]:
@@ -72,6 +73,15 @@ class Layout:
                 return
             following[address] = values[link] or 0
             yield values
+
+
+def _packed(members: List[Tuple[str, int, str]]) -> struct.Struct:
+    """The format of members that follow one another, with what lies between them."""
+    form, end = "<", 0
+    for _path, offset, letter in members:
+        form += f"{offset - end}x{letter}"
+        end = offset + struct.calcsize("<" + letter)
+    return struct.Struct(form)
 
 
 def offset_of(type_: gdb.Type, path: str) -> Optional[int]:
