@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 
 import machine
@@ -75,6 +76,22 @@ def test_core_finds_its_program(idle_qemu, idle_core):
     told = json.loads(cli("core", "--format", "json", idle_core).stdout)
     assert told["source"]["kind"] == "core" and told["source"]["pid"] == idle_qemu.pid
     assert "main-loop" in {t["role"] for t in told["threads"]}
+
+
+def test_a_cores_notes_tell_the_registers_that_gdb_does(idle_core):
+    printed = machine.gdb([shutil.which(machine.QEMU), idle_core], "thread apply all -q printf \"%d %#lx %#lx\\n\", "
+                          "$_gthread, $pc, $sp", "info threads")
+    shown = {tuple(int(v, 16) for v in line.split()[1:]) for line in printed[0].splitlines()
+             if line.count(" 0x") == 2}
+    tasks = corefile.tasks(str(idle_core))
+    assert shown and {(t.registers["rip"], t.registers["rsp"]) for t in tasks.values()} == shown
+    assert set(tasks) == {int(lwp) for lwp in re.findall(r"LWP (\d+)", printed[1])}
+
+
+def test_what_is_no_core_has_no_tasks(tmp_path):
+    junk = tmp_path / "junk"
+    junk.write_bytes(b"\x7fELF\x02\x01" + bytes(12) + b"\x3e\0" + b"\xff" * 500)
+    assert corefile.tasks(str(junk)) == {} == corefile.tasks("/nonexistent")
 
 
 def test_core_of_a_replaced_program_is_not_opened_with_another(idle_core, tmp_path):

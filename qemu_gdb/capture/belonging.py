@@ -140,7 +140,13 @@ def same_stack(one: Thread, other: Thread) -> bool:
 
 
 def _share_values(one: Thread, other: Thread) -> bool:
-    """Whether an address or an argument shows the two to be the same: idle threads all have the same functions."""
+    """Whether an address or an argument shows the two to be the same: idle threads all have the same functions.
+
+    The one frame that gdb shows where it stops has neither where it has a source line and no arguments.
+    """
+    mine, theirs = one.frames[0], other.frames[0]
+    if min(len(one.frames), len(other.frames)) == 1 and mine.file and mine.line is not None:
+        return (mine.level, mine.file, mine.line) == (theirs.level, theirs.file, theirs.line)
     return any(
         (mine.pc is not None and mine.pc == theirs.pc) or (mine.args and mine.args == theirs.args)
         for mine, theirs in zip(one.frames[:60], other.frames)

@@ -578,7 +578,9 @@ HELPERS: Tuple[Helper, ...] = (
     ),
     Helper("audio-check", Names("audio_bug", "audio_calloc"), "crash"),  # audio/audio.c
     # block/graph-lock.c: nothing but an assertion about the lock that its callers should hold
-    Helper("graph-check", Names("assert_bdrv_graph_readable", "assert_bdrv_graph_writable"), "crash"),
+    Helper("graph-check", Names("assert_bdrv_graph_readable", "assert_bdrv_graph_writable",
+                                "bdrv_graph_rdlock_main_loop", "bdrv_graph_rdunlock_main_loop",
+                                "graph_lockable_auto_*", "bdrv_graph_co_rdlock", "bdrv_graph_co_rdunlock"), "crash"),
     # hw/core/qdev.c and the buses: make a device of a type that the caller names
     Helper(
         "device-construction",

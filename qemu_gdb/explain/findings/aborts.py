@@ -194,7 +194,7 @@ def _assertion(
         told_at = re.search(r"ERROR:([^\s:]+):(\d+):(\w+): code should not", message.text)
         if told_at:
             file, line, function = told_at.group(1), int(told_at.group(2)), told_at.group(3)
-    if message is not None and message.kind == "assertion":
+    if message is not None and message.kind in ("assertion", "glib"):
         expression = message.expression or expression
         file, line = message.file or file, message.line if message.line is not None else line
         function = message.function or function
@@ -570,11 +570,20 @@ def _named_abort(
         cause.headline = (f"g_malloc could not get {size} bytes" if size else "g_malloc could not get memory") + (
             f", for {function}" if function else ""
         )
-        cause.sentences.append(
-            f"{function or 'The caller'}{spot} asked for it. Either the host (or a memory limit) has no more, or "
-            "the size is nonsense."
-        )
-        cause.steps.append("compare the size with the process's limits (ulimit -v, memory.max of its cgroup)")
+        told = re.search(r"failed to allocate (\d{1,20}) bytes", message.text) if message is not None else None
+        size = size or (int(told.group(1)) if told else None)
+        if size is not None and 1 << 63 <= size < 1 << 64:
+            cause.sentences.append(
+                f"{function or 'The caller'}{spot} asked for it: as a signed number that is {size - (1 << 64)}, so its "
+                "arithmetic went below zero or overflowed."
+            )
+            cause.steps.append("from which numbers (of an image's header, a device's register) was the size computed?")
+        else:
+            cause.sentences.append(
+                f"{function or 'The caller'}{spot} asked for it. Either the host (or a memory limit) has no more, or "
+                "the size is nonsense."
+            )
+            cause.steps.append("compare the size with the process's limits (ulimit -v, memory.max of its cgroup)")
     elif row.name == "glib":
         cause.headline = f"Fatal GLib message{f': {said}' if said else ''}" + (f", from {function}" if function else "")
         cause.sentences.append(f"{function or 'The caller'}{spot} wrote a message that GLib ends the process for.")

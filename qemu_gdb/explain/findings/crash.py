@@ -279,7 +279,8 @@ def _guest(context: Context, cause: Cause) -> str:
     access = stories.guest_access(cause.subject.stack, context.facts)
     if access is None or (cause.blame is not None and access.first < cause.blame):
         return ""
-    if cause.kind == "crash.bus-error":  # memory that the host could not give: the guest has no part in that
+    # memory that the host could not give: the guest has no part in that; damage that malloc finds was done elsewhere
+    if cause.kind in ("crash.bus-error", "crash.heap-corruption"):
         return ""
     return "What is seen: the guest's own access leads to the failing code."
 

@@ -21,6 +21,8 @@ _ADDRESS = Pattern(
     r"(?:read|write) "
     r"(?:from|to) address|KERN_\w+ at|protection fault at) ?(0x)?([0-9a-fA-F]+)"
 )
+# apport's SegvAnalysis: 'source "0x10(%rdi)" (0x00000010) not located in a known VMA region'
+_APPORT = Pattern(r"\((0x[0-9a-fA-F]+)\) not located in a known VMA|\((0x[0-9a-fA-F]+)\) in non-\w+ VMA")
 _IGNORED_NULLS = frozenset(
     """errp err error local_err retaddr ra sigmask timeout opaque cb parent reference options child_class ignore
     ignore_child user_data data mask abstime notify return_path argv envp hostname tlscreds to_free abi
@@ -39,7 +41,10 @@ def fault_address(context: Context, subject: Subject) -> Optional[int]:
             if found:
                 return int(found.group(2)[:16], 16)
     for text in [m.text for m in context.snapshot.messages] + context.snapshot.unparsed[:2000]:
-        if "segfault at" in text or "si_addr" in text or "EXC_BAD_ACCESS" in text or "KERN_" in text:
+        found = _APPORT.search(text) if "VMA" in text else None
+        if found:
+            return int((found.group(1) or found.group(2))[2:18], 16)
+        if any(sign in text for sign in ("ttempt to", "segfault at", "si_addr", "EXC_BAD_ACCESS", "KERN_")):
             found = _ADDRESS.search(text)
             if found:
                 return int(found.group(2)[:16], 16)

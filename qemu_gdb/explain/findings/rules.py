@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from ...knowledge import holders, rules
 from ...model import Finding
@@ -329,37 +329,49 @@ def _reentrancy(context: Context, subject: Subject) -> Optional[Finding]:
     for index, (inner, name, opaque) in enumerate(entries):
         for outer, other, other_opaque in entries[index + 1 :]:
             same = (opaque and opaque == other_opaque) or (name == other and not (opaque and other_opaque))
-            if not same or stack.find(rules.DMA, inner + 1, outer) is None:
-                continue
-            dma = stack.find(rules.DMA, inner + 1, outer)
-            between = next(
-                (
-                    stack.names[p]
-                    for p in range(outer - 1, inner, -1)
-                    if stack.names[p] and stack.names[p] not in rules.DMA and stack.names[p] not in rules.DISPATCH
-                ),
-                other,
-            )
-            sentences = [
-                f"While {at(stack, outer)} serves an access, its own DMA ({between}, then "
-                f"{at(stack, dma or inner)}) writes to or reads "
-                f"from the device's registers again and enters {at(stack, inner)}: the guest aimed the DMA at the "
-                f"device itself.",
-                'QEMU 8.1 and later refuse this for most devices ("Blocked re-entrant IO").',
-            ]
-            return finding(
-                "rule.mmio-reentrancy",
-                f"A device is entered twice: {name} runs inside {other}, by DMA",
-                "likely",
-                sentences,
-                subjects=[subject],
-                rule="mmio-reentrancy",
-                proof=[
-                    evidence(subject, inner, f"{name} second time"),
-                    evidence(subject, outer, f"{other} first time"),
-                ],
-            )
+            if same and stack.find(rules.DMA, inner + 1, outer) is not None:
+                return _entered_twice(subject, inner, outer)
+    # a report that was cut before the outer access: the device's own function stands on both sides of a dispatch
+    first: Dict[str, int] = {}
+    for position, name in enumerate(stack.names[:400]):
+        inner = first.setdefault(name, position) if name and "hw/" in (stack.frames[position].file or "") else position
+        if inner == position or stack.find(rules.DMA, inner + 1, position) is None:
+            continue
+        if stack.find(("memory_region_dispatch_write", "memory_region_dispatch_read"), inner + 1, position) is not None:
+            return _entered_twice(subject, inner, position)
     return None
+
+
+def _entered_twice(subject: Subject, inner: int, outer: int) -> Finding:
+    stack = subject.stack
+    name, other = stack.names[inner], stack.names[outer]
+    dma = stack.find(rules.DMA, inner + 1, outer)
+    between = next(
+        (
+            stack.names[p]
+            for p in range(outer - 1, inner, -1)
+            if stack.names[p] and stack.names[p] not in rules.DMA and stack.names[p] not in rules.DISPATCH
+        ),
+        other,
+    )
+    sentences = [
+        f"While {at(stack, outer)} serves an access, its own DMA ({between}, then {at(stack, dma or inner)}) writes to "
+        f"or reads from the device's registers again and enters {at(stack, inner)}: the guest aimed the DMA at the "
+        "device itself.",
+        'QEMU 8.1 and later refuse this for most devices ("Blocked re-entrant IO").',
+    ]
+    return finding(
+        "rule.mmio-reentrancy",
+        f"A device is entered twice: {name} runs inside {other}, by DMA",
+        "likely",
+        sentences,
+        subjects=[subject],
+        rule="mmio-reentrancy",
+        proof=[
+            evidence(subject, inner, f"{name} second time"),
+            evidence(subject, outer, f"{other} first time"),
+        ],
+    )
 
 
 _HOME = ("main-loop", "iothread", "monitor-iothread", "tool-main", "test", "coroutine", "unknown", "user-mode")
