@@ -934,3 +934,17 @@ def test_the_mutexes_that_a_thread_held_are_not_its_name():
         """
     ).threads
     assert thread.name is None
+
+
+def test_a_heading_ends_the_command_before_it():
+    listing = "(gdb) info threads / thread apply all bt\nThread 6 (Thread 0x7f0b2bfd700 (LWP 741)):\n"
+    frames = "".join(f"#{i}  0x00005555000000{i}0 in f{i} () at a.c:{i}\n" for i in range(4))
+    (snapshot,) = text.parse(listing + frames)
+    assert [len(t.frames) for t in snapshot.threads] == [4]
+
+
+def test_one_frame_shown_by_a_command_stays_no_stack():
+    shown = "Thread 6 (Thread 0x7f0b2bfd700 (LWP 741)):\n#0  f0 () at a.c:1\n#1  f1 () at a.c:2\n(gdb) frame 1\n" \
+            "#1  f1 () at a.c:2\n"
+    (snapshot,) = text.parse(shown)
+    assert [len(t.frames) for t in snapshot.threads] == [2]

@@ -74,6 +74,7 @@ Thread 1 "qemu-img" received signal SIGTRAP, Trace/breakpoint trap.
 #4  0x0000555555643c05 in vmdk_open (bs=0x555555b2d6f0) at ../block/vmdk.c:900
 #5  0x0000555555643d05 in main () at ../qemu-img.c:5000
 """).findings[0]
+    assert found.title == "g_malloc could not get 18446744073709551552 bytes, for vmdk_add_extent"
     assert "as a signed number that is -64" in found.explanation
     assert "ulimit" not in " ".join(found.next_steps)
 
@@ -124,4 +125,5 @@ def test_a_device_function_that_calls_itself_without_a_dispatch_is_not():
 def test_the_version_that_a_reporter_writes_is_read():
     stack = "#0  0x0000555555643a05 in bdrv_close (bs=0x0) at ../block.c:512\n#1  0x1 in main () at ../a.c:5\n"
     assert told("QEMU release 7.2.0, Debian 12\n" + stack).snapshot.version == "7.2.0"
+    assert told("QEMU: 10.0.2.15 is its address\n" + stack).snapshot.version is None
     assert told("QEMU: v7.1.0 commit 621da778\n" + stack).snapshot.version == "7.1.0"

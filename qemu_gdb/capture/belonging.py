@@ -145,8 +145,9 @@ def _share_values(one: Thread, other: Thread) -> bool:
     The one frame that gdb shows where it stops has neither where it has a source line and no arguments.
     """
     mine, theirs = one.frames[0], other.frames[0]
-    if min(len(one.frames), len(other.frames)) == 1 and mine.file and mine.line is not None:
-        return (mine.level, mine.file, mine.line) == (theirs.level, theirs.file, theirs.line)
+    place, alone = (mine.level, mine.file, mine.line), 1 in (len(one.frames), len(other.frames))
+    if alone and None not in place and place == (theirs.level, theirs.file, theirs.line):
+        return True
     return any(
         (mine.pc is not None and mine.pc == theirs.pc) or (mine.args and mine.args == theirs.args)
         for mine, theirs in zip(one.frames[:60], other.frames)

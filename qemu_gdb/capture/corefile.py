@@ -6,7 +6,7 @@ import mmap
 import os
 import struct
 from dataclasses import field
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, TypeVar
 
 from ..record import record
 
@@ -39,14 +39,7 @@ def arguments(path: str) -> List[str]:
     They lie where the kernel put them when the program began: argc, argv, environment and auxiliary vector, one after
     another at the outer end of the stack (fs/binfmt_elf.c, create_elf_tables). The last of these is found first.
     """
-    try:
-        with open(path, "rb") as stream:
-            if stream.read(18)[:6] != b"\x7fELF\x02\x01":
-                return []
-            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _arguments(data)
-    except (OSError, ValueError, OverflowError, struct.error):
-        return []
+    return _told(path, _arguments) or []
 
 
 class Task(NamedTuple):
@@ -58,19 +51,28 @@ class Task(NamedTuple):
 
 def tasks(path: str) -> Dict[int, Task]:
     """The threads of the x86-64 core at ``path`` by their LWP; empty for any other file."""
+    return _told(path, _tasks) or {}
+
+
+_Told = TypeVar("_Told")
+
+
+def _told(path: str, read: Callable[[mmap.mmap], _Told]) -> Optional[_Told]:
+    """What ``read`` makes of a file; None where that is no ELF file of 64 bits, little-endian, or is damaged."""
     try:
         with open(path, "rb") as stream:
-            start = stream.read(20)
-            if start[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", start, 18)[0] != _EM_X86_64:
-                return {}
+            if stream.read(6) != b"\x7fELF\x02\x01":
+                return None
             with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _tasks(data)
+                return read(data)
     except (OSError, ValueError, OverflowError, struct.error):
-        return {}
+        return None
 
 
 def _tasks(data: mmap.mmap) -> Dict[int, Task]:
     found: Dict[int, Task] = {}
+    if struct.unpack_from("<H", data, 18)[0] != _EM_X86_64:
+        return found
     layout = struct.Struct(f"<{len(_REGISTERS)}Q")
     last = 0
     for kind, offset, _address, size in _headers(data):

@@ -15,7 +15,7 @@ _VERSION_IN_PATH = Pattern(
 )
 _VERSION_SAID = (
     Pattern(r"QEMU emulator version (?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?)(?:\s*\((?P<package>[^)]+)\))?"),
-    Pattern(r"\bQEMU(?: [Rr]elease|:) v?(?P<version>\d{1,2}\.\d+(?:\.\d+)*(?:-rc\d)?)(?![\w.]*:\d)"),
+    Pattern(r"\bQEMU(?: [Rr]elease|:) v?(?P<version>\d{1,2}\.\d{1,2}(?:\.\d{1,3})?(?:-rc\d)?)(?!\.?\d)"),
     Pattern(r"\bQEMU (?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?) monitor\b"),
     Pattern(r"\b[Qq](?:EMU|emu) ?[Vv]ersion[:\s]+(?:is )?v?(?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?)"),
     Pattern(r"\bqemu(?:-[a-z]\w*){0,4}-(?:\d+:)?(?P<version>\d+\.\d+(?:\.\d+)*)(?P<package>-[\w.+~]+)"),

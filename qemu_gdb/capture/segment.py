@@ -6,8 +6,7 @@ from dataclasses import field
 from typing import Dict, List, Optional, Set, Tuple
 
 from qemu_gdb.model import Message, Signal, Thread
-
-from ..record import record
+from qemu_gdb.record import record
 
 
 @record

@@ -5,7 +5,7 @@ Names are Linux's (arch/x86/entry/common.c, arch/arm64/kernel/syscall.c, include
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Sequence
 
 from ..knowledge.match import Names
 from ..pattern import Pattern
@@ -28,7 +28,7 @@ ENTRIES = Names(
     "invoke_syscall*",
     "system_call_common",
 )
-_CALL = Pattern(r"(?:__(?:x64|arm64|s390x?|se|do)_)?(?:compat_)?sys_(\w+)$|ksys_(\w+)$|SyS_(\w+)$|__se_sys_(\w+)$")
+_CALL = Pattern(r"(?:__(?:x64|arm64|s390x?|se|do)_)?(?:compat_)?sys_(\w+)$|ksys_(\w+)$|SyS_(\w+)$")
 _SCHEDULER = Names("__schedule", "schedule*", "io_schedule*", "__switch_to*", "context_switch", "preempt_schedule*")
 _WAITS = Pattern(r"sched|wait|sleep|poll|read_events|down_|mutex_lock")
 
@@ -37,6 +37,11 @@ def only_kernel(subject: Subject) -> bool:
     """Whether a stack is the kernel's alone; perf shows QEMU's frames outside the kernel's on one stack."""
     entry = subject.stack.find_outermost(ENTRIES)
     return entry is not None and not any(code_of(f).owner == "qemu" for f in subject.stack.frames[entry + 1 :])
+
+
+def only_kernels(subjects: Sequence[Subject]) -> bool:
+    """Whether all that is shown is of the kernel."""
+    return bool(subjects) and all(only_kernel(s) for s in subjects)
 
 
 def waits(stack: Stack) -> bool:

@@ -31,7 +31,7 @@ def fill(context: Context) -> None:
     explanation.notices = list(context.snapshot.notices)
     if not explanation.is_qemu:
         explanation.accelerator = None
-        if context.subjects and all(kernel.only_kernel(s) for s in context.subjects):
+        if kernel.only_kernels(context.subjects):
             explanation.program = None  # it may well be QEMU's tasks, but nothing of QEMU is seen
         _notice(context, "notice.not-qemu", "Nothing here shows QEMU: " + _why_not(context))
         return
@@ -55,7 +55,7 @@ def _notice(context: Context, kind: str, text: str) -> None:
 def is_qemu(context: Context) -> bool:
     """Weigh what speaks for QEMU (its functions, programs, thread names) against what speaks for another program."""
     snapshot = context.snapshot
-    if context.subjects and all(kernel.only_kernel(s) for s in context.subjects):
+    if kernel.only_kernels(context.subjects):
         return False
     if snapshot.program and program_kind(snapshot.program) in ("system", "user", "tool"):
         return bool(snapshot.threads or snapshot.messages)
@@ -138,7 +138,7 @@ def _qemu_library(subject: Subject) -> bool:
 
 
 def _why_not(context: Context) -> str:
-    if context.subjects and all(kernel.only_kernel(s) for s in context.subjects):
+    if kernel.only_kernels(context.subjects):
         tasks = next((t.name for t in context.snapshot.threads if t.name and program_kind(t.name)), None)
         return (f"these are stacks of the host's kernel{f', of the tasks of {tasks}' if tasks else ''}; what QEMU does "
                 "there, its own stacks tell (gdb -p PID).")

@@ -489,15 +489,12 @@ def _rests(subject: Subject, top: Blocked) -> Optional[State]:
         if caller in row.at:
             return "idle", f"rest:{row.name}"
     if role in _LIBRARY_ROLES and not _qemu_between(subject.stack, top):
-        return None if role == "spice-worker" and _serves(subject.stack, top) else ("idle", f"rest:{role}")
+        # in a handler that GLib's loop has called the thread is at work; it rests where the loop itself polls
+        serves = subject.stack.find(GLIB_DISPATCHERS, max(top.last + 1, 0)) is not None
+        return None if serves else ("idle", f"rest:{role}")
     if role not in ("main-loop", "unknown", "coroutine", "user-mode") and _unnamed_to_start(subject.stack, top):
         return "idle", f"rest:{role} without symbols"
     return None
-
-
-def _serves(stack: Stack, top: Blocked) -> bool:
-    """Whether a thread whose loop is GLib's waits in a handler of that loop (SPICE's red-worker.c), not in its poll."""
-    return top.kind in ("syscall", "sleep") or stack.find(GLIB_DISPATCHERS, max(top.last + 1, 0)) is not None
 
 
 def _qemu_between(stack: Stack, top: Blocked) -> bool:

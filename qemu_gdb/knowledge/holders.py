@@ -485,7 +485,7 @@ PEERS: Tuple[Peer, ...] = (
     Peer("rdma", Names("rdma_get_cm_event"), "an event of the RDMA connection",
          "The RDMA connection's event does not arrive", "look at the RDMA peer: it is gone or has not disconnected"),
     # a completion; a connection that breaks ends this wait (qemu_rdma_wait_comp_channel)
-    Peer("rdma-message", Names("qemu_rdma_*", "rdma_exchange_*", "rdma_block_for_wrid*", "qio_channel_rdma_*"),
+    Peer("rdma-message", Names("qemu_rdma_*", "qio_channel_rdma_*"),
          "the RDMA peer's next message", "The RDMA peer does not answer",
          "look at QEMU on the other side: it may still pin its memory, or be stuck"),
     Peer("migration-stream", Names("qemu_fill_buffer", "qemu_get_byte", "qemu_peek_byte", "qemu_get_buffer",
@@ -547,15 +547,15 @@ class LongCall(NamedTuple):
 
 
 LONG_CALLS: Tuple[LongCall, ...] = (
-    # hw/vfio/container.c, hw/vfio/common.c up to 8.1: VFIO_IOMMU_MAP_DMA; hw/vfio/iommufd.c: IOMMU_IOAS_MAP
-    LongCall(Names("vfio_dma_map", "vfio_legacy_dma_map", "vfio_container_dma_map", "iommufd_cdev_map",
-                   "iommufd_backend_map_dma", "vfio_dma_map_ram_section", "vhost_vdpa_dma_map"),
+    # hw/vfio/common.c (5.2, 7.2), hw/vfio/container.c (10.0): VFIO_IOMMU_MAP_DMA; backends/iommufd.c (10.0):
+    # IOMMU_IOAS_MAP; hw/virtio/vhost-vdpa.c: a message to the device
+    LongCall(Names("vfio_dma_map", "vfio_legacy_dma_map", "iommufd_backend_map_dma", "vhost_vdpa_dma_map"),
              "The kernel pins{size} of guest memory there, and allocates and clears each page that is not there yet: "
              "this may be slow rather than stuck.",
              "a second sample: is it the same address? Huge pages or preallocated memory make this short"),
-    # hw/vfio/pci.c: VFIO_DEVICE_RESET, VFIO_DEVICE_PCI_HOT_RESET
-    LongCall(Names("vfio_pci_hot_reset*", "vfio_pci_reset", "vfio_subregion_unmap", "vfio_device_reset",
-                   "vfio_pci_pre_reset"),
+    # VFIO_DEVICE_RESET: hw/vfio/pci.c; VFIO_DEVICE_PCI_HOT_RESET: there until 7.2, hw/vfio/container.c and
+    # hw/vfio/iommufd.c in 10.0
+    LongCall(Names("vfio_pci_reset", "vfio_pci_hot_reset", "vfio_legacy_pci_hot_reset", "iommufd_cdev_pci_hot_reset"),
              "The host's kernel resets the device there, and waits for it to answer again.",
              "the host's dmesg: does the device come back from its reset?"),
 )
@@ -563,7 +563,7 @@ LONG_CALLS: Tuple[LongCall, ...] = (
 
 # The functions whose arguments the rules over waits and crashes read, for the capture in gdb.
 ARGUMENTS = frozenset(
-    """vfio_dma_map vfio_legacy_dma_map vfio_container_dma_map
+    """vfio_dma_map vfio_legacy_dma_map iommufd_backend_map_dma vhost_vdpa_dma_map
     qemu_chr_write_buffer qemu_chr_write qemu_chr_fe_write qemu_chr_fe_write_all qemu_chr_wait_connected
     tcp_chr_wait_connected tcp_chr_accept_server_sync qmp_chardev_open_socket_server bdrv_drained_begin
     bdrv_do_drained_begin bdrv_subtree_drained_begin bdrv_parent_drained_end_single blk_drain do_run_on_cpu run_on_cpu

@@ -11,8 +11,7 @@ from qemu_gdb.capture.dialects import gdb
 from qemu_gdb.capture.segment import Segment
 from qemu_gdb.model import Frame, Message, Thread
 from qemu_gdb.pattern import Pattern
-
-from ...record import record
+from qemu_gdb.record import record
 
 NUMBERED = Pattern(r"(?:[*+•|-]\s+|`)?#\s?(?P<level>\d{1,7})(?!\d)[:.]?\s*(?P<rest>.*)$", re.DOTALL)
 PAGER_INSIDE = Pattern(

@@ -567,11 +567,11 @@ def _named_abort(
             ),
             None,
         )
+        told = re.search(r"failed to allocate (\d{1,20}) bytes", message.text) if message is not None else None
+        size = size or (int(told.group(1)) if told else None)
         cause.headline = (f"g_malloc could not get {size} bytes" if size else "g_malloc could not get memory") + (
             f", for {function}" if function else ""
         )
-        told = re.search(r"failed to allocate (\d{1,20}) bytes", message.text) if message is not None else None
-        size = size or (int(told.group(1)) if told else None)
         if size is not None and 1 << 63 <= size < 1 << 64:
             cause.sentences.append(
                 f"{function or 'The caller'}{spot} asked for it: as a signed number that is {size - (1 << 64)}, so its "

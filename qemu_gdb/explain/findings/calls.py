@@ -10,8 +10,9 @@ from ...model import Finding
 from ..blocked import returns_at_once
 from ..context import Context, Subject
 from ..owners import code_of
+from ..stack import Stack
 from . import common
-from .common import at, capital, evidence, finding, listed, short, who
+from .common import at, capital, evidence, finding, joined, listed, short, who
 from .links import Search, blocked_call, command_of, holding, lead, peer_of, victims_text, waiters_for
 from .steps import for_peer
 
@@ -34,8 +35,7 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     caller = stack.names[position] or "an unnamed function"
     story = lead(context, last)
     command = command_of(stack)
-    descriptor = stack.arg_number(0, "fd", "__fd", "sockfd", "s")
-    fd = f" on descriptor {descriptor}" if descriptor is not None else ""
+    descriptor, fd = _descriptor(stack)
     sentences = [
         story,
         f"{'It' if story else who(last)} is in {call}(){fd}, called by {at(stack, position)}"
@@ -61,11 +61,10 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     if role == "migration" and not held:
         stuck = any(v.told.role == "main-loop" for v in victims)
         # COLO stops the VM for a checkpoint (colo_do_checkpoint_transaction)
-        free = ([] if peer is not None and peer.name == "colo" else ["the guest"]) + (
-            [] if stuck else ["the main loop", "the monitor"])
+        free = [] if peer is not None and peer.name == "colo" else ["the vCPUs" if stuck else "the guest"]
+        free += [] if stuck else ["the main loop", "the monitor"]
         if free:
-            sentences.append(f"It does not hold the BQL: {', '.join(free[:-1])}{' and ' if free[1:] else ''}{free[-1]} "
-                             f"{'go' if free[1:] else 'goes'} on.")
+            sentences.append(f"It does not hold the BQL: {joined(free)} go on.")
     if peer is not None and peer.name == "migration-write":
         migration = next((m for m in context.facts.migration if m.direction == "outgoing"), None)
         if migration is not None and migration.uri:
@@ -117,7 +116,7 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     storage = call in holders.STORAGE_CALLS
     known = next((row for row in holders.LONG_CALLS if caller in row.callers), None)
     if known is not None:
-        size = stack.arg_number(position, "size", "iova_size", "len")
+        size = stack.arg_number(position, "size")
         sentences.append(known.says.format(size=f" {size_text(size)}" if size else ""))
         steps.append(known.step)
     else:
@@ -147,6 +146,12 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     )
 
 
+def _descriptor(stack: Stack) -> Tuple[Optional[int], str]:
+    """The file descriptor of the innermost call, and " on descriptor 7"; None and "" where no argument shows it."""
+    descriptor = stack.arg_number(0, "fd", "__fd", "sockfd", "s")
+    return descriptor, f" on descriptor {descriptor}" if descriptor is not None else ""
+
+
 def _answering(subject: Subject) -> Tuple[str, str]:
     """What the thread does that has to answer, and what to look at."""
     stack = subject.stack
@@ -160,8 +165,7 @@ def _answering(subject: Subject) -> Tuple[str, str]:
     if call is None:
         return (f"{who(subject)} has to answer: {subject.told.summary.split(' ← ')[0]}{within}.",
                 f"a second sample: what keeps {short(subject)}?")
-    descriptor = stack.arg_number(0, "fd", "__fd", "sockfd", "s")
-    fd = f" on descriptor {descriptor}" if descriptor is not None else ""
+    descriptor, fd = _descriptor(stack)
     tell = f": ls -l /proc/PID/fd/{descriptor} tells the other side" if descriptor is not None else ""
     return (f"{who(subject)} has to answer, and is itself in {call[0]}(){fd}{within}: that has to end first.",
             f"what {short(subject)} waits for in {call[0]}(){tell}")

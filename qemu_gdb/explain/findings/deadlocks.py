@@ -176,7 +176,7 @@ def _exclusive_stuck(search: Search, subject: Subject, blocked: List[Subject]) -
                 evidence(other, theirs.at, other.stack.names[theirs.at]),
             ],
             steps=[
-                "p pending_cpus: 1 more than the vCPUs that are still inside cpu_exec"
+                "p pending_cpus: 1, and 1 more for each vCPU that is still inside cpu_exec"
                 if theirs.kind == "vcpu-work" and theirs.owners
                 else f"frame {other.stack.level(theirs.at)} of {short(other)}: which cpu is the work for; print "
                 "pending_cpus"
