@@ -127,3 +127,57 @@ def test_the_version_that_a_reporter_writes_is_read():
     assert told("QEMU release 7.2.0, Debian 12\n" + stack).snapshot.version == "7.2.0"
     assert told("QEMU: 10.0.2.15 is its address\n" + stack).snapshot.version is None
     assert told("QEMU: v7.1.0 commit 621da778\n" + stack).snapshot.version == "7.1.0"
+
+
+def test_what_tcg_could_not_translate_is_not_called_cpu_abort():
+    found = told("""\
+../tcg/tcg.c:5120: tcg fatal error
+Thread 4 "CPU 1/TCG" received signal SIGABRT, Aborted.
+#0  0x00007ffff764cfb8 in raise () from /usr/lib/libc.so.6
+#1  0x00007ffff76364d2 in abort () from /usr/lib/libc.so.6
+#2  0x0000555555c4e0cb in tcg_reg_alloc (s=0x7fffe0000b70) at ../tcg/tcg.c:4200
+#3  0x0000555555c5221c in tcg_gen_code (s=0x7fffe0000b70, tb=0x7fffb40b4c00) at ../tcg/tcg.c:6160
+""").findings[0]
+    assert found.title == 'TCG gave up while it translated: "../tcg/tcg.c:5120: tcg fatal error"'
+    assert "-d in_asm" in found.next_steps[0]
+
+
+def test_what_a_lock_asserts_of_any_caller_matches_no_known_problem():
+    explained = told("""\
+kvm: ../util/qemu-thread-posix.c:94: qemu_mutex_lock_impl: Assertion `mutex->initialized' failed.
+#0  0x00007f4dbd45dd06 in raise () from /lib64/libc.so.6
+#1  0x00007f4dbd4307f3 in abort () from /lib64/libc.so.6
+#2  0x00007f4dbd456ca6 in __assert_fail () from /lib64/libc.so.6
+#3  0x000055a2a6b6a5fa in qemu_mutex_lock_impl (mutex=0x55a2a8d1f258) at ../util/qemu-thread-posix.c:94
+#4  0x000055a2a66d0a4d in some_thread_of_a_fork (opaque=0x55a2a8d1f230) at ../migration/x.c:690
+#5  0x000055a2a6b6b21a in qemu_thread_start (args=0x55a2a8c3a8e0) at ../util/qemu-thread-posix.c:541
+""")
+    assert explained.findings[0].known_fixes == []
+
+
+DEEP = """\
+Thread 1 "qemu-system-x86" received signal SIGSEGV, Segmentation fault.
+(gdb) bt 4
+#0  0x0000555555d02f8a in address_space_translate_internal (d=0x7fffdc1b3c60) at ../softmmu/physmem.c:376
+#1  0x0000555555a1d210 in pci_dma_write (dev=0x555557c2f9e0) at /qemu/include/hw/pci/pci.h:840
+#2  0x0000555555a1e402 in intel_hda_corb_run (d=0x555557c2f9e0) at ../hw/audio/intel-hda.c:342
+#3  0x0000555555cfc63d in memory_region_dispatch_write (mr=0x555557c303f0) at ../softmmu/memory.c:1514
+(More stack frames follow...)
+"""
+OUTER = """\
+#21343 0x0000555555d8e0c4 in kvm_cpu_exec (cpu=0x5555573dc6b0) at ../accel/kvm/kvm-all.c:2929
+#21344 0x0000555555d8fe8a in kvm_vcpu_thread_fn (arg=0x5555573dc6b0) at ../accel/kvm/kvm-accel-ops.c:51
+#21345 0x0000555555f8c0d3 in qemu_thread_start (args=0x5555573ec2a0) at ../util/qemu-thread-posix.c:505
+"""
+
+
+def test_the_outer_end_of_a_stack_belongs_to_what_was_shown_before_it():
+    explained = told(DEEP + "(gdb) bt -3\n" + OUTER)
+    (thread,) = explained.threads
+    assert thread.role == "vcpu-kvm" and thread.thread.frames[-1].level == 21345
+    found = explained.findings[0]
+    assert (found.kind, found.title) == ("crash.stack-overflow", "Recursion of intel_hda_corb_run used the whole stack")
+
+
+def test_the_outer_end_alone_repeats_nothing():
+    assert "ecursion" not in str(told(OUTER).findings)

@@ -7,6 +7,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from ..knowledge.folding import ENDS, fold, is_layer
 from ..knowledge.functions import newer_than
+from ..knowledge.helpers import helper_for
 from ..knowledge.problems import Problem, expression_key, is_telling, problems
 from ..model import Explanation, KnownFix, Message, Snapshot, Thread, ThreadExplanation
 from .signature import Likeness, stack_similarity
@@ -107,6 +108,8 @@ def _found(subject: Subject, version: Optional[str], limit: int) -> List[KnownFi
     matches: Dict[int, _Match] = {}
     _by_assertion(stacks, enders, messages, matches)
     _by_stack(stacks, matches)
+    for number in [n for n, m in matches.items() if m.likeness is None and helper_for(m.assertion, "crash")]:
+        del matches[number]  # what a helper asserts of its arguments is broken by any of its callers
     told: Dict[str, KnownFix] = {}
     age = _age(subject, version)
     _settle(matches)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Optional, Tuple
 
 from ..knowledge.helpers import helper_for
+from ..knowledge.roles import STARTERS
 from .owners import code_of
 from .stack import Stack, once_a_stack
 
@@ -43,8 +44,9 @@ def find_recursion(stack: Stack) -> Optional[Recursion]:
             first = best_end - best + 1
             last_level = stack.level(best_end + period)
             return Recursion(tuple(names[first : first + period]), stack.level(first), last_level, times)
-    if huge:
-        seen = [n for n in dict.fromkeys(names) if n]
+    if huge and not (stack.level(0) and any(n in STARTERS for n in names)):  # the outer end alone repeats nothing
+        gap = next((p for p in range(1, count) if stack.level(p) > stack.level(p - 1) + 1), count)
+        seen = [n for n in dict.fromkeys(names[:gap]) if n]
         return Recursion(tuple(seen[:8]), stack.frames[0].level, stack.frames[-1].level, 0)
     return None
 

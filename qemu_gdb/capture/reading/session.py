@@ -36,6 +36,7 @@ _INFO_TARGET = Pattern(
     r"|process (?P<c>\d+)|Thread)\s*"
     r"(?:\"(?P<name>[^\"]*)\"\s*)?(?P<frame>.*)$"
 )
+_OUTER_END = Pattern(r"(?:bt|backtrace|where)\b.*\s-\d+$")
 _COROUTINE_COMMAND = Pattern(r"(?:qemu|source .*;)?\s*(?:qemu )?(?:coroutine|bt coroutine|co-?bt|qemu-coroutine)\b")
 
 
@@ -191,7 +192,8 @@ def prompt(reading: Reading, line: str, stripped: str) -> Taken:
     if command.startswith(("#", "Thread ")):
         return command
     reading.command = command
-    reading.thread = None if command else reading.thread
+    if command and not _OUTER_END.match(command):  # "bt -6" goes on with the stack that "bt 14" began
+        reading.thread = None
     reading.local = None
     if command.startswith("$") or not command:
         return True

@@ -645,6 +645,8 @@ def _by_message(context: Context, subject: Subject, start: int, message: Message
     if message.kind == "hw-error":
         said = re.sub(r"^.*?hardware error: ?", "", text)
         headline = f'hw_error() in {function or "an unnamed function"}: "{said}"'
+    elif "tcg fatal" in text.lower():  # tcg_abort(), include/tcg/tcg.h until 7.2; tcg/tcg.c
+        headline = f'TCG gave up while it translated: "{text}"'
     elif message.kind == "cpu-abort":
         headline = f'cpu_abort(): "{re.sub(r"^.*?fatal: ?", "", text)}"'
     else:
@@ -652,6 +654,9 @@ def _by_message(context: Context, subject: Subject, start: int, message: Message
     cause = Cause(subject, kind, headline, message.kind, blame=blame, function=function)
     if len(headline) > 90:
         cause.sentences.append(f'The process wrote "{cut(text, 200)}".')
+    if "tcg fatal" in text.lower():
+        cause.steps.append("run with -d in_asm,op,op_opt -D FILE: the last block in FILE is the one that it could not "
+                           "translate")
     if message.kind == "malloc":
         cause.sentences.append(
             "libc only noticed it here; the write that did the damage, or the first of two frees, happened earlier "

@@ -31,14 +31,17 @@ def overflow(context: Context, subject: Subject) -> Optional[Cause]:
         "crash.stack-overflow",
         f"Recursion of {named or 'a function'} used the whole stack",
         "recursion",
-        "certain" if signal is not None and deep else "likely",
+        "certain" if signal is not None and deep and recursion.times else "likely",
         blame,
         function=named or None,
         recursion=recursion,
     )
     cause.sentences.append(
-        f"The frames up to level {recursion.last} repeat {shown}"
-        + (f", {recursion.times} times in what is shown." if recursion.times else ".")
+        (
+            f"The frames up to level {recursion.last} repeat {shown}, {recursion.times} times in what is shown."
+            if recursion.times
+            else f"The stack goes on to level {recursion.last}; what is shown of it is {shown}."
+        )
         + " Each call makes the next before it returns; whether that would ever have ended, the stack does not show."
     )
     cause.proof.append(evidence(subject, blame, f"repeats up to frame {recursion.last}"))

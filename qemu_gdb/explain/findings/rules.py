@@ -223,7 +223,10 @@ def _recursion(context: Context, cause: Cause) -> List[Finding]:
             f"{named} is entered again and again inside its own call",
             "likely",
             [
-                f"The interval is {chain} → {names[-1]}.",
+                f"The interval is {chain} → {names[-1]}."
+                if recursion.times
+                else f"The stack goes on to level {recursion.last}; where it begins to repeat is not shown. Inside: "
+                f"{chain}.",
                 "One of these has to stop it: by noting that it is under way, by a limit on the depth, or by a bottom "
                 "half that runs later.",
             ],

@@ -142,7 +142,8 @@ def _dataplane(view: View) -> str:
 
 
 def _notifiers(view: View) -> str:
-    if any("guest_notifier" in n or "kvm_virtio_pci_v" in n for n in view.names):
+    # hw/virtio/virtio-pci.c: masking and polling an MSI-X vector moves the guest notifier
+    if any("guest_notifier" in n or "kvm_virtio_pci_v" in n or "_vector_" in n for n in view.names):
         vector = view.number(Names("kvm_virtio_pci_*"), "vector")
         number = view.number(Names("kvm_virtio_pci_*"), "queue_no")
         off = any("release" in n for n in view.names)
