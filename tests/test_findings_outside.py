@@ -248,6 +248,20 @@ def test_an_nbd_connection_is_told_by_the_command_that_waits_for_it():
     assert len(explained.findings) == 1
 
 
+def test_a_system_call_is_told_without_libcs_word_for_it():
+    found = told(thread("__recvmsg_syscall __libc_recvmsg qio_channel_socket_readv qio_channel_read qemu_fill_buffer "
+                        f"qemu_get_be32 process_incoming_migration_co {HANDLER}", number=1, lwp=1001)).findings[0]
+    assert "It is in recvmsg(), called by" in found.explanation
+
+
 def test_frames_without_threads_are_not_taken_for_the_kernels():
     plain = Snapshot(source=Source(kind="text"), threads=[Thread(frames=[Frame(0, "aio_poll"), Frame(1, "main")])])
     assert explain(plain).threads[0].state_rule != "kernel-stack"
+
+
+def test_the_dispatcher_behind_a_command_is_not_said_to_wait_for_the_next():
+    waits = "qemu_coroutine_switch qemu_coroutine_yield monitor_qmp_dispatcher_co coroutine_trampoline"
+    behind = waits.replace("yield ", "yield qmp_dispatch monitor_qmp_dispatch ")
+    summaries = [told(thread(words, coroutine=True)).threads[0].summary for words in (waits, behind)]
+    assert "waits for the next command" in summaries[0]
+    assert "has handed a command to the main loop" in summaries[1]

@@ -22,7 +22,8 @@ def read(process: Process, threads: Sequence[Thread]) -> List[RcuReader]:
         return []
     machine = next(filter(None, (architecture.of(t.registers) for t in threads)), None)
     name = machine.thread_pointer if machine is not None else ""
-    bases = {t.registers[name]: t.lwp for t in threads if t.registers.get(name)}
+    # a helper thread of the kernel has the registers of the vCPU thread that made it
+    bases = {t.registers[name]: t.lwp for t in threads if t.registers.get(name) and not t.kernel_only}
     result = []
     first = head["lh_first"]
     members = layout(process, first.type.target(), "node.le_next", "depth", "ctr", "waiting")

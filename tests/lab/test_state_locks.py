@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from state_lab import VERSIONS, snapshot
+from state_lab import VERSIONS, machine, snapshot
+
+from fixtures.lab import qemus, scene
 
 pytestmark = pytest.mark.parametrize("version", VERSIONS)
 
@@ -52,3 +56,17 @@ def test_vcpu_inside_guest_memory_access_is_an_rcu_reader(version):
     snap = snapshot("ide_drain_in_vcpu", version)
     vcpu = thread_with(snap, "bmdma_cmd_writeb")
     assert vcpu.lwp in [r.lwp for r in snap.facts.rcu_readers]
+
+
+@pytest.mark.skipif(not qemus.has_kvm(), reason="/dev/kvm is not usable here")
+def test_the_kernels_helper_of_a_vcpu_is_no_rcu_reader(version):
+    if version not in qemus.built():
+        pytest.skip(f"QEMU {version} with debug information is not built (make lab)")
+    with scene.running("ide_drain_in_vcpu", version, "kvm") as hung:
+        locks, explained = (json.loads(page[page.index("{"):page.rindex("}") + 1]) for page in machine.gdb(
+            ["-p", hung.pid], "qemu-locks --format json", "qemu-explain --all --format json")[:2])
+    reading = {reader["thread"] for reader in locks["rcu_readers"] if reader["depth"]}
+    inside = {t["number"] for t in explained["threads"]
+              if any(f["function"] == "bmdma_cmd_writeb" for f in t["frames"])}
+    assert inside and inside <= reading
+    assert not reading & {t["number"] for t in explained["threads"] if not t["frames"]}

@@ -51,7 +51,7 @@ def blocked_call(stack: Stack) -> Optional[Tuple[str, int]]:
     ):
         name = stack.names[position] if stack.names[position] in holders.SYSCALLS and name == "syscall" else name
         position += 1
-    name = re.sub(r"^(?:__libc_|_+)", "", re.sub(r"system_call$", "", name))
+    name = re.sub(r"^(?:__libc_|_+)", "", re.sub(r"_syscall$|system_call$", "", name))
     if position >= len(stack):
         return None
     above = stack.names[position]

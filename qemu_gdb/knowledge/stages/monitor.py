@@ -227,6 +227,8 @@ def _phrase(view: View) -> str:
         if not any(n in _MACHINERY for n in view.names):
             return f"calls {view.outermost}"
         if "qemu_coroutine_yield" in view.inner and view.has("monitor_qmp_dispatcher_co"):
+            if view.has("qmp_dispatch"):  # qapi/qmp-dispatch.c, since 5.2: a bottom half runs what is no coroutine_fn
+                return "the QMP dispatcher has handed a command to the main loop"
             return "the QMP dispatcher waits for the next command"
         if all(n.startswith("json_") for n in view.names if n in _MACHINERY):
             return "parses JSON"  # of a monitor, of the guest agent, or of a test that talks to one
