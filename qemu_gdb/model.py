@@ -83,13 +83,14 @@ class Thread:
 class Message:
     """A line near the stack that the process or a tool wrote."""
 
-    # assertion, glib, hw-error, qemu-error, error-abort, sanitizer, malloc, stack-smashing, fortify, cpu-abort, other
+    # assertion, glib, hw-error, qemu-error, error-abort, sanitizer, malloc, stack-smashing, fortify, cpu-abort,
+    # rust-panic, kernel-fault, oom-kill, told-to-end, qemu-died, other
     kind: str
     text: str
     function: Optional[str] = None
     file: Optional[str] = None
     line: Optional[int] = None
-    expression: Optional[str] = None  # of an assertion
+    expression: Optional[str] = None  # of an assertion; a Rust panic's own words
     thread: Optional[int] = None  # index into Snapshot.threads, where known
 
 

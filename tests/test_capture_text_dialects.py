@@ -339,7 +339,7 @@ def test_winedbg():
     assert names(thread) == ["SwitchToFiber", "qemu_coroutine_switch", None]
     assert thread.frames[1].args == {"from_": "0x14730c", "to_": "0x16d430"}
     assert thread.frames[1].line == 48 and thread.frames[2].library == "winmm"
-    assert (snapshot.signal.name, snapshot.signal.address) == ("SIGSEGV", 4)
+    assert (snapshot.signal.name, snapshot.signal.address) == ("EXCEPTION_ACCESS_VIOLATION", 4)
     assert snapshot.program == "qemu-system-i386"
 
 

@@ -191,6 +191,8 @@ def _signal(snapshot: Snapshot, segment: Segment) -> None:
     snapshot.signal = chosen
     threads = snapshot.threads
     if segment.crashed_lwp is not None:
+        if len(threads) == 1 and threads[0].lwp is None and not threads[0].history:
+            threads[0].lwp, threads[0].name = segment.crashed_lwp, threads[0].name or segment.crashed_name
         for thread in threads:
             if thread.lwp == segment.crashed_lwp:
                 thread.crashed = thread.current = True
@@ -241,6 +243,10 @@ def _debug_info(snapshot: Snapshot) -> str:
 def _truncation(threads: List[Thread]) -> Notice:
     cut = [t for t in threads if t.truncated_top or t.truncated_bottom]
     words = []
+    nameless = [t for t in cut if t.number is None and t.lwp is None and not t.truncated_top]
+    if len(nameless) > 1:  # they end too early, and can't be told apart
+        cut = [t for t in cut if not any(t is other for other in nameless)]
+        words.append(f"{len(nameless)} stacks end before their outermost frames")
     for thread in cut[:5]:
         label = (
             f"thread {thread.number}"

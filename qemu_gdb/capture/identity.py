@@ -132,6 +132,8 @@ def _program(snapshot: Snapshot) -> None:
         word = re.split(r"[\\/]", snapshot.command_line.split(" ")[0])[-1]
         candidates.append(word)
     for message in snapshot.messages:
+        if message.kind in ("kernel-fault", "oom-kill", "told-to-end") and message.function:
+            candidates.append(message.function)
         match = _ASSERT_PROGRAM.match(message.text)
         if match is not None and match.group("program") != "qemu":
             candidates.append(match.group("program").rsplit("/", 1)[-1])

@@ -191,7 +191,7 @@ def _pager(reading: Reading, line: str, stripped: str) -> Taken:
 # By a line's first character, in the order in which they are asked.
 _HANDLERS: Dict[str, Tuple[Handler, ...]] = {
     "#": (unnumbered.crash_tool,),
-    "P": (reports.kernel_task,),
+    "P": (reports.kernel_task, reports.words),
     "/": (reports.proc_task,),
     "T": (session.thread_heading, reports.thread_heading),
     "[": (session.selection, prose.detached, unnumbered.bracket, _pager, prose.noise),
@@ -204,6 +204,7 @@ _HANDLERS: Dict[str, Tuple[Handler, ...]] = {
     "B": (session.stopped_unwinding, reports.words),
     "C": (session.stopped_unwinding, reports.words),
     "S": (reports.words,),
+    "s": (reports.words,),
     "g": (reports.words,),
     "►": (unnumbered.arrow,),
     "▸": (unnumbered.arrow,),

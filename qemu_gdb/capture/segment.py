@@ -29,6 +29,7 @@ class Segment:
     command_line: Optional[str] = None
     pid: Optional[int] = None
     crashed_lwp: Optional[int] = None
+    crashed_name: Optional[str] = None
     core_lines: int = 0
     kernel: int = 0
 

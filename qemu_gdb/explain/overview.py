@@ -6,6 +6,7 @@ import re
 from typing import List, Optional
 
 from ..knowledge import functions
+from ..knowledge.match import Names
 from ..knowledge.roles import ENTRIES, LIBRARIES, STARTERS, program_kind, role_of_name
 from ..model import Notice
 from ..pattern import Pattern
@@ -94,7 +95,7 @@ def is_qemu(context: Context) -> bool:
         return True
     if any((role_of_name(n) or ("",))[0].startswith("vcpu") for n in names):
         return True
-    return any(m.kind in ("qemu-error", "hw-error", "error-abort", "cpu-abort") for m in snapshot.messages)
+    return any(m.kind in ("qemu-error", "hw-error", "error-abort", "cpu-abort", "qemu-died") for m in snapshot.messages)
 
 
 _MAINS = Pattern(
@@ -142,12 +143,39 @@ def _why_not(context: Context) -> str:
         tasks = next((t.name for t in context.snapshot.threads if t.name and program_kind(t.name)), None)
         return (f"these are stacks of the host's kernel{f', of the tasks of {tasks}' if tasks else ''}; what QEMU does "
                 "there, its own stacks tell (gdb -p PID).")
+    told = _manager(context)
+    if told:
+        return told
     program = context.snapshot.program
     if program:
         return f"the program is {program}."
     if not context.snapshot.threads:
         return "no stack of a user program was found."
     return "no function on these stacks is QEMU's."
+
+
+# Functions of libvirt in which one of its threads waits, and for what: src/qemu/qemu_monitor.c, qemu_agent.c,
+# qemu_domainjob.c (qemu_domain.c before 7.5), src/conf/virdomainjob.c (domain_job.c before 9.0) of libvirt 5.0 to 10.0
+_MANAGER_WAITS = (
+    (Names("qemuMonitorSend"), "waits in qemuMonitorSend for the answer to a QMP command. Why that QEMU does not "
+     "answer, its own stacks tell: gdb -p PID of that QEMU, thread apply all bt"),
+    (Names("qemuAgentSend", "qemuAgentGuestSync*"), "waits for the guest agent inside the guest, not for QEMU: is "
+     "qemu-ga running there?"),
+    (Names("qemuDomainObjBeginJob*", "virDomainObjBeginJob*"), "waits for the domain's job lock, which another API "
+     "call of libvirt holds: libvirtd's log names it (\"cannot acquire state change lock\")"),
+)
+
+
+def _manager(context: Context) -> str:
+    """What libvirt's own stacks say of QEMU, "" where none of them waits for it."""
+    for names, words in _MANAGER_WAITS:
+        waits = [s for s in context.subjects if s.stack.find(names) is not None]
+        if waits:
+            number = waits[0].number
+            who = f"thread {number}" if number is not None else "a thread"
+            more = f" ({len(waits)} threads do)" if len(waits) > 1 else ""
+            return f"these are stacks of libvirt. Its {who} {words}{more}."
+    return ""
 
 
 def _program(context: Context) -> Optional[str]:

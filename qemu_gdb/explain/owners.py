@@ -51,7 +51,7 @@ def _code(name: str, file: Optional[str], library: Optional[str], kind: str) -> 
         return Code("signal")
     if kind == "jit" or name == "code_gen_buffer":
         return Code("jit")
-    if name.startswith(("core::", "std::", "alloc::", "<core::", "<std::", "<alloc::")):
+    if name.startswith(("core::", "std::", "alloc::", "__rustc::", "<core::", "<std::", "<alloc::")):
         return Code("library")  # of Rust, though QEMU has a crate hwcore under rust/hw/core
     if name.startswith("pixman_"):
         return Code("library")  # include/ui/pixman-minimal.h has a few of them for builds without it

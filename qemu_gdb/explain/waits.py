@@ -147,6 +147,9 @@ def _mutex_wait(stack: Stack, end: int) -> Waiting:
     if caller in ("aio_co_enter", "aio_co_wake", "co_schedule_bh_cb") and not name:
         # util/async.c: aio_co_enter takes the AioContext lock inlined (until 8.2)
         return Waiting("aiocontext-lock", end, "AioContext lock", "for an AioContext lock", address)
+    for lock, mutex, takers in holders.NAMED_LOCKS:
+        if name == mutex or caller in takers:
+            return Waiting("mutex", min(end, len(stack) - 1), lock, f"for {lock}", address)
     if not name:
         name = f"mutex 0x{address:x}" if address else (f"the mutex that {caller} takes" if caller else "a mutex")
     return Waiting("mutex", min(end, len(stack) - 1), name, f"for {name}", address)
@@ -708,6 +711,9 @@ def _same_mutex(context: Context, subject: Subject, waiting: Waiting) -> None:
     at = waiting.at
     if at >= len(stack):
         return
+    if any(waiting.object == lock for lock, _, _ in holders.NAMED_LOCKS):
+        _named_lock(context, subject, waiting)
+        return
     again = stack.find(stack.names[at], at + 1)
     if again is not None and stack.names[at] and _separate_call(stack, at, again):
         waiting.owners, waiting.owner_known = [subject], "likely"
@@ -720,6 +726,18 @@ def _same_mutex(context: Context, subject: Subject, waiting: Waiting) -> None:
     if len(inside) == 1:
         waiting.owners, waiting.owner_known = inside, "likely"
         waiting.basis = f"it has come further in {stack.names[at]}"
+
+
+def _named_lock(context: Context, subject: Subject, waiting: Waiting) -> None:
+    """The one other thread whose code holds a lock that has a name of its own, and does not wait for it itself."""
+    holding = []
+    for other in context.live_subjects:
+        held = next((h for h in other.held if h.lock == waiting.object), None)
+        asks = other.waiting is not None and other.waiting.object == waiting.object
+        if held is not None and other is not subject and not asks:
+            holding.append((other, held))
+    if len(holding) == 1:
+        waiting.owners, waiting.owner_known, waiting.basis = [holding[0][0]], "likely", holding[0][1].basis
 
 
 def _further_in(other: Subject, stack: Stack, at: int) -> bool:

@@ -74,7 +74,12 @@ FATAL_PATHS: Tuple[FatalPath, ...] = (
     FatalPath("hvf", "crash.abort", "assert_hvf_ok()", Names("assert_hvf_ok", "assert_hvf_ok_impl", "_assert_hvf_ok")),
     FatalPath("rust-panic", "crash.abort", "a Rust panic",
               Names("rust_panic*", "core::panicking::*", "std::panicking::*", "rust_begin_unwind",
-                    "core::result::unwrap_failed*", "core::option::unwrap_failed*")),
+                    "__rustc::rust_begin_unwind", "__rustc::rust_panic*",
+                    "core::result::unwrap_failed*", "core::result::expect_failed*", "core::option::unwrap_failed*",
+                    "core::option::expect_failed*", "core::cell::panic_already*", "core::slice::index::*_fail*",
+                    "core::str::slice_error_fail*", "alloc::alloc::handle_alloc_error*"),
+              Names("std::process::abort*", "std::sys::*abort_internal*", "std::sys::backtrace::__rust_*",
+                    "std::sys_common::backtrace::__rust_*", "std::rt::abort_internal*")),
     # src/common/assert.cc of Ceph
     FatalPath("ceph-assert", "crash.assertion", "an assertion of Ceph's libraries",
               Names("ceph::__ceph_assert_fail*", "__ceph_assert_fail*", "ceph::__ceph_abort*")),

@@ -149,7 +149,7 @@ LAYERS: Tuple[Layer, ...] = (
         "cpu_exec_loop", "cpu_exec_setjmp", "cpu_exec_step_atomic", "cpu_exec_nocache", "cpu_loop_exec_tb",
         "cpu_tb_exec", "code_gen_buffer", "static_code_gen_buffer", "tcg_qemu_tb_exec", "cpu_*_exec", "tcg_exec_all",
         "tcg_cpus_exec", "process_queued_cpu_work", "cpu_handle_interrupt",
-        "cpu_handle_exception", "cpu_loop", "hvf_vcpu_exec", "hvf_arch_vcpu_exec",
+        "cpu_handle_exception", "cpu_loop", "do_syscall", "do_syscall1", "hvf_vcpu_exec", "hvf_arch_vcpu_exec",
         "whpx_vcpu_run", "nvmm_vcpu_exec",
         "jit*", "qemu_tcg_wait_io_event", "qemu_wait_io_event_common", "qemu_process_cpu_events_common",
     )),

@@ -9,6 +9,7 @@ from typing import NamedTuple, Tuple
 from ..pattern import Pattern
 from . import functions
 from .match import Names
+from .rust import GLUE
 
 
 class Helper(NamedTuple):
@@ -88,6 +89,7 @@ HELPERS: Tuple[Helper, ...] = (
         ),
         "crash wait work owner",
     ),
+    Helper("rust-glue", GLUE, "crash wait work owner cause"),
     # hw/scsi/scsi-bus.c: a request of a controller's, which took or dropped a reference too many
     Helper("reference", Names("scsi_req_ref", "scsi_req_unref"), "crash work owner"),
     Helper(

@@ -306,11 +306,17 @@ NESTED_POLLS: Tuple[NestedPoll, ...] = (
 )  # fmt: skip
 
 
+# Locks that HOLDERS knows besides the BQL and those of AioContexts: the mutex's symbol and the functions that take it.
+NAMED_LOCKS: Tuple[Tuple[str, str, Names], ...] = (
+    ("mmap_lock", "mmap_mutex", Names("mmap_lock")),  # linux-user/mmap.c, bsd-user/mmap.c; one thread may take it twice
+)
+
+
 class Holder(NamedTuple):
     """While ``inside`` is on the stack, its thread holds ``lock``."""
 
     name: str
-    lock: str  # BQL, AioContext lock
+    lock: str  # BQL, AioContext lock, or one of NAMED_LOCKS
     inside: Names
     roles: Tuple[str, ...]  # () any
     confidence: str  # certain, likely
@@ -375,6 +381,12 @@ HOLDERS: Tuple[Holder, ...] = (
     # qemu-coroutine of the main loop: the incoming migration (migration.c)
     Holder("incoming-coroutine", "BQL", Names("process_incoming_migration_co"), ("main-loop", "coroutine"), "likely",
            "the incoming migration's coroutine runs in the main loop, with the BQL held"),
+    # --- linux-user/mmap.c, syscall.c, elfload.c; bsd-user/mmap.c; accel/tcg/user-exec.c, cpu-exec.c, tb-maint.c
+    Holder("user-mmap", "mmap_lock",
+           Names("target_mmap*", "target_munmap", "target_mprotect", "target_mremap", "target_shmat", "do_shmat",
+                 "do_shmdt", "load_elf_image", "tb_gen_code", "page_set_flags", "page_unprotect",
+                 "tb_invalidate_phys_range*", "mmap_fork_start"),
+           ("user-mode",), "likely", "memory maps change and code is translated with mmap_lock held"),
     # --- AioContext locks, until 8.2: job.c, blockdev.c, hw/block/dataplane, hw/scsi
     Holder("job-aiocontext", "AioContext lock",
            Names("job_exit", "job_txn_apply", "job_txn_apply_locked", "job_do_finalize_locked", "job_do_finalize",

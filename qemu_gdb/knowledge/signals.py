@@ -25,16 +25,26 @@ SIGNALS: Dict[str, Tuple[str, str]] = {
     "SIGKILL": ("crash.signal", "Killed"),
     "SIGPIPE": ("crash.signal", "Write to a closed pipe"),
     "SIGSTKFLT": ("crash.signal", "Stack fault"),
+    "EXCEPTION_ACCESS_VIOLATION": ("crash.invalid-access", "Access violation"),
+    "EXCEPTION_ILLEGAL_INSTRUCTION": ("crash.illegal-instruction", "Illegal instruction"),
+    "EXCEPTION_INT_DIVIDE_BY_ZERO": ("crash.arithmetic", "Division by zero"),
+    "EXCEPTION_STACK_OVERFLOW": ("crash.stack-overflow", "Stack overflow"),
+    "STATUS_HEAP_CORRUPTION": ("crash.heap-corruption", "Windows found its heap corrupted"),
+    "STATUS_STACK_BUFFER_OVERRUN": ("crash.abort", "Fast fail: abort(), or a damaged stack,"),
+    "STATUS_FATAL_APP_EXIT": ("crash.abort", "abort()"),
 }  # fmt: skip
 
 # Those that end a process because of what a thread did, and those that it sends itself to end.
 FAULTS: FrozenSet[str] = frozenset(
     {
         "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP", "EXC_BAD_ACCESS", "EXC_BAD_INSTRUCTION",
-        "EXC_ARITHMETIC", "EXCEPTION_ACCESS_VIOLATION", "SIGSTKFLT", "SIGEMT",
+        "EXC_ARITHMETIC", "EXCEPTION_ACCESS_VIOLATION", "EXCEPTION_ILLEGAL_INSTRUCTION",
+        "EXCEPTION_INT_DIVIDE_BY_ZERO", "EXCEPTION_STACK_OVERFLOW", "STATUS_HEAP_CORRUPTION", "SIGSTKFLT", "SIGEMT",
     }
 )  # fmt: skip
-ABORTS: FrozenSet[str] = frozenset({"SIGABRT", "SIGIOT", "EXC_CRASH"})
+ABORTS: FrozenSet[str] = frozenset(
+    {"SIGABRT", "SIGIOT", "EXC_CRASH", "STATUS_STACK_BUFFER_OVERRUN", "STATUS_FATAL_APP_EXIT"}
+)
 
 # The numbers of Linux, and SIGBUS of *BSD and macOS.
 NUMBERS: Dict[int, str] = {

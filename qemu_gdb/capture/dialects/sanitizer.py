@@ -63,7 +63,8 @@ def heading(line: str) -> Optional[Heading]:
     history = _HISTORY.match(line) is not None
     if not history and not _PRESENT.match(line):
         return None
-    match = _THREAD.search(line)
+    created = line.find(" created by ")  # "Thread T4 'CPU 0/TCG' (tid=4250, running) created by main thread at:"
+    match = _THREAD.search(line, max(created, 0))
     if match is None:
         return Heading(history, None, None)
     if match.group("main"):

@@ -12,7 +12,7 @@ from qemu_gdb.pattern import Pattern
 # "04 00000012`e4fff3f0 00007ff6`12345678 qemu_system_x86_64!main_loop_wait+0x1f2 [C:\q\util\main-loop.c @ 570]"
 _WINDBG = Pattern(
     r"(?:(?P<level>[0-9a-fA-F]{2,4})\s+)?(?:\(Inline(?: Function)?\)\s+)?"
-    r"(?:(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}|-{8}`?-{0,8})\s+){1,2}(?:(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}\s+){"
+    r"(?:(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}|-{8}`?-{0,8})\s+){1,2}(?:(?::\s+)?(?:[0-9a-fA-F]{8}`?[0-9a-fA-F]{0,8}\s+){"
     r"2,4}:?\s*)?"
     r"(?P<symbol>\S+!.+|0x[0-9a-fA-F`]+|\S+\+0x[0-9a-fA-F]+)\s*$"
 )
@@ -25,7 +25,8 @@ _BARE = Pattern(
     r"(?:>\s*)?(?P<module>[\w.-]+)!(?P<function>[A-Za-z_~][\w:~<>@$]*)(?:\+0x[0-9a-fA-F]+|\([^\n]*?\))?"
     r"(?:\s+\[(?P<file>.+?)\s+@\s+(?P<at>\d+)\])?(?:\s+Line (?P<line>\d+))?(?:\s+(?:C|C\+\+|Unknown))?\s*$"
 )
-WINDBG_HEADER = Pattern(r"\s*(?:#\s+)?(?:Child-SP|ChildEBP)\s+RetAddr")
+WINDBG_HEADER = Pattern(r"\s*(?:#\s+)?(?:Child-SP|ChildEBP)\s+RetAddr|STACK_TEXT:")
+WINDBG_PROGRAM = Pattern(r"PROCESS_NAME:\s+(?P<program>\S+)$")
 WINDBG_THREAD = Pattern(
     r"(?P<current>[.#]?)\s*(?P<number>\d{1,6})\s+Id:\s+[0-9a-fA-F]+\.(?P<tid>[0-9a-fA-F]+)\s+Suspend:\s*\S+\s+"
     r"Teb:\s*\S+\s*\w*\s*(?:\"(?P<name>[^\"]*)\")?"

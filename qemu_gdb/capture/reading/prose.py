@@ -244,7 +244,7 @@ def _tell(reading: Reading, line: str, stripped: str) -> bool:
             reading.display = None
         kernel = messages.kernel_thread(stripped)
         if kernel is not None:
-            reading.segment.crashed_lwp = kernel[1]
+            reading.segment.crashed_name, reading.segment.crashed_lwp = kernel
     else:
         address = messages.fault_address(stripped)
         if address is not None and reading.segment.signals and reading.segment.signals[-1].address is None:
@@ -272,6 +272,14 @@ def _tell(reading: Reading, line: str, stripped: str) -> bool:
     if message.kind == "error-abort" and reading.at < len(reading.lines):
         below = reading.lines[reading.at].strip()
         if below and below[0] not in "#[(":
+            message.text = f"{message.text} {below}"[: messages.MAX_TEXT]
+            reading.at += 1
+    if message.kind == "rust-panic":
+        reading.panicked = messages.panicked_thread(text)
+        below = reading.lines[reading.at].strip() if reading.at < len(reading.lines) else ""
+        other = ("#", "(gdb)", "note: run", "stack backtrace")
+        if message.expression is None and below and not below.startswith(other):
+            message.expression = below[: messages.MAX_TEXT]
             message.text = f"{message.text} {below}"[: messages.MAX_TEXT]
             reading.at += 1
     reading.message(message)

@@ -158,9 +158,21 @@ def words(reading: Reading, line: str, stripped: str) -> Taken:
         if match.group("program"):
             reading.segment.program = reading.segment.program or re.split(r"[\\/]", match.group("program"))[-1]
         return True
+    if stripped == "stack backtrace:":  # of Rust's panic handler
+        reading.end_stack()
+        reading.mode = "rust"
+        reading.head = Head(text=stripped, name=reading.panicked, current=True, crashed=True, dump=True)
+        return True
     if windows.WINDBG_HEADER.match(stripped):
         reading.mode = "windbg"
         reading.thread = None
+        if stripped.startswith("STACK_TEXT"):  # of !analyze: the stack of the exception
+            reading.head = Head(text=stripped[:500], current=True, crashed=True, dump=True)
+        return True
+    program = windows.WINDBG_PROGRAM.match(stripped)
+    if program is not None:
+        reading.segment.program = reading.segment.program or program.group("program")
+        reading.segment.note(line)
         return True
     match = foreign.GOROUTINE.match(stripped)
     if match is not None:

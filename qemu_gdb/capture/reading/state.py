@@ -105,6 +105,7 @@ class Reading:
         self.mode = ""  # go, kernel, windbg, perf, list: dialects whose lines need the context
         self.side = ""
         self.process = ""
+        self.panicked: Optional[str] = None  # the thread whose Rust code did
         self.cut = 0
 
     def begin(self, match: re.Match[str], line: str) -> bool:

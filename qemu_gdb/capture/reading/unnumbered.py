@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qemu_gdb.capture.dialects import apple, foreign, plain, reports, windows
+from qemu_gdb.capture.dialects import addr2line, apple, foreign, plain, reports, rust, windows
 from qemu_gdb.capture.reading.state import Head, Reading, Taken
 from qemu_gdb.model import Frame
 from qemu_gdb.pattern import Pattern
@@ -26,6 +26,8 @@ def digit(reading: Reading, line: str, stripped: str) -> Taken:
     """A frame that begins with its number or its address."""
     if stripped.startswith("0x"):
         return False
+    if ": " in stripped[:7] and _rust(reading, line, stripped):
+        return True
     if "0x" in stripped:
         for parser, dialect in (
             (apple.crash_frame, "macos"),
@@ -91,6 +93,20 @@ def crash_tool(reading: Reading, line: str, stripped: str) -> Taken:
     return True
 
 
+def _rust(reading: Reading, line: str, stripped: str) -> bool:
+    """A frame that Rust's panic handler wrote: below its heading, or with its place in the next line."""
+    if reading.mode != "rust":
+        below = reading.lines[reading.at].strip() if reading.at < len(reading.lines) else ""
+        if not (stripped.startswith("0: ") and rust.is_place(below)):
+            return False
+    frame = rust.frame(stripped)
+    if frame is None:
+        return False
+    reading.mode = "rust"
+    reading.add(frame, "rust")
+    return True
+
+
 def in_mode(reading: Reading, line: str, stripped: str) -> bool:
     """A line of the dialect that the lines above are in."""
     mode = reading.mode
@@ -99,6 +115,12 @@ def in_mode(reading: Reading, line: str, stripped: str) -> bool:
         if reading.thread is not None and reading.thread.frames and line[0].isspace():
             return foreign.go_place(stripped, reading.thread.frames[-1])
         frame = foreign.go_call(stripped, level)
+    elif mode == "rust":
+        if reading.thread is not None and line[0].isspace() and rust.place(stripped, reading.thread.frames[-1]):
+            return True
+        reading.mode = ""
+        reading.end_stack()
+        return False
     elif mode == "windbg":
         frame = windows.windbg(stripped, level)
     elif mode == "perf":
@@ -131,6 +153,8 @@ def anywhere(reading: Reading, line: str, stripped: str) -> bool:
         frame = plain.at_line(stripped, level)
         if frame is not None and (reading.mode == "list" or _run_of(reading, plain.at_line)):
             return _listed(reading, frame)
+    if _symbolized(reading, stripped, level):
+        return True
     if "!" in stripped:
         frame = windows.bare(stripped, level)
         if frame is not None and (reading.mode == "list" or _run_of(reading, windows.bare)):
@@ -149,6 +173,19 @@ def anywhere(reading: Reading, line: str, stripped: str) -> bool:
         if name is not None:
             return _listed(reading, Frame(level, function=name))
     return False
+
+
+def _symbolized(reading: Reading, stripped: str, level: int) -> bool:
+    """addr2line's output: a function and its place, where it is none of a stack's lines."""
+    below = reading.lines[reading.at].strip() if reading.at < len(reading.lines) else ""
+    frame = addr2line.pair(stripped, below, level) if below and below[-1] in "0123456789?)" else None
+    if frame is not None and ("_" in stripped or "/" in below):
+        reading.at += 1
+        return _listed(reading, frame, "addr2line")
+    frame = addr2line.pretty(stripped, level) if " at " in stripped else None
+    if frame is None or not (reading.mode == "list" or addr2line.pretty(below, 0) or stripped.startswith("0x")):
+        return False
+    return _listed(reading, frame, "addr2line")
 
 
 def _kernel(reading: Reading, stripped: str) -> bool:

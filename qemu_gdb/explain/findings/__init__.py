@@ -104,7 +104,7 @@ def _with_state(findings: List[Finding], states: List[Finding]) -> List[Finding]
 def _known(context: Context, findings: List[Finding]) -> None:
     """Known problems that match the main crash or hang."""
     main = next((f for f in findings if f.kind.startswith(("crash.", "hang."))), None)
-    if main is None or main.confidence == "possible":
+    if main is None or main.confidence == "possible" or main.rule.endswith("qemu-died"):  # another process's death
         return
     from ..known import find_known
 

@@ -12,9 +12,10 @@ from ...model import Evidence, Message
 from ...pattern import Pattern
 from ..context import Context, Subject
 from ..stack import Stack, number, symbol
-from . import common
+from . import common, tested
 from .cause import Cause, blame_of, check_of, fatal_signal, function_at, is_fatal, is_helper, past_helpers
 from .common import at, capital, cut, evidence, oneline, place
+from .panics import panic
 
 
 def _leading(stack: Stack) -> Tuple[Dict[str, int], int, bool]:
@@ -132,7 +133,8 @@ def _in_malloc(stack: Stack, start: int) -> bool:
 
 def _message(context: Context, subject: Subject) -> Optional[Message]:
     """The process's own line that goes with this crash."""
-    order = ("assertion", "hw-error", "error-abort", "cpu-abort", "malloc", "stack-smashing", "fortify", "glib")
+    order = ("assertion", "rust-panic", "hw-error", "error-abort", "cpu-abort", "malloc", "stack-smashing", "fortify",
+             "glib")
     messages = [m for m in context.snapshot.messages if m.kind in order]
     index = next((i for i, s in enumerate(context.subjects) if s is subject), -1)
     mine = [m for m in messages if m.thread is None or m.thread == index]
@@ -172,6 +174,8 @@ def _by_row(
         return _thread_error(context, subject, found[row.name], start)
     if row.name == "qom-cast":
         return _qom_cast(context, subject, found[row.name], start)
+    if row.name == "rust-panic":
+        return panic(subject, found[row.name], start, message)
     return _named_abort(context, subject, row, found[row.name], start, message)
 
 
@@ -698,14 +702,13 @@ def _in_a_strange_handler(stack: Stack, blame: Optional[int]) -> Optional[int]:
     return handler + 1 if handler is not None and handler < blame + 8 and handler + 1 < len(stack) else None
 
 
-_OWN_LINE = Pattern(r"(?:^|[\s>`\"])(?:qemu[\w-]*|kvm|\w+-softmmu): (.{6,200})")
-
-
 def _plain_abort(context: Context, subject: Subject, start: int, position: Optional[int]) -> Cause:
     stack = subject.stack
     blame = blame_of(subject, start)
     function = function_at(subject, blame)
     frame_place = place(stack.frames[blame]) if blame is not None else ""
+    if function in tested.NOTICES:
+        return tested.cause(context, subject, blame)
     line, meaning = coroutine_line(context)
     said = oneline(next((m.text for m in context.snapshot.messages if m.kind == "qemu-error"), ""))
     if line and any("coroutine" in n or n.startswith("aio_co") for n in stack.names[: start + 3]):

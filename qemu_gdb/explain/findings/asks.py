@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import List
 
 from ...model import Finding
+from ...pattern import Pattern
 from ..context import Context
+from . import debuggers
 
 MAX_STEPS = 3
+_WITHOUT_GDB = ("addr2line", "coredumpctl", "glibc", "list", "rust")  # spellings of what is no debugger's session
+_NEEDS_GDB = Pattern(r"\bframe \d|\$_siginfo|^(?:p|print|x/\w+) ")
 
 
 def fill(context: Context, findings: List[Finding]) -> None:
@@ -17,8 +21,10 @@ def fill(context: Context, findings: List[Finding]) -> None:
     main = findings[0]
     if context.snapshot.source.kind == "text":
         _text(context, main)
+    dialect = context.snapshot.source.dialect if context.snapshot.source.kind == "text" else ""
     for found in findings:
-        found.next_steps = list(dict.fromkeys(found.next_steps))[: MAX_STEPS + 1]
+        steps = [debuggers.step_for(dialect, step) for step in found.next_steps]
+        found.next_steps = list(dict.fromkeys(steps))[: MAX_STEPS + 1]
 
 
 def _text(context: Context, main: Finding) -> None:
@@ -32,6 +38,11 @@ def _text(context: Context, main: Finding) -> None:
         crashed = next((s for s in subjects if s.number in main.threads), None)
         if crashed is not None and crashed.told.role == "rcu":
             steps.append("run with AddressSanitizer (configure --enable-asan): it names who freed the object first")
+    dialect = context.snapshot.source.dialect
+    if crash and dialect in _WITHOUT_GDB and any(_NEEDS_GDB.search(step) for step in steps):
+        pid = context.snapshot.source.pid if dialect == "coredumpctl" else None
+        steps.insert(0, f"coredumpctl gdb {pid}: that core in gdb, for what follows" if pid else
+                     "open a core in gdb (`coredumpctl gdb PID`) for what follows; it may number the frames otherwise")
     if (
         crash
         and main.kind not in ("crash.assertion", "crash.hw-error")

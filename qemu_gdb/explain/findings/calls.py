@@ -25,7 +25,7 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     peer, peer_at = peer_of(stack, 0, min(position + 26, len(stack)))
     held = any(h.lock == "BQL" for h in last.held)
     role = last.told.role
-    if (role == "user-mode" and (peer is None or peer.name != "gdb")) or (
+    if (role == "user-mode" and (peer is None or peer.name != "gdb") and not queued) or (
         role == "iothread" and not victims and stack.find("iothread_run", position, position + 2) is not None
     ):
         return None
@@ -128,7 +128,7 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
                 else "/proc/PID/stack and the host's dmesg tell why"
             )
         )
-    confidence = "likely" if victims or held else "possible"
+    confidence = "likely" if (victims and role != "user-mode") or held else "possible"
     if storage and call.startswith("lseek"):
         sentences.append(
             "An lseek(SEEK_DATA/SEEK_HOLE) can take long on a fragmented or remote file; this may be slow rather "

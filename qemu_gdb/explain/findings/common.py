@@ -93,6 +93,7 @@ PLUMBING = Names(
     "__gnu_cxx::*",
     "__rust_*",
     "rust_*panic*",
+    "__rustc::*",
     "core::*",
     "alloc::*",
     "std::panicking::*",
@@ -295,6 +296,8 @@ def _rooted(path: str) -> str:
         rest = parts[marks[-1] + 1 :]
         if rest and (rest[0] in _ROOTS or len(rest) == 1):
             return "/".join(rest)
+    if parts[0] == "rust":  # has a folder for each of the tree's
+        return path
     for i, part in enumerate(parts[:-1]):
         if part in _ROOTS and i and parts[0] != "usr":
             return "/".join(parts[i:])
@@ -335,7 +338,7 @@ def listed(subjects: Sequence[Subject], limit: int = 4) -> str:
 def capital(text: str) -> str:
     """The text as the beginning of a sentence; a function's name stays as it is."""
     first = text.split(" ", 1)[0]
-    return text if "_" in first or "(" in first else text[:1].upper() + text[1:]
+    return text if "_" in first or "(" in first or "::" in first else text[:1].upper() + text[1:]
 
 
 MAX_TITLE = 150  # characters: two lines of a terminal

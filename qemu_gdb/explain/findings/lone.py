@@ -7,11 +7,12 @@ from typing import List, Optional, Tuple
 from ...knowledge import sanitizers
 from ...model import Evidence, Finding, Message
 from ..context import Context
-from . import common
+from . import common, host_log
 
 # a message's kind, the finding's kind, what happened; the first that the text holds is told
 _ROWS: Tuple[Tuple[str, str, str], ...] = (
     ("assertion", "crash.assertion", "Assertion failed"),
+    ("rust-panic", "crash.abort", "Rust panic"),
     ("hw-error", "crash.hw-error", "A device model gave up"),  # hw_error(), system/cpus.c
     ("cpu-abort", "crash.abort", "The CPU emulation gave up"),  # cpu_abort(), cpu-target.c
     ("error-abort", "crash.error-abort", "An error that was not expected"),  # error_handle(), util/error.c
@@ -27,12 +28,12 @@ _STEP = (
 
 
 def find(context: Context) -> List[Finding]:
-    """One finding where the text has no stack but a line that QEMU, libc or a sanitizer wrote when it failed."""
+    """One finding where the text has no stack but a line that QEMU, libc, a sanitizer or the host wrote of its end."""
     for wanted, kind, headline in _ROWS:
         message = next((m for m in context.snapshot.messages if m.kind == wanted), None)
         if message is not None:
             return [_finding(message, _kind(message) or kind, headline)]
-    return []
+    return host_log.find(context)
 
 
 def _kind(message: Message) -> Optional[str]:
@@ -43,7 +44,10 @@ def _kind(message: Message) -> Optional[str]:
 
 def _finding(message: Message, kind: str, headline: str) -> Finding:
     line = common.oneline(message.text)
-    if message.expression:
+    if message.kind == "rust-panic":
+        title = f"{headline} at {common.location(message.file, message.line)}"
+        title += f': "{common.cut(message.expression, 90)}"' if message.expression else ""
+    elif message.expression:
         spot = common.location(message.file, message.line)
         title = f'Assertion "{common.cut(message.expression, 80)}" failed'
         title += (f" in {message.function}" if message.function else "") + (f", {spot}" if spot else "")

@@ -20,7 +20,9 @@ def overflow(context: Context, subject: Subject) -> Optional[Cause]:
     deep = recursion.last >= DEEP or recursion.times * len(recursion.names) >= DEEP // 2
     if signal is None and not deep:
         return None
-    if signal is not None and signal.name not in ("SIGSEGV", "SIGBUS", "EXC_BAD_ACCESS") and not deep:
+    if signal is not None and signal.name not in (
+        "SIGSEGV", "SIGBUS", "EXC_BAD_ACCESS", "EXCEPTION_STACK_OVERFLOW", "EXCEPTION_ACCESS_VIOLATION"
+    ) and not deep:
         return None
     names = [n for n in recursion.names if n and n not in common.PLUMBING]
     shown = " → ".join(reversed(names[:8])) if names else "a function"

@@ -90,7 +90,8 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
                 name = earlier[0].stack.names[position]
                 more = common.qemu_frame(earlier[0].stack, position + 1)
                 by = f", called by {earlier[0].stack.names[more]}" if more is not None else ""
-                cause.sentences.append(f"Before, {name}{by} {verb}.")
+                lead = "The other side: " if earlier is other else "Before, "
+                cause.sentences.append(lead + name + by + ("." if earlier is other else f" {verb}."))
                 earlier_ones[verb] = name
                 cause.proof.append(Evidence(text=f"{verb}: {name} {place(earlier[0].stack.frames[position])}".rstrip()))
     cause.proof.insert(0, Evidence(text=text, thread=subject.number))

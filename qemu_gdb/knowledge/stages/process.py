@@ -7,6 +7,7 @@ from typing import Dict, List, Optional, Tuple
 
 from ...model import Message
 from ...pattern import Pattern
+from .. import rust
 from ..aborts import FATAL_PATHS, fatal_path_of, gives_up
 from ..helpers import is_cast
 from ..match import Names
@@ -70,14 +71,14 @@ def _victim(view: View) -> str:
     for name in view.outer:
         if name in GLIB_DISPATCHERS:
             return ""  # the handler that GLib called has no name
-        if name and name not in DYING and not gives_up(name) and not _LIBRARY.match(name):
-            return name
+        if name and name not in DYING and not gives_up(name) and not _LIBRARY.match(name) and name not in rust.GLUE:
+            return rust.short_name(name)
     return next((n for n in view.outer if n), "")
 
 
 # GLib's and libc's allocation functions, which are not to blame.
 _LIBRARY = Pattern(
-    r"g_[a-z]|(?:std|core|alloc)::|rust_|_int_|_*libc_|slab_allocator_|(?:free|malloc|calloc|realloc)(?:_\w+)?$|tcache_|unlink_chunk|malloc_consolidate"
+    r"g_[a-z]|<?(?:std|core|alloc|__rustc)::|rust_|_int_|_*libc_|slab_allocator_|(?:free|malloc|calloc|realloc)(?:_\w+)?$|tcache_|unlink_chunk|malloc_consolidate"
 )
 _ALLOCATES = Pattern(r"g_(?:malloc|realloc|try_|memdup|strdup|new|slice_alloc|array)")
 

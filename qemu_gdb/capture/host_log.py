@@ -1,0 +1,42 @@
+"""Lines in which others tell of a process's end: the kernel's fault line and OOM killer, a test, QEMU at a SIGTERM."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from qemu_gdb.model import Message
+from qemu_gdb.pattern import Pattern
+
+# "qemu-system-x86[123]: segfault at 28 ip 0000.. sp 0000.. error 4 in qemu-system-x86_64[55d0a3600000+a12000]",
+# arch/x86/mm/fault.c, arch/x86/kernel/traps.c of Linux
+KERNEL_FAULT = Pattern(
+    r"(?P<comm>[\w./+-][\w ./+-]{0,14})\[(?P<tid>\d+)\]:? (?:segfault at (?P<address>[0-9a-fA-F]+)"
+    r"|(?P<trap>general protection(?: fault)?|trap \w+(?: \w+)?))"
+    r" ip:?\s?(?P<ip>[0-9a-fA-F]+)(?:.* in (?P<object>[^\s\[]+)\[)?"
+)
+# mm/oom_kill.c of Linux
+_OOM = Pattern(
+    r"(?:[Oo]ut of memory: Kill(?:ed)? process (?P<pid>\d+) \((?P<comm>[^)]+)\)"
+    r"|oom-kill:.*\btask=(?P<task>[^,]+),pid=(?P<other>\d+))"
+)
+# qemu_kill_report(), system/runstate.c (vl.c before 5.0)
+# qtest_check_status(), kill_qemu() before 8.1, tests/qtest/libqtest.c
+_DIED = Pattern(r"kill_qemu\(\) (?:detected QEMU death|tried to terminate QEMU process but)")
+_TOLD_TO_END = Pattern(r"(?P<program>[\w.+-]*(?:qemu|kvm)[\w.+-]*): terminating on signal \d+(?: from pid \d+)?.*")
+
+
+def message_of(line: str) -> Optional[Message]:
+    """The message that a host's line is, None where it is none; its ``function`` is the program that it names."""
+    fault = KERNEL_FAULT.search(line) if " ip" in line else None
+    if fault is not None:
+        return Message("kernel-fault", line.strip(), function=fault.group("object") or fault.group("comm"))
+    oom = _OOM.search(line) if "oom" in line or "ut of memory" in line else None
+    if oom is not None:
+        return Message("oom-kill", line.strip(), function=oom.group("comm") or oom.group("task"))
+    if "kill_qemu()" in line and _DIED.search(line):
+        return Message("qemu-died", line.strip())
+    if "terminating on signal" in line:
+        ended = _TOLD_TO_END.search(line)
+        if ended is not None:
+            return Message("told-to-end", line.strip(), function=ended.group("program"))
+    return None

@@ -1,0 +1,123 @@
+"""What the host's own lines tell of a process of which no stack is shown: a fault, the OOM killer, a SIGTERM."""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, List, Optional
+
+from ...knowledge.roles import program_kind, role_of_name
+from ...model import Evidence, Finding, Message
+from ...pattern import Pattern
+from ...role_words import role_words
+from ..context import Context
+from . import common, tested
+
+# arch/x86/mm/fault.c show_signal_msg and mm/memory.c print_vma_addr of Linux: up to 6.6 "NAME[start+size]" of the
+# mapping, since then with the offset in the file in front: "NAME[offset,start+size]"
+_FAULT = Pattern(
+    r"(?P<comm>[\w./+-][\w ./+-]{0,14})\[(?P<tid>\d+)\]:? (?:segfault at (?P<address>[0-9a-fA-F]+)|(?P<trap>[\w ]+?))"
+    r" ip:?\s?(?P<ip>[0-9a-fA-F]+)(?:.*? error:? ?(?P<error>[0-9a-fA-F]+))?"
+    r"(?: in (?P<object>[^\s\[]+)\[(?:(?P<offset>[0-9a-fA-F]+),)?(?P<start>[0-9a-fA-F]+)\+[0-9a-fA-F]+\])?"
+)
+_RESIDENT = Pattern(r"anon-rss:(\d+)kB")
+_SENDER = Pattern(r"terminating on signal (?P<number>\d+)(?: from pid (?P<pid>\d+)(?: \((?P<who>.*?)\))?)?")
+_NULL = 0x1000  # an address below it is a member of an object at NULL
+
+
+def find(context: Context) -> List[Finding]:
+    """One finding of the host's last word, none where it said nothing."""
+    for kind, tell in _TELLERS.items():
+        told = [m for m in context.snapshot.messages if m.kind == kind]
+        message = max(told, key=lambda m: "anon-rss" in m.text, default=None)
+        found = tell(message) if message is not None else None
+        if found is not None and message is not None:
+            found.evidence.append(Evidence(text=common.oneline(message.text)))
+            return [found]
+    return []
+
+
+def _fault(message: Message) -> Optional[Finding]:
+    match = _FAULT.search(message.text)
+    if match is None:
+        return None
+    inside = match.group("object") or ""
+    ip, start = int(match.group("ip"), 16), match.group("start")
+    thread = f"thread {match.group('tid')}"
+    role = role_of_name(match.group("comm"))
+    if role is not None and role[0] != "unknown":
+        number = role[2].get("vcpu")
+        words = f"vCPU {number}" if number is not None else role_words(role[0]).the
+        thread += f' ("{match.group("comm")}", {words})'
+    kind, title = "crash.invalid-access", "General protection fault"
+    sentence = f"The kernel's line is all there is of it: {thread} "
+    if match.group("address") is not None:
+        address = int(match.group("address"), 16)
+        title = f"Segmentation fault at 0x{address:x}"
+        sentence += _access(match.group("error"))
+        if address < _NULL:
+            kind = "crash.null-dereference"
+            title = "Segmentation fault at address 0x0: a NULL pointer" if not address else (
+                f"Segmentation fault at 0x{address:x}: a member 0x{address:x} into an object at NULL")
+        elif address == ip:
+            sentence += "; it jumped there, to no code"
+    else:
+        sentence += ("used an address that no program can have: a pointer whose memory was freed and overwritten looks "
+                     "like that")
+    title += f", in {inside}" if inside else ""
+    sentence += ". Which function that is, and who called it, takes the program's symbols or a core."
+    program = program_kind(inside) is not None
+    steps = ["has the host kept a core? `coredumpctl list`, then `coredumpctl gdb PID` and `thread apply all bt`; if "
+             "not, allow cores for the next time (libvirt: max_core in qemu.conf; systemd: LimitCORE=infinity)"]
+    if start is not None:
+        steps.append(_lines_of(inside, program, ip - int(start, 16), match.group("offset")))
+    return Finding(kind, title, "certain", sentence, next_steps=steps, rule="kernel-fault")
+
+
+def _access(error: Optional[str]) -> str:
+    """What the error code of an x86 page fault says: arch/x86/include/asm/trap_pf.h."""
+    bits = int(error, 16) if error else 4
+    what = "ran code from" if bits & 16 else "wrote to" if bits & 2 else "read"
+    where = "a page that does not allow it" if bits & 1 else "an address where nothing is mapped"
+    return f"{what} {where}"
+
+
+def _lines_of(inside: str, program: bool, distance: int, offset: Optional[str]) -> str:
+    """How to turn the address into a function and a line."""
+    folder = "/usr/libexec" if inside == "qemu-kvm" else "/usr/bin"
+    path = f"{folder}/{inside}" if program else f"$(ldconfig -p | grep -o '/.*{inside}')"
+    add = "the segment's VirtAddr minus its Offset" if offset else "the VirtAddr of that segment"
+    shown = offset.lower().lstrip("0") or "0" if offset else f"{distance:x}"
+    return (f"with the debug symbols of exactly this build: `readelf -lW {path}`, find the LOAD segment with flags "
+            f"R E, then `addr2line -Cfie {path}` of 0x{shown} plus {add}")
+
+
+def _oom(message: Message) -> Optional[Finding]:
+    group = "cgroup" in message.text or "CONSTRAINT_MEMCG" in message.text
+    resident = _RESIDENT.search(message.text)
+    size = f" It held {int(resident.group(1)) / (1 << 20):.1f} GiB of anonymous memory." if resident else ""
+    whose = "the memory limit of its control group was reached" if group else "the host ran out of memory"
+    steps = [("compare memory.max of its control group (systemd-cgtop, or `cat /sys/fs/cgroup/.../memory.max`) with "
+              "the guest's RAM plus what QEMU needs itself" if group else
+              "compare the host's memory and swap with the RAM of all guests; the kernel's table above that line shows "
+              "who held how much")]
+    return Finding("crash.signal", "The host's kernel killed QEMU: " + whose, "certain",
+                   f"SIGKILL by the OOM killer: QEMU did not crash, and there is no core.{size}", next_steps=steps,
+                   rule="oom-kill")
+
+
+def _told_to_end(message: Message) -> Optional[Finding]:
+    match = _SENDER.search(message.text)
+    if match is None:
+        return None
+    name = {"15": "SIGTERM", "2": "SIGINT", "1": "SIGHUP"}.get(match.group("number"), f"signal {match.group('number')}")
+    known = match.group("who") not in (None, "", "<unknown process>", "unknown")
+    who = f", sent by process {match.group('pid')}" if match.group("pid") else ""
+    who += f" ({match.group('who')})" if known else ""
+    return Finding("state.shutdown", f"QEMU ended because it was told to: {name}{who}", "certain",
+                   "QEMU shuts down in order on this signal: no crash.",
+                   next_steps=["the sender's own log at that time tells why (libvirt's domain log: the line `shutting "
+                               "down, reason=...`)"], rule="told-to-end")
+
+
+_TELLERS: Dict[str, Callable[[Message], Optional[Finding]]] = {
+    "kernel-fault": _fault, "oom-kill": _oom, "qemu-died": tested.finding, "told-to-end": _told_to_end,
+}  # fmt: skip
