@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import List, NamedTuple, Optional
 
+from ..knowledge.aborts import gives_up
 from ..knowledge.rests import EVENT_LOOPS, ONLY_POLLS, POLLERS
 from ..knowledge.roles import STARTERS
-from ..knowledge.waits import BLOCKING_INSIDE, BQL_SYMBOLS, KVM_RUN, NON_BLOCKING, kind_of_wait
+from ..knowledge.waits import BLOCKING_INSIDE, BQL_SYMBOLS, KVM_RUN, NON_BLOCKING, WRAPPERS, kind_of_wait
 from .owners import code_of
 from .stack import Stack, once_a_stack
 
@@ -39,10 +40,13 @@ def blocked(stack: Stack) -> Blocked:
     kinds: List[str] = []
     last = -1
     limit = min(len(names), _MAX)
+    wrapper = inside_wrapper(stack)
     for position in range(limit):
         name = names[position]
         kind = kind_of_wait(name)
         if not kind:
+            if position < wrapper:
+                continue
             # nameless frames, and libc's functions that no table knows, may stand inside a wait
             if not name or (last < 0 and position < 4 and code_of(stack.frames[position]).owner == "libc"):
                 continue
@@ -73,6 +77,26 @@ def blocked(stack: Stack) -> Blocked:
         kind = "syscall"
     caller = last + 1 if last + 1 < len(names) else None
     return Blocked(kind, last, caller, _named(stack, last + 1), relock=relock, mutex=_mutex(stack, last))
+
+
+_ILLUMOS = frozenset(("mutex_lock", "cond_wait", "sema_wait"))  # its libc's, and in QEMU's sources too
+_DEEPEST = 6  # functions of a libc between QEMU's wait and the kernel
+
+
+@once_a_stack
+def inside_wrapper(stack: Stack) -> int:
+    """How many of the innermost frames are a libc's, inside a function of QEMU's that only calls libc to wait.
+
+    Each libc has names of its own there (``_umtx_op_err``, ``lwp_park``, ``_rthread_mutex_timedlock``).
+    """
+    position = stack.find(WRAPPERS, 1, _DEEPEST)
+    if position is None or stack.level(0) != 0 or stack.thread.crashed or stack.thread.signal is not None:
+        return 0
+    foreign = all(
+        (code_of(f).owner in ("libc", "unknown", "none", "library") or f.name in _ILLUMOS) and not gives_up(f.name)
+        for f in stack.frames[:position]
+    )
+    return position if foreign and any(stack.names[:position]) else 0
 
 
 def returns_at_once(stack: Stack, start: int) -> bool:

@@ -27,6 +27,7 @@ from ..model import Facts, IOThread, Message, Stage, ThreadExplanation, VCpu
 from ..pattern import Pattern
 from ..record import record
 from . import kernel
+from .blocked import inside_wrapper
 from .context import Context, Subject
 from .stack import Stack
 
@@ -140,6 +141,7 @@ class Story:
             tuple(f.kind for f in self.stack.frames),
             tuple(f.file for f in self.stack.frames),
             self.stack.thread.kernel_only,
+            inside_wrapper(self.stack),
         )
 
     def subsystem(self, position: int) -> Optional[str]:
@@ -159,6 +161,9 @@ class Story:
                 row = TABLE.row("object_dynamic_cast_assert")
             if row is not None and row.name == "thread entry":
                 found.append((row, None, True))
+                continue
+            if row is None and position < inside_wrapper(self.stack):
+                found.append((None, None, True))  # some libc's way into the kernel
                 continue
             if self.stack.frames[position].kind == "jit":
                 found.append((TABLE.row("code_gen_buffer"), None, False))

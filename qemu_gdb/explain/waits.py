@@ -16,6 +16,7 @@ from ..model import Lock, WaitsFor
 from ..model import Wait as WaitFact
 from ..pattern import Pattern
 from ..record import record
+from .blocked import inside_wrapper
 from .context import Context, Subject
 from .stack import Stack, number, once_a_stack, symbol
 
@@ -105,10 +106,11 @@ def _primitives(stack: Stack) -> int:
     """How many of the innermost frames only sleep or take a lock."""
     names = stack.names
     end = 0
+    wrapper = inside_wrapper(stack)
     for position in range(min(len(names), 24)):
         name = names[position]
         if name:
-            if name not in holders.PRIMITIVES:
+            if name not in holders.PRIMITIVES and position >= wrapper:
                 break
             end = position + 1
         elif (position > 3 and end == 0) or (

@@ -174,6 +174,14 @@ def kind_of_wait(name: str) -> str:
     return kind or ""
 
 
+# QEMU's own waiting functions that do nothing but call libc's: util/qemu-thread-posix.c, util/event.c, util/qemu-timer.c,
+# include/qemu/futex.h. What stands inside of them is libc's way into the kernel, whatever its name.
+WRAPPERS = frozenset(
+    """qemu_mutex_lock qemu_mutex_lock_impl qemu_rec_mutex_lock_impl qemu_cond_wait qemu_cond_wait_impl
+    qemu_cond_timedwait_impl qemu_sem_wait qemu_sem_timedwait qemu_event_wait qemu_futex_wait qemu_poll_ns
+    qemu_thread_join""".split()
+)
+
 # Calls that wake others and return at once, without their leading underscores. One that really waits (glibc's
 # condition variables do, for the sleepers of an old group) stands in a futex_wait inside them.
 WAKES = Names(
