@@ -15,12 +15,21 @@ from ..knowledge.aborts import (
     fatal_path_of,
     gives_up,
 )
-from ..knowledge.rests import GLIB_DISPATCHERS, LOOP_OWNERS, READERS, VCPUS, WAITS_WITH_BQL, rest_rows
+from ..knowledge.rests import (
+    DISPATCH_LOOPS,
+    GLIB_DISPATCHERS,
+    LOOP_OWNERS,
+    READERS,
+    VCPUS,
+    WAITS_WITH_BQL,
+    rest_rows,
+)
 from ..knowledge.roles import STARTERS
 from ..knowledge.signals import ABORTS, FAULTS
 from ..knowledge.waits import ENTERS_LOCK, INLINES_BQL, MOMENTARY_CALLERS, TAKES_LOCK, kind_of_wait
 from . import kernel
 from .blocked import Blocked, blocked, is_bql, returns_at_once
+from .complaint import CRASH, HANG, prose
 from .context import Context, Subject
 from .owners import code_of, codes
 from .stack import Stack, number, once_a_stack
@@ -175,23 +184,11 @@ def _is_exiting(stack: Stack, start: int) -> bool:
     return False
 
 
-_PROSE_CRASH = (
-    r"(?i)\bseg(?:mentation )?fault|\bsigsegv\b|\bsigabrt\b|\bsigbus\b|\bcrash(?:e[ds]|ing)?\b|core dumped"
-    r"|\bkilled by sig|assertion [`'\"‘]"
-)
-_PROSE_HANG = (
-    r"(?i)\bhangs?\b|\bhung\b|\bstuck\b|\bdeadlock|\bfreez|\bfrozen|\bunresponsive|\b100 ?%|\bblocked\b|\bspin"
-)
 _BREAKPOINT = (
     r"\b(?:Temporary )?[Bb]reakpoint \d+|\(gdb\) (?:b|break|watch)\b|[Ww]atchpoint \d+"
     r"|stop reason = (?:breakpoint|step)"
 )
 _ABRT = r"killed by (SIG[A-Z]+)|terminated with signal (?:\d+, )?(SIG[A-Z]+)|reason:.*\b(SIG[A-Z]+)"
-
-
-def _prose(context: Context) -> str:
-    lines = context.snapshot.unparsed
-    return "\n".join(lines[:400])[:40000]
 
 
 def _mark_fatal(context: Context) -> None:
@@ -220,7 +217,7 @@ def _mark_fatal(context: Context) -> None:
     if name and name not in FAULTS and name not in ABORTS:
         return  # a signal that threads send one another on purpose
     if not name:
-        found = re.search(_ABRT, _prose(context))
+        found = re.search(_ABRT, prose(context.snapshot))
         name = next((g for g in found.groups() if g), "") if found else ""
     if any(s.told.state in ("aborting", "crashed") for s in live):
         if len(live) > 1 and not name:
@@ -378,19 +375,19 @@ def _stopped_mid_statement(context: Context, live: List[Subject]) -> None:
         return
     if subject.told.thread.number is not None and subject.told.thread.lwp is not None:
         return
-    prose = _prose(context)
-    if re.search(_BREAKPOINT, prose):
+    words = prose(context.snapshot)
+    if re.search(_BREAKPOINT, words):
         return
     top = next((p for p, f in enumerate(stack.frames) if code_of(f).owner not in ("libc", "none")), None)
     if top is None:
         return
     mine = codes(stack)[top].owner == "qemu"
-    if re.search(_PROSE_CRASH, prose) and (mine or any(code_of(f).owner == "qemu" for f in stack.frames)):
+    if CRASH.search(words) and (mine or any(code_of(f).owner == "qemu" for f in stack.frames)):
         _set(subject, "crashed", "report-says-so")
         return
     if not mine or subject.told.thread.coroutine:
         return
-    if re.search(_PROSE_HANG, prose):
+    if HANG.search(words):
         return
     frame = stack.frames[0]
     if frame.pc is not None:
@@ -565,6 +562,13 @@ def _wait_join(context: Context, subject: Subject, top: Blocked) -> State:
 
 
 def _wait_poll(context: Context, subject: Subject, top: Blocked) -> State:
+    state, rule = _poll_state(context, subject, top)
+    if state == "idle" and top.last < 0 and subject.stack.names[0] in DISPATCH_LOOPS:
+        return "executing", "its-event-loop-is-at-work"
+    return state, rule
+
+
+def _poll_state(context: Context, subject: Subject, top: Blocked) -> State:
     stack = subject.stack
     told = subject.told
     caller = _caller(stack, top)

@@ -244,6 +244,9 @@ POLLERS = Names(
 # Those that call no handler themselves: what they call, and is not named, is poll(). GLib's glib/gmain.c dispatches by
 # g_main_context_dispatch, util/main-loop.c by glib_pollfds_poll
 ONLY_POLLS = Names("g_main_context_iterate*", "g_main_context_poll*", "os_host_main_loop_wait", "fdmon_*_wait")
+# Those that go through what is ready: whoever stands in one of them, and in no call, is at work
+DISPATCH_LOOPS = Names("aio_dispatch*", "aio_ctx_dispatch", "aio_bh_poll", "aio_bh_call", "aio_bh_dequeue",
+                       "glib_pollfds_poll", "timerlist_run_timers", "qemu_clock_run_*timers")
 # Between a nested poll and the function that decided to poll: generated and inlined wrappers
 POLL_WRAPPERS = Names(
     "bdrv_poll_co",

@@ -10,6 +10,7 @@ from ...knowledge import signals
 from ...model import Evidence, Finding, Job, Notice
 from ...role_words import role_words
 from .. import stories
+from ..complaint import complaint
 from ..context import Context, Subject
 from ..owners import code_of
 from ..stack import Stack
@@ -495,10 +496,11 @@ def _executing(context: Context, executing: List[Subject], truncated: bool, step
         sentences.append(
             f"Also at work: {joined([f'{short(s)} ({s.told.summary or s.told.role})' for s in other[:3]])}."
         )
-    steps = [
-        "if it crashed: the line with the signal or the failed assertion, and bt full",
-        "if it hangs or is slow: a second sample of thread apply all bt",
-    ]
+    told = complaint(context.snapshot)
+    steps = [] if told == "hang" else ["if it crashed: the line with the signal or the failed assertion, and bt full"]
+    if told != "crash":
+        lead = "" if told else "if it hangs or is slow: "
+        steps.append(f"{lead}a second sample of thread apply all bt, some seconds later: which frames are the same?")
     return finding(
         "state.running",
         title,
