@@ -174,8 +174,8 @@ def kind_of_wait(name: str) -> str:
     return kind or ""
 
 
-# QEMU's own waiting functions that do nothing but call libc's: util/qemu-thread-posix.c, util/event.c, util/qemu-timer.c,
-# include/qemu/futex.h. What stands inside of them is libc's way into the kernel, whatever its name.
+# What QEMU waits in that only calls libc: util/qemu-thread-posix.c, util/event.c, util/qemu-timer.c,
+# include/qemu/futex.h. What stands inside of them is the way of a libc into the kernel, whatever its name.
 WRAPPERS = frozenset(
     """qemu_mutex_lock qemu_mutex_lock_impl qemu_rec_mutex_lock_impl qemu_cond_wait qemu_cond_wait_impl
     qemu_cond_timedwait_impl qemu_sem_wait qemu_sem_timedwait qemu_event_wait qemu_futex_wait qemu_poll_ns
