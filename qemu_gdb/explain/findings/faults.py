@@ -11,7 +11,7 @@ from ...model import Evidence, Signal
 from ...pattern import Pattern
 from ..context import Context, Subject
 from ..owners import code_of
-from ..stack import Stack, number, string, symbol
+from ..stack import Stack, number, once_a_stack, string, symbol
 from . import common
 from .cause import Cause, fatal_signal, function_at, is_fatal, past_helpers
 from .common import at, cut, evidence, joined, oneline, place
@@ -51,12 +51,31 @@ def fault_address(context: Context, subject: Subject) -> Optional[int]:
     return None
 
 
+# Arguments that are numbers in most functions that have them
+_SCALAR = Pattern(
+    r"(?:\w+_)?(?:len|length|size|sz|addr|address|off|offset|pos|val|value|index|idx|fd|mask|num|nb|nr|count|bytes"
+    r"|sectors?|flags?|features|attrs|irq|level|port|pc|type|id|width|height|shift|limit|op|cmd|perm|mode|status"
+    r"|result|ret|code|request|version|version_id)$"
+)
+_COUNTS = Pattern(r"(?:\w+_)?(?:len|length|size|index|idx|fd|num|nb|count|bytes|width|height|irq|version_id)$")
+
+
+@once_a_stack
+def _prints_hex(stack: Stack) -> bool:
+    """Whether the dump has plain numbers in hexadecimal, as gef, pwndbg and gdb's output-radix 16 write them."""
+    return any(
+        value.startswith("0x") and (number(value) or 0) < 0x10000 and _COUNTS.match(name)
+        for frame in stack.frames[:64]
+        for name, value in frame.args.items()
+    )
+
+
 def null_arguments(stack: Stack, position: int) -> List[str]:
     """Names of pointer arguments of a frame that are NULL, without those for which NULL is usual."""
     found = []
     for name, value in stack.frames[position].args.items():
         null = value in ("0x0", "(nil)", "NULL") or re.match(r"^\(.*\*\) ?0x0$", value)
-        if null and name not in _IGNORED_NULLS:
+        if null and name not in _IGNORED_NULLS and not (_SCALAR.match(name) and _prints_hex(stack)):
             found.append(name)
     return found
 
@@ -69,7 +88,7 @@ def odd_arguments(stack: Stack, position: int) -> List[Tuple[str, int, str]]:
             continue
         pointer = number(value) or 0
         if 0 < pointer < 0x10000:
-            if name not in ("flags", "features", "attrs", "mask"):
+            if not _SCALAR.match(name) and (name in ALIGNED or not _prints_hex(stack)):
                 found.append((name, pointer, "too small for a pointer"))
             continue
         mark = pointers.poison(pointer)
