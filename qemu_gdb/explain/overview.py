@@ -95,7 +95,23 @@ def is_qemu(context: Context) -> bool:
         return True
     if any((role_of_name(n) or ("",))[0].startswith("vcpu") for n in names):
         return True
-    return any(m.kind in ("qemu-error", "hw-error", "error-abort", "cpu-abort", "qemu-died") for m in snapshot.messages)
+    if any(m.kind in ("qemu-error", "hw-error", "error-abort", "cpu-abort", "qemu-died") for m in snapshot.messages):
+        return True
+    return not unknown and _has_nameless_code(context) and _speaks_of_qemu(context)
+
+
+def _has_nameless_code(context: Context) -> bool:
+    """Whether a program's own frames are there, without names: a stripped program."""
+    return any(not f.name and f.library is None and f.pc for s in context.subjects for f in s.stack.frames[1:])
+
+
+_QEMU_WORD = Pattern(r"\bqemu\b|\bqemu-|\bkvm\b", re.IGNORECASE)
+
+
+def _speaks_of_qemu(context: Context) -> bool:
+    """Whether the words around the stacks name QEMU as what they are of; libvirt's users name it too."""
+    lines = context.snapshot.unparsed[:400]
+    return any(_QEMU_WORD.search(line) for line in lines) and not any("libvirtd" in line for line in lines)
 
 
 _MAINS = Pattern(

@@ -410,6 +410,24 @@ def _by_shape(context: Context, subject: Subject, process: Process) -> Optional[
         return "thread-pool-worker", "shape:timed wait"
     if _waits_on_own_queue(stack, top):
         return "vnc-worker", "shape:condition and mutex of one queue"
+    if process.kind in ("", "system") and stack.level(0) == 0 and all(code_of(f).owner != "qemu" for f in stack.frames):
+        return _nameless(stack)
+    return None
+
+
+def _nameless(stack: Stack) -> Optional[Tuple[str, str]]:
+    """A thread of which only the system call has a name.
+
+    util/rcu.c: call_rcu_thread waits on a futex right in qemu_event_wait; a vCPU's thread is the only one that makes
+    ioctl() its life (accel/kvm/kvm-all.c kvm_cpu_exec).
+    """
+    own = [p for p, f in enumerate(stack.frames) if not f.name and code_of(f).owner == "none"]
+    if not own or own[-1] - own[0] + 1 != len(own) or own[0] > 3:
+        return None
+    if stack.names[0] == "syscall" and len(own) <= 3:
+        return "rcu", "shape:syscall() under three frames"
+    if stack.names[0] == "ioctl" and len(own) in (3, 4, 5):
+        return "vcpu-kvm", "shape:ioctl() under a thread's start"
     return None
 
 
@@ -494,7 +512,24 @@ def _shows_code(stack: Stack) -> bool:
 
 
 def _settle_unnamed(context: Context, process: Process) -> None:
-    """Threads that only the others explain: one of a stripped QEMU that waits on the vCPUs' mutex is a vCPU."""
+    """Threads that only the others explain: one of a stripped QEMU that waits on the vCPUs' mutex is a vCPU, and so is
+    one whose function has called from the same place as a vCPU's.
+    """
+    starts: Dict[Tuple[int, int], str] = {}
+    for subject in context.live_subjects:
+        began = _began(subject.stack)
+        if began is not None and subject.told.role.startswith("vcpu"):
+            starts[began] = subject.told.role
+    for subject in context.live_subjects if starts else ():
+        began = _began(subject.stack)
+        if began in starts and subject.told.role == "unknown" and began is not None:
+            subject.told.role, subject.told.role_rule = starts[began], "shape:runs the same function as a vCPU"
+    if starts and not context.with_role("main-loop") and process.kind == "":
+        lwps = [s.told.thread.lwp for s in context.live_subjects if s.told.thread.lwp]
+        for subject in context.live_subjects:
+            if subject.told.role == "unknown" and subject.told.thread.number == 1 and len(lwps) > 1 and (
+                    subject.told.thread.lwp == min(lwps)):
+                subject.told.role, subject.told.role_rule = "main-loop", "first-thread"
     mutexes: Dict[str, str] = {}
     for subject in context.live_subjects:
         if subject.told.role.startswith("vcpu"):
@@ -507,6 +542,18 @@ def _settle_unnamed(context: Context, process: Process) -> None:
             if shown and shown in mutexes and _unnamed_start(subject.stack):
                 subject.told.role = mutexes[shown]
                 subject.told.role_rule = "shape:waits on the vCPUs' mutex"
+
+
+@once_a_stack
+def _began(stack: Stack) -> Optional[Tuple[int, int]]:
+    """Where a thread's two outermost nameless frames of QEMU stand: qemu_thread_start and the function it runs."""
+    position = len(stack) - 1
+    while position >= 0 and (stack.names[position] in STARTERS or code_of(stack.frames[position]).owner == "libc"):
+        position -= 1
+    if position < 1 or stack.names[position] or stack.names[position - 1]:
+        return None
+    outer, inner = stack.frames[position].pc, stack.frames[position - 1].pc
+    return (outer, inner) if outer and inner else None
 
 
 @once_a_stack

@@ -651,6 +651,8 @@ def _wait_call(context: Context, subject: Subject, top: Blocked) -> State:
         return "executing", "non-blocking-descriptor"
     if "kvm_vcpu_ioctl" in (caller, stack.names[top.last]):
         return "executing", "kvm_vcpu_ioctl"  # reads or writes registers: returns at once
+    if subject.told.role == "vcpu-kvm" and stack.names[top.last] == "ioctl" and _unnamed_to_start(stack, top):
+        return "running-guest", "the vCPU's ioctl without symbols"
     rest = _reads_from_peer(subject, top) or _rests(subject, top)
     return rest or ("blocked-syscall", f"call:{stack.names[top.last]}")
 

@@ -26,6 +26,7 @@ _PROCESS = Pattern(
     r"Process (?P<d>\d+) (?:launched|attached|stopped)|Process:\s+\S.* \[(?P<e>\d+)\]|=+ ?(?:pid|process) (?P<f>\d+)|"
     r"\S*pstack (?P<g>\d+)|WineDbg starting on pid (?P<i>\w+)|.*\bgdb\b.* (?:-p|--pid)[ =](?P<h>\d+))"
 )
+_ATTACHING = Pattern(r"Attaching to program: [`'\"]?(?P<program>[^,'`\"]+)")
 _SIDE = Pattern(
     r"[\W_]*(?:on |in |of |the |from )*\b(?P<side>src|source|dst|dest|destination|target|libvirtd?"
     r"|qemu(?!-[a-z])|host|sender|receiver)\b"
@@ -203,6 +204,9 @@ def _process(reading: Reading, stripped: str) -> bool:
         reading.process = pid
         if reading.segment.pid is None and pid.isdigit():
             reading.segment.pid = int(pid)
+        named = _ATTACHING.match(stripped)
+        if named is not None and not reading.segment.program:
+            reading.segment.program = re.split(r"[\\/]", named.group("program"))[-1]
         return bool(stripped.startswith("PROCESS"))
     return bool(detached(reading, stripped, stripped))
 

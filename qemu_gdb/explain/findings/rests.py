@@ -6,6 +6,7 @@ from typing import List, Optional, Tuple
 
 from ...knowledge import holders
 from ...knowledge.match import Names
+from ...knowledge.rests import GLIB_DISPATCHERS
 from ...model import Evidence, Finding
 from ..context import Context, Subject
 from ..waits import Waiting, unstopped_vcpus
@@ -190,6 +191,7 @@ def lock_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
     sentences = [
         lead(context, last),
         f"{who(last)} waits {waiting.says} ({at(stack, waiting.at)}); its owner is not shown.",
+        _perhaps_bql(context, last, waiting),
         holding(last),
         victims_text(victims),
     ]
@@ -205,6 +207,17 @@ def lock_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
         steps=[proof_step(last, waiting), ALL_THREADS],
         rule="lock-owner-unknown",
     )
+
+
+def _perhaps_bql(context: Context, last: Subject, waiting: Waiting) -> str:
+    """Which lock a vCPU of a stripped QEMU may want: the main loop's, where that is inside one of its handlers."""
+    caller = last.stack.names[waiting.at] if waiting.at < len(last.stack) else ""
+    if caller or waiting.address or not last.told.role.startswith("vcpu"):
+        return ""
+    for loop in context.with_role("main-loop"):
+        if loop.stack.find(GLIB_DISPATCHERS, 1) is not None and loop.told.state not in ("idle", "unknown"):
+            return f"It may be the BQL: {the(loop)} is inside one of its handlers, which run with the BQL held."
+    return ""
 
 
 def other_wait(context: Context, last: Subject, victims: List[Subject], waiting: Waiting) -> Optional[Finding]:

@@ -480,10 +480,8 @@ def _executing(context: Context, executing: List[Subject], truncated: bool, step
     if subject.told.role == "user-mode" and stack.names[0].startswith("safe_") and subject.told.summary:
         title = f"{who(subject)} {subject.told.summary}; nothing shows that it is stuck"
     elif subject.told.state in ("waiting-mutex", "waiting-condvar", "blocked-syscall") or subject.waiting is not None:
-        title = (
-            f"{who(subject)} waits in {stack.names[subject.waiting.at] if subject.waiting else name}; nothing "
-            f"shows that it is stuck"
-        )
+        waits_in = (stack.names[subject.waiting.at] if subject.waiting else name) or f"{stack.names[0] or 'a call'}()"
+        title = f"{who(subject)} waits in {waits_in}; nothing shows that it is stuck"
     else:
         title = f"{who(subject)} executes {name}"
     sentences.append(
