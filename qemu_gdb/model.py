@@ -36,6 +36,7 @@ class Frame:
     # normal, inline, tailcall (inferred: it is not on the stack), signal (a handler's trampoline), jit (TCG's code)
     kind: str = "normal"
     locals: Dict[str, str] = field(default_factory=dict)
+    offset: Optional[int] = None  # of the pc from the start of ``library``, where a reporter gives that and no name
 
     @property
     def name(self) -> str:

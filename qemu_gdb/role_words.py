@@ -54,4 +54,6 @@ ROLE_WORDS: Dict[str, RoleWords] = {
 def role_words(role: str) -> RoleWords:
     """The words for a role; for one that this table lacks, those that its name gives."""
     plain = role.replace("-", " ")
-    return ROLE_WORDS.get(role) or RoleWords(plain, plain, f"the {plain} thread", "this thread")
+    return ROLE_WORDS.get(role) or RoleWords(
+        plain, plain, f"the {plain} thread", f"a{'n' if plain[:1] in 'aeiou' else ''} {plain} thread"
+    )

@@ -195,6 +195,7 @@ def _signal(snapshot: Snapshot, segment: Segment) -> None:
             threads[0].lwp, threads[0].name = segment.crashed_lwp, threads[0].name or segment.crashed_name
         for thread in threads:
             if thread.lwp == segment.crashed_lwp:
+                thread.name = thread.name or segment.crashed_name
                 thread.crashed = thread.current = True
     if chosen is None or chosen.name not in messages.FATAL:
         return

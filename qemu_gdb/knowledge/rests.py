@@ -83,6 +83,8 @@ RESTS: Tuple[Rest, ...] = (
         ),
         "waits for descriptors, timers and bottom halves",
     ),
+    # tools/virtiofsd/fuse_virtio.c, 5.0 to 7.2
+    Rest("virtiofsd", ("tool-main", "unknown"), Names("virtio_loop"), "waits for vhost-user messages"),
     Rest("rcu", ("rcu",), Names("call_rcu_thread"), "no callback is queued, or it lets some gather"),
     # util/thread-pool.c (ten second timeout), posix-aio-compat.c
     Rest(
@@ -134,6 +136,8 @@ RESTS: Tuple[Rest, ...] = (
             "gdbserver_accept_thread",
             "exit_with_parent_loop",
             "fv_queue_thread",
+            "nbd_client",  # nbd/client.c, called by qemu-nbd.c nbd_client_thread: NBD_DO_IT lasts as long as the device
+            "nbd_client_thread",
             "qio_task_thread_worker",
             "vcpu_dirty_rate_stat_thread",
             "vcpu_dirty_rate_stat_collect",

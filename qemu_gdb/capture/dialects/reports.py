@@ -10,7 +10,7 @@ from qemu_gdb.pattern import Pattern
 # coredumpctl: "0x00007f9397ea365c __pthread_kill_implementation (libc.so.6 + 0xa365c)"
 _COREDUMP = Pattern(
     r"0x(?P<pc>[0-9a-fA-F]{1,16})\s+(?:in\s+)?(?P<function>\S.*?)\s+"
-    r"\((?P<module>[^()=,\"]*?[^()=,\"\s])(?:\s\+\s0x[0-9a-fA-F]+)?\)\s*$"
+    r"\((?P<module>[^()=,\"]*?[^()=,\"\s])(?:\s\+\s0x(?P<offset>[0-9a-fA-F]{1,16}))?\)\s*$"
 )
 # eu-stack: "0x00007f8c5d6bfbf9 __poll" or with "- 1 [/lib/..." and "file:line:col" behind
 _EU = Pattern(
@@ -20,7 +20,7 @@ _EU = Pattern(
 )
 # glibc: "/lib/libc.so.6(gsignal+0x35)[0x7f15dfe0bad6]", "qemu() [0x492ff3]"
 _GLIBC = Pattern(
-    r"(?P<module>[^\s()\[\]]+)\s?(?:\((?P<function>[^()+]*)(?:\+0x[0-9a-fA-F]+)?\))?\s?\[0x(?P<pc>[0-9a-fA-F]{"
+    r"(?P<module>[^\s()\[\]]+)\s?(?:\((?P<function>[^()+]*)(?:\+0x(?P<offset>[0-9a-fA-F]{1,16}))?\))?\s?\[0x(?P<pc>[0-9a-fA-F]{"
     r"1,16})\]\s*$"
 )
 # illumos: "----- lwp# 4 / thread# 4 [CPU 0/KVM] -----", " fffffd7fff0e4daa ioctl    (7, 2000ae80, 0) + 12"
@@ -40,6 +40,8 @@ def coredump(level: int, text: str) -> Optional[Frame]:
     frame = Frame(level, pc=int(match.group("pc"), 16))
     frame.function = None if function in ("n/a", "??", "???") else function
     frame.library = None if module == "n/a" else module
+    if frame.function is None and match.group("offset"):
+        frame.offset = int(match.group("offset"), 16)
     return frame
 
 
@@ -67,6 +69,8 @@ def glibc(level: int, text: str) -> Optional[Frame]:
         return None
     frame = Frame(level, pc=int(match.group("pc"), 16), library=match.group("module"))
     frame.function = match.group("function") or None
+    if frame.function is None and match.group("offset"):
+        frame.offset = int(match.group("offset"), 16)
     return frame
 
 

@@ -94,6 +94,7 @@ def _with_state(findings: List[Finding], states: List[Finding]) -> List[Finding]
         s
         for s in states
         if s.kind in ("state.io-error", "state.guest-panicked", "state.shutdown", "state.incoming", "state.prelaunch")
+        or s.rule in ("throttled", "dirty-limit")
     ]
     doubtful = findings and findings[0].confidence == "possible"
     if certain and doubtful:

@@ -7,7 +7,8 @@ from typing import List, Optional, Tuple
 
 from ...knowledge import pointers, signals
 from ...knowledge.helpers import is_cast
-from ...model import Evidence, Signal
+from ...knowledge.roles import STARTERS
+from ...model import Evidence, Frame, Signal
 from ...pattern import Pattern
 from ..context import Context, Subject
 from ..owners import code_of
@@ -78,6 +79,22 @@ def null_arguments(stack: Stack, position: int) -> List[str]:
         if null and name not in _IGNORED_NULLS and not (_SCALAR.match(name) and _prints_hex(stack)):
             found.append(name)
     return found
+
+
+def nameless(frame: Frame) -> str:
+    """A frame without a name as a title has it: "qemu-system-x86_64+0x5d1b55"."""
+    where = (frame.library or "").rsplit("/", 1)[-1]
+    if where and frame.offset is not None:
+        return f"{where}+0x{frame.offset:x}"
+    return f"unnamed code of {where}" if where else "code without a name"
+
+
+def _symbolize(frame: Frame) -> Optional[str]:
+    """The step that turns a nameless frame into a function and a line."""
+    if frame.library is None or frame.offset is None:
+        return None
+    return (f"addr2line -Cfie {frame.library} 0x{frame.offset:x}, with the debug symbols of exactly this build "
+            "(debuginfod, or the package's -dbgsym or -debuginfo)")
 
 
 def odd_arguments(stack: Stack, position: int) -> List[Tuple[str, int, str]]:
@@ -173,11 +190,13 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
     culprit = culprit if culprit is not None else blame
     if blame is not None and is_cast(stack.names[blame]):
         blame = culprit  # the cast only checks a type
+    if blame is not None and stack.names[blame] in STARTERS:
+        blame = culprit = None  # nothing of QEMU's has a name: who started the thread has no part in it
     function = function_at(subject, blame)
     spot = place(stack.frames[blame]) if blame is not None else ""
     inside = f" in {function}" if function else ""
-    if blame is None and stack.names[:1] and stack.names[0]:
-        inside = f" in {stack.names[0]}"
+    if blame is None and len(stack):
+        inside = f" in {stack.names[0] or nameless(stack.frames[0])}"
     if blame is not None and not stack.names[top] and blame > top:
         inside, spot = f" in unnamed code under {function}", ""
     cause = Cause(
@@ -242,8 +261,12 @@ def _bad_pointer(
     if frame is not None and not frame.function and (frame.pc is not None and frame.pc < 0x10000):
         _bad_call(cause, stack, top, frame.pc)
         return
-    function = function_at(subject, blame) or "the function"
+    function = function_at(subject, blame) or (
+        nameless(frame) if frame is not None and not frame.function else "the function"
+    )
     spot = place(stack.frames[blame]) if blame is not None else ""
+    if frame is not None and not frame.function and (named := _symbolize(frame)):
+        cause.steps.append(named)
     if blame is not None and blame > top and frame is not None and not frame.function:
         function, spot = f"unnamed code under {function}", ""
     tail = f", {spot}" if spot else ""

@@ -14,8 +14,8 @@ from ..complaint import complaint
 from ..context import Context, Subject
 from ..owners import code_of
 from ..stack import Stack
-from . import common
-from .common import at, capital, evidence, finding, joined, short, who
+from . import common, purpose
+from .common import at, capital, evidence, finding, joined, short, the, who
 from .crash import stopped_by_debugger
 from .requests import in_flight, one_each, short_wait
 from .steps import for_outside
@@ -85,6 +85,8 @@ def find(context: Context, before: List[Finding]) -> List[Finding]:
         return []
     if state is not None and not (hangs and state.kind in ("state.running", "state.paused", "state.prelaunch")):
         found.append(state)
+    slowed = purpose.find(context)
+    found += slowed
     if not found and not hangs:
         quiet = _quiet(context)
         if quiet is not None:
@@ -353,6 +355,7 @@ def _quiet(context: Context) -> Optional[Finding]:
     if not main or not vcpus or truncated:
         return _part(context, resting, vcpus, main, truncated)
     guest = [s for s in vcpus if s.told.state == "running-guest" or s.stack.names[:1] == ("ioctl",)]
+    migrating = purpose.rate_limited(context)
     if guest:
         return finding(
             "state.running",
@@ -361,11 +364,17 @@ def _quiet(context: Context) -> Optional[Finding]:
             [
                 f"{capital(common.listed(guest))} {'is' if len(guest) == 1 else 'are'} in the guest, and the main "
                 f"loop waits for events.",
-                "If this VM hangs, look inside the guest, or at KVM and the host kernel, not at QEMU's locks.",
+                "If this VM hangs, look inside the guest, or at KVM and the host kernel, not at QEMU's locks."
+                if migrating is None
+                else f"{capital(the(migrating))} migrates, and pauses for its bandwidth limit: if that never ends, the "
+                "guest dirties its RAM as fast as the limit lets it be sent.",
             ],
             subjects=guest[:4],
             proof=[evidence(s, 0, "runs the guest") for s in guest[:2]],
-            steps=["info registers and a sample of the guest's pc on each vCPU: where does it loop?"],
+            steps=["info registers and a sample of the guest's pc on each vCPU: where does it loop?"]
+            if migrating is None
+            else ["info migrate: dirty pages rate against throughput, and max-bandwidth; auto-converge, multifd or "
+                  "postcopy end a migration that does not converge"],
             rule="quiet-running",
         )
     halted_kvm = [
@@ -547,7 +556,7 @@ def _part(
     if not vcpus:
         missing.append("vCPU")
     tool = context.with_role("tool-main", "user-mode", "test")
-    roles = Counter(role_words(s.told.role).brackets or "a thread" for s in resting)
+    roles = Counter(s.told.role for s in resting)
     named = [_a(role, count) for role, count in roles.items()][:5]
     sentences = [f"{capital(joined(named))} {'rests' if len(resting) == 1 else 'rest'} normally."]
     titles = "The threads shown rest normally"
@@ -691,10 +700,7 @@ def _huge(stack: Stack) -> str:
 
 
 def _a(role: str, count: int) -> str:
+    words = role_words(role)
     if count > 1:
-        return f"{count} threads ({role[2:] if role.startswith('a ') else role})"
-    if role in ("main loop",):
-        return "the main loop"
-    if role == "RCU":
-        return "the RCU thread"
-    return role
+        return f"{count} threads ({words.brackets or 'of unknown role'})"
+    return words.one if role != "unknown" else "a thread"
