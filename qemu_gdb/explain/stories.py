@@ -18,6 +18,7 @@ from typing import Dict, FrozenSet, List, Optional, Sequence, Set, Tuple
 
 from ..knowledge.functions import subsystem as function_subsystem
 from ..knowledge.helpers import helper_for
+from ..knowledge.roles import STARTERS
 from ..knowledge.stages import TABLE, Row, View, block, events, guest, migration, monitor, process
 from ..knowledge.stages.block import BlockRequest, Drain
 from ..knowledge.stages.guest import GuestAccess
@@ -571,6 +572,8 @@ def _crash(context: Context, subject: Subject, story: Story) -> str:
     where = ""
     if subject.told.culprit:
         where = f" in {subject.told.culprit}"
+    elif position is not None and story.view.all_names[position] in STARTERS:
+        where = " in code without a name"
     elif position is not None:
         where = f" in {story.view.all_names[position]}"
     top = story.view.all_names[0] if story.view.all_names else ""
