@@ -518,6 +518,7 @@ class Explanation:
     threads: List[ThreadExplanation] = field(default_factory=list)
     coroutines: List[CoroutineExplanation] = field(default_factory=list)
     notices: List[Notice] = field(default_factory=list)
+    capture: int = 0  # which of several captures of this process in one input it is, from 1; 0 for the only one
 
 
 # --------------------------------------------------------------------------------------------------------------

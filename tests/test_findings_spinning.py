@@ -193,7 +193,7 @@ def test_what_several_dumps_share_is_told_once():
     pasted = "".join(DUMP.format(line=line) for line in (50, 52, 50))
     page = render_text.render(explain_all(text.parse(pasted)), Form(100, True))
     assert page.count("In all 3 captures") == 1
-    assert "Process 2 of 3, the same again" in page
+    assert "Capture 2 of 3, the same again" in page
 
 
 def test_a_loop_that_has_much_to_do_is_no_sure_spin():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from qemu_gdb.capture import text
-from qemu_gdb.explain import explain
+from qemu_gdb.explain import explain, explain_all
+from qemu_gdb.render.safe import Form
+from qemu_gdb.render.text import render
 
 
 def told(source):
@@ -187,3 +189,13 @@ def test_virtiofsd_rests_where_it_waits_for_messages():
     assert explained.threads[0].state == "idle"
     assert explained.findings[0].kind == "state.idle"
     assert "The tool's main thread rests normally" in explained.findings[0].explanation
+
+
+def test_two_captures_of_one_process_are_called_captures():
+    later = BUSY.replace("QEMU uses 100% CPU:", "Later:").replace(
+        "#0  0x000055d8a5b18a2b in aio_dispatch_handlers (ctx=0x55d8a8797520) at ../util/aio-posix.c:400",
+        "#0  0x000055d8a5c2aa10 in virtio_blk_handle_vq (s=0x55d8a8797520) at ../hw/block/virtio-blk.c:700")
+    explanations = explain_all(text.parse(BUSY + "\n" + later))
+    assert [e.capture for e in explanations] == [1, 2]
+    page = render(explanations, Form())
+    assert "Capture 2 of 2" in page and "Process" not in page

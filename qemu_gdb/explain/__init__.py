@@ -22,6 +22,8 @@ def explain_all(snapshots: Sequence[Snapshot]) -> List[Explanation]:
         from . import findings, samples
 
         for group in samples.by_process(contexts):
+            for number, context in enumerate(group, 1):
+                context.explanation.capture = number
             findings.compare(group)
     return [context.explanation for context in contexts]
 

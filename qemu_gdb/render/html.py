@@ -99,15 +99,15 @@ def page(report: Report) -> str:
     body: List[str] = ["<main>"]
     ordered = [main, *(x for x in report.explanations if x is not main)]
     for i, explanation in enumerate(ordered):
-        body += _process(report, explanation, i, len(ordered))
+        body += _process(report, explanation, i, ordered)
     body += _template(report)
     body += ["</main>", f"<footer><p>{e(reports.redaction_note(report))}</p></footer>"]
     title = f"{first.kind.partition('.')[0].upper()}: {first.title}" if first else text_page.header(main)
     return document(title, body)
 
 
-def _process(report: Report, explanation: Explanation, index: int, count: int) -> List[str]:
-    number = f"Process {index + 1} of {count}: " if count > 1 else ""
+def _process(report: Report, explanation: Explanation, index: int, ordered: List[Explanation]) -> List[str]:
+    number = f"{words.heading(ordered, index)}: " if len(ordered) > 1 else ""
     body = [f"<h1>{e(number + text_page.header(explanation))}</h1>"]
     body += [part for finding in explanation.findings for part in finding_block(finding)]
     said = [safe(m.text) for m in explanation.snapshot.messages[:10] if m.text]

@@ -57,7 +57,7 @@ def plain(explanations: Sequence[Explanation]) -> Plain:
             result[name] += items
     if several:
         result["processes"] = [
-            {"source": _source(e), "qemu": _qemu(e), "signal": _signal(e.snapshot.signal),
+            {"source": _source(e), "qemu": _qemu(e), "signal": _signal(e.snapshot.signal), "capture": e.capture or None,
              "findings": [_finding(f) for f in e.findings]}
             for e in explanations
         ]

@@ -34,7 +34,7 @@ def render(explanations: Sequence[Explanation], form: Form) -> str:
     lines: List[str] = []
     for i, explanation in enumerate(explanations):
         if len(explanations) > 1:
-            lines += [f"# Process {i + 1} of {len(explanations)}", ""]
+            lines += [f"# {words.heading(explanations, i)}", ""]
         lines += _process(explanation, form)
     return form.finish(lines)
 

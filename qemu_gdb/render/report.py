@@ -259,8 +259,9 @@ def markdown(report: Report) -> str:
     for explanation in _ordered(report):
         lines += _description(report, explanation)
     lines += ["", "## Steps to reproduce", "1. ", "2. ", "3. ", "", "", "## Additional information", ""]
-    for i, explanation in enumerate(_ordered(report)):
-        lines += [f"### Process {i + 1}", ""] if len(report.explanations) > 1 else []
+    ordered = _ordered(report)
+    for i, explanation in enumerate(ordered):
+        lines += [f"### {words.heading(ordered, i)}", ""] if len(ordered) > 1 else []
         lines += _additional(report, explanation)
     lines += [f"{prose(redaction_note(report))}", "", '/label ~"kind::Bug"']
     return "\n".join(lines) + "\n"

@@ -23,7 +23,7 @@ def render(explanations: Sequence[Explanation], form: Form) -> str:
     for i, explanation in enumerate(shown):
         if len(explanations) > 1:
             again = [f for f in explanation.findings if id(f) in told]
-            title = f"Process {i + 1} of {len(explanations)}" + (", the same again" if again else "")
+            title = words.heading(explanations, i) + (", the same again" if again else "")
             lines += ([""] if i else []) + [title]
         if form.numbers:
             lines += _asked(explanation, form)

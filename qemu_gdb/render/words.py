@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, Optional, Sequence
 
-from ..model import ThreadExplanation
+from ..model import Explanation, ThreadExplanation
 from ..role_words import role_words
 
 _ACCELERATORS = {"kvm": "KVM", "tcg": "TCG", "hvf": "HVF", "whpx": "WHPX", "xen": "Xen", "nvmm": "NVMM", "hax": "HAX"}
@@ -13,6 +13,14 @@ _ROLE_ACCELERATOR = {"vcpu-kvm": "kvm", "vcpu-mttcg": "tcg", "vcpu-tcg-rr": "tcg
 
 def accelerator(name: str) -> str:
     return _ACCELERATORS.get(name, name)
+
+
+def heading(explanations: Sequence[Explanation], index: int) -> str:
+    """What stands above one of several pages: "Process 1 of 2", or "Capture 1 of 2" where all show one process."""
+    count = len(explanations)
+    if sorted(e.capture for e in explanations) == list(range(1, count + 1)):
+        return f"Capture {explanations[index].capture} of {count}"
+    return f"Process {index + 1} of {count}"
 
 
 def count(number: int, thing: str) -> str:
