@@ -173,3 +173,11 @@ def test_paths_are_those_of_qemus_tree():
     assert text.short_path("../../hw/scsi/scsi-bus.c") == "hw/scsi/scsi-bus.c"
     assert text.short_path("/usr/src/debug/qemu-9.1.0-1.x86_64/block/io.c") == "block/io.c"
     assert text.short_path("./nptl/pthread_create.c") == "./nptl/pthread_create.c"
+
+
+def test_a_condition_is_not_held():
+    told = ThreadExplanation(thread=Thread(number=1))
+    told.waits_for = WaitsFor("vcpu-work", "qemu_work_cond", 3)
+    assert text.waits(told) == "qemu_work_cond; thread 3 has to end that wait"
+    told.waits_for = WaitsFor("mutex", "mmap_lock", 3)
+    assert text.waits(told) == "mmap_lock, held by thread 3"

@@ -320,7 +320,8 @@ def waits(told: ThreadExplanation) -> str:
         return "nothing"
     text = w.object or w.kind
     if w.owner_thread is not None:
-        text += f", held by thread {w.owner_thread}"
+        held = w.kind in ("bql", "mutex") or "lock" in w.kind
+        text += f", held by thread {w.owner_thread}" if held else f"; thread {w.owner_thread} has to end that wait"
     return text
 
 
