@@ -33,7 +33,8 @@ class Frame:
     pc: Optional[int] = None
     args: Dict[str, str] = field(default_factory=dict)  # values as the debugger prints them
     library: Optional[str] = None  # shared object or module that the pc lies in
-    # normal, inline, tailcall (inferred: it is not on the stack), signal (a handler's trampoline), jit (TCG's code)
+    # normal, inline, tailcall (inferred: it is not on the stack), signal (a handler's trampoline), jit (TCG's code),
+    # kernel (the operating system's own code)
     kind: str = "normal"
     locals: Dict[str, str] = field(default_factory=dict)
     offset: Optional[int] = None  # of the pc from the start of ``library``, where a reporter gives that and no name
@@ -78,6 +79,8 @@ class Thread:
     tls: Dict[str, int] = field(default_factory=dict)  # thread-local values by symbol name
     processor_s: Optional[float] = None  # of a live process, since the thread began: on a processor
     queued_s: Optional[float] = None  # and ready to run, waiting for one
+    sampled: bool = False  # a sample of a processor's time: it ran when it was taken
+    kernel: List[Frame] = field(default_factory=list)  # the host kernel's own frames, further in than frames[0]
 
 
 @record

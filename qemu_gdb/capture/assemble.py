@@ -38,6 +38,7 @@ def _snapshot(segment: Segment) -> Snapshot:
             message.thread = 0
     identify(snapshot)
     snapshot.source.debug_info = _debug_info(snapshot)
+    snapshot.notices.extend(segment.notices)
     if any(t.truncated_top or t.truncated_bottom for t in snapshot.threads):
         snapshot.notices.append(_truncation(snapshot.threads))
     return snapshot

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional, Set, Tuple
 
+from qemu_gdb.capture import kernel_part
 from qemu_gdb.capture.segment import Segment
 from qemu_gdb.model import Frame, Thread, canonical_name
 
@@ -30,6 +31,7 @@ _PAUSE_TOP = 3  # frames from the top among which raise or abort stands in a sta
 
 def processes(segments: List[Segment]) -> List[Segment]:
     """``segments`` again, one for each process, those that are no user-space process last."""
+    kernel_part.separate(segments)
     parts: List[Segment] = []
     for segment in segments:
         _drop_printed(segment)
@@ -46,6 +48,7 @@ def _fold(parts: List[Segment]) -> List[Segment]:
         if folded and not part.threads and not part.rows:
             last = folded[-1]
             last.unparsed.extend(part.unparsed)
+            last.notices.extend(part.notices)
             for message in part.messages:
                 last.add_message(message)
             last.signals.extend(part.signals)
@@ -53,6 +56,7 @@ def _fold(parts: List[Segment]) -> List[Segment]:
         elif folded and not folded[-1].threads and not folded[-1].rows and part is not folded[-1]:
             before = folded.pop()
             part.unparsed[:0] = before.unparsed
+            part.notices[:0] = before.notices
             part.messages[:0] = before.messages
             part.signals[:0] = before.signals
             shift = (len(before.messages), len(before.signals), len(before.unparsed))
@@ -77,6 +81,7 @@ def _without_foreign(segment: Segment) -> List[Segment]:
         names = {canonical_name(f.function) for f in thread.frames[-4:]}
         if names & _KERNEL_START and not names & OUTERMOST:
             segment.foreign.add(id(thread))
+    segment.foreign -= {id(t) for t in segment.threads if kernel_part.is_of(segment, t)}
     foreign = [t for t in segment.threads if id(t) in segment.foreign]
     if not foreign or len(foreign) == len(segment.threads):
         return [segment]
@@ -334,5 +339,6 @@ def _cut(segment: Segment, threads: List[Thread], groups: List[List[int]], dropp
         part.marks = [(0, 0, 0)] * len(part.threads)
         if not parts:
             part.rows, part.pid, part.crashed_lwp = segment.rows, segment.pid, segment.crashed_lwp
+            part.notices = segment.notices
         parts.append(part)
     return parts

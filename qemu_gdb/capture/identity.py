@@ -139,7 +139,7 @@ def _program(snapshot: Snapshot) -> None:
             candidates.append(match.group("program").rsplit("/", 1)[-1])
     for thread in snapshot.threads[:400]:
         for frame in thread.frames[:100]:
-            if frame.library:
+            if frame.library and frame.kind != "kernel":
                 word = re.split(r"[\\/]", frame.library)[-1]
                 if ".so" not in word and ".dylib" not in word:
                     candidates.append(word)

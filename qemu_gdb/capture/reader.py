@@ -8,7 +8,7 @@ from typing import Dict, List, Tuple
 
 from qemu_gdb.capture import frames
 from qemu_gdb.capture.dialects import gdb
-from qemu_gdb.capture.reading import prose, reports, session, unnumbered
+from qemu_gdb.capture.reading import kernels, prose, reports, session, unnumbered
 from qemu_gdb.capture.reading.state import NUMBERED, PAGER_INSIDE, Handler, Reading, Taken
 from qemu_gdb.pattern import Pattern
 
@@ -190,16 +190,16 @@ def _pager(reading: Reading, line: str, stripped: str) -> Taken:
 
 # By a line's first character, in the order in which they are asked.
 _HANDLERS: Dict[str, Tuple[Handler, ...]] = {
-    "#": (unnumbered.crash_tool,),
-    "P": (reports.kernel_task, reports.words),
-    "/": (reports.proc_task,),
+    "#": (kernels.crash_tool,),
+    "P": (kernels.crash_task, reports.words),
+    "/": (kernels.proc_task,),
     "T": (session.thread_heading, reports.thread_heading),
     "[": (session.selection, prose.detached, unnumbered.bracket, _pager, prose.noise),
     "(": (session.prompt,),
     "*": (session.star,),
     "t": (session.lldb_thread,),
     "f": (session.lldb_frame,),
-    "=": (reports.proc_task, reports.equals, prose.side_heading),
+    "=": (kernels.proc_task, reports.equals, prose.side_heading),
     "-": (_pager, reports.lwp_heading),
     "B": (session.stopped_unwinding, reports.words),
     "C": (session.stopped_unwinding, reports.words),

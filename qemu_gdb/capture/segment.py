@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Dict, List, Optional, Set, Tuple
 
-from qemu_gdb.model import Message, Signal, Thread
+from qemu_gdb.model import Message, Notice, Signal, Thread
 from qemu_gdb.record import record
 
 
@@ -19,6 +19,10 @@ class Segment:
     marks: List[Tuple[int, int, int]] = field(default_factory=list)
     ended: Tuple[int, int, int] = (0, 0, 0)
     foreign: Set[int] = field(default_factory=set)  # id() of threads that are no stack of a process: a kernel's, Go's
+    guests: Set[int] = field(default_factory=set)  # id() of stacks of the guest's own kernel
+    process_of: Dict[int, int] = field(default_factory=dict)  # id() of a kernel's stack of a task: its process
+    tasks_of: Set[int] = field(default_factory=set)  # processes of which both stacks are shown, some task's
+    notices: List[Notice] = field(default_factory=list)
     printed: Set[int] = field(default_factory=set)  # id() of stacks that the process printed itself
     messages: List[Message] = field(default_factory=list)
     signals: List[Signal] = field(default_factory=list)

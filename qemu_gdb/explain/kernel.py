@@ -5,15 +5,18 @@ Names are Linux's (arch/x86/entry/common.c, arch/arm64/kernel/syscall.c, include
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import NamedTuple, Optional, Sequence
 
+from ..knowledge.host_kernel import KernelPart, part_of
 from ..knowledge.match import Names
+from ..model import Frame
 from ..pattern import Pattern
 from .context import Subject
 from .owners import code_of
 from .stack import Stack
 
 # Where the kernel is entered: what stands further in is the kernel's, whatever its name
+KEEPS = "kernel-wait"  # the rule of a state: the kernel keeps a thread whose user stack shows an ordinary moment
 ENTRIES = Names(
     "entry_SYSCALL_*",
     "do_syscall_64",
@@ -30,11 +33,27 @@ ENTRIES = Names(
 )
 _CALL = Pattern(r"(?:__(?:x64|arm64|s390x?|se|do)_)?(?:compat_)?sys_(\w+)$|ksys_(\w+)$|SyS_(\w+)$")
 _SCHEDULER = Names("__schedule", "schedule*", "io_schedule*", "__switch_to*", "context_switch", "preempt_schedule*")
-_WAITS = Pattern(r"sched|wait|sleep|poll|read_events|down_|mutex_lock")
+_NEAR = 6  # innermost frames among which the one that waits is
+_WAITS = Pattern(
+    r"sched|wait|sleep|poll|read_events|down_|mutex_lock|rwsem|_lock_page|folio_lock|flush|block$|synchronize"
+)
+
+
+def is_kernels(stack: Stack) -> bool:
+    """Whether each frame is of a kernel's own report."""
+    return bool(stack.frames) and all(frame.kind == "kernel" for frame in stack.frames)
+
+
+def halted(stack: Stack) -> bool:
+    """Whether a vCPU's task waits in KVM since its guest CPU is halted."""
+    found = kernel_wait(stack.frames)
+    return found is not None and found.part.key == "halt"
 
 
 def only_kernel(subject: Subject) -> bool:
     """Whether a stack is the kernel's alone; perf shows QEMU's frames outside the kernel's on one stack."""
+    if is_kernels(subject.stack):
+        return True
     entry = subject.stack.find_outermost(ENTRIES)
     return entry is not None and not any(code_of(f).owner == "qemu" for f in subject.stack.frames[entry + 1 :])
 
@@ -60,6 +79,8 @@ def summary(stack: Stack) -> Optional[str]:
     if call is None:
         return None
     inner = next((p for p in range(call[0]) if stack.names[p] and stack.names[p] not in _SCHEDULER), None)
+    if halted(stack):
+        return "in KVM_RUN: the guest's CPU is halted"
     if inner is None:
         return f"host kernel, in {call[1]}()"
     outer = call[0] - 1
@@ -68,5 +89,50 @@ def summary(stack: Stack) -> Optional[str]:
 
 
 def _frame(stack: Stack, position: int) -> str:
-    module = stack.frames[position].library
-    return stack.names[position] + (f" [{module}]" if module and module != "vmlinux" else "")
+    return _named(stack.frames[position])
+
+
+def _named(frame: Frame) -> str:
+    module = (frame.library or "vmlinux").strip("[]")
+    return frame.name + (f" [{module}]" if module not in _NO_MODULE else "")
+
+
+_NO_MODULE = ("vmlinux", "kernel.kallsyms")
+
+
+class KernelWait(NamedTuple):
+    """What the kernel's frames of a task tell."""
+
+    part: KernelPart
+    way: str  # "nfs_file_fsync waits in rpc_wait_bit_killable [sunrpc]"
+
+    @property
+    def text(self) -> str:
+        return f"{self.part.says}, {self.way}"
+
+
+def kernel_wait(frames: Sequence[Frame]) -> Optional[KernelWait]:
+    """What a task waits for in the kernel, by its frames there; None where it runs, or they tell nothing known."""
+    names = [frame.name for frame in frames]
+    if not any(_WAITS.search(name) for name in names[:_NEAR]):
+        return None
+    rows = [part_of(frame.name, frame.library) if frame.name else None for frame in frames]
+    chosen = next((row for row in rows if row is not None and not row.general), None) or next(
+        (row for row in rows if row is not None), None)
+    if chosen is None:
+        return None
+    inner = next((p for p, name in enumerate(names) if name and name not in _SCHEDULER), 0)
+    outer = max(p for p, row in enumerate(rows) if row is chosen)
+    if outer <= inner and inner + 1 < len(frames) and chosen.general:
+        outer = inner + 1
+    way = f"in {_named(frames[inner])}" if outer <= inner else f"{names[outer]} waits in {_named(frames[inner])}"
+    return KernelWait(chosen, way)
+
+
+def beside(subject: Subject) -> Optional[KernelWait]:
+    """What the host's kernel makes a thread wait for, where the input shows its stack there and it tells something."""
+    thread = subject.told.thread
+    if not thread.kernel or thread.sampled:
+        return None
+    found = kernel_wait(thread.kernel)
+    return found if found is not None and found.part.tells else None

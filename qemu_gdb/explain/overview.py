@@ -156,9 +156,7 @@ def _qemu_library(subject: Subject) -> bool:
 
 def _why_not(context: Context) -> str:
     if kernel.only_kernels(context.subjects):
-        tasks = next((t.name for t in context.snapshot.threads if t.name and program_kind(t.name)), None)
-        return (f"these are stacks of the host's kernel{f', of the tasks of {tasks}' if tasks else ''}; what QEMU does "
-                "there, its own stacks tell (gdb -p PID).")
+        return _kernels_words(context)
     told = _manager(context)
     if told:
         return told
@@ -168,6 +166,29 @@ def _why_not(context: Context) -> str:
     if not context.snapshot.threads:
         return "no stack of a user program was found."
     return "no function on these stacks is QEMU's."
+
+
+def _kernels_words(context: Context) -> str:
+    """What the host kernel's stacks tell by themselves: whose tasks they are, and what those wait for."""
+    tasks = next((t.name for t in context.snapshot.threads if t.name and program_kind(t.name)), None)
+    text = f"these are stacks of the host's kernel{f', of the tasks of {tasks}' if tasks else ''}"
+    waits, steps = [], []
+    for subject in context.subjects:
+        thread = subject.told.thread
+        found = kernel.kernel_wait(subject.stack.frames)
+        if found is None or not found.part.tells:
+            continue
+        who = f"{thread.name} ({thread.lwp})" if thread.name and thread.lwp is not None else thread.name
+        who = who or (f"task {thread.lwp}" if thread.lwp is not None else "the task")
+        waits.append(f"{who} waits for {found.part.says} ({found.way})")
+        steps.append(found.part.step)
+    if waits:
+        more = f", and {len(waits) - 3} more" if len(waits) > 3 else ""
+        text += f": {'; '.join(waits[:3])}{more}."
+        step = next((step for step in steps if step), "")
+        text += f" Next: {step}{'' if step.endswith('?') else '.'}" if step else ""
+        return f"{text} What QEMU does there, its own stacks tell (gdb -p PID)."
+    return f"{text}; what QEMU does there, its own stacks tell (gdb -p PID)."
 
 
 # Functions of libvirt in which one of its threads waits, and for what: src/qemu/qemu_monitor.c, qemu_agent.c,

@@ -47,6 +47,8 @@ _LIBRARY_NAME = (
 
 @functools.lru_cache(maxsize=32768)
 def _code(name: str, file: Optional[str], library: Optional[str], kind: str) -> Code:
+    if kind == "kernel":
+        return Code("library")
     if kind == "signal" or name == "<signal handler called>":
         return Code("signal")
     if kind == "jit" or name == "code_gen_buffer":

@@ -54,10 +54,22 @@ _AT_A_LOCK = "at-the-first-instructions-of-a-lock"
 _LIBRARY_ROLES = frozenset({"external-library", "glib-worker", "spice-worker", "audio", "display"})
 
 
+# States that a thread is not in while a profiler finds it on a processor
+_NOT_ON_A_PROCESSOR = frozenset(
+    """idle blocked-syscall waiting-bql waiting-aiocontext-lock waiting-mutex waiting-condvar
+    waiting-drain-or-nested-poll""".split()
+)
+
+
 def assign(context: Context) -> None:
     """Fill state and state_rule of every thread; the roles are known already."""
     for subject in context.subjects:
-        subject.told.state, subject.told.state_rule = _state(context, subject)
+        told = subject.told
+        told.state, told.state_rule = _state(context, subject)
+        if told.thread.sampled and told.state in _NOT_ON_A_PROCESSOR:
+            told.state, told.state_rule = "executing", "on-a-processor"
+        elif told.state in ("running-guest", "executing") and kernel.beside(subject) is not None:
+            told.state, told.state_rule = "blocked-syscall", kernel.KEEPS
     _mark_fatal(context)
 
 
@@ -68,7 +80,9 @@ def _state(context: Context, subject: Subject) -> State:
         return "unknown", "no-user-stack"
     if len(stack) == 1 and not stack.names[0] and not stack.frames[0].args:
         return ("unknown", "no-symbol") if not thread.crashed else ("crashed", "report-says-so")
-    if not context.explanation.is_qemu and kernel.only_kernel(subject):
+    if kernel.is_kernels(stack) or not context.explanation.is_qemu and kernel.only_kernel(subject):
+        if kernel.halted(stack):
+            return "running-guest", "kernel-stack"
         return ("blocked-syscall", "kernel-stack") if kernel.waits(stack) else ("executing", "kernel-stack")
     if thread.history:
         return "executing", "sanitizer-history"

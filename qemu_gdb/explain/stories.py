@@ -591,7 +591,7 @@ def summarize(context: Context, subject: Subject, story: Story) -> str:
     if told.thread.kernel_only or not story.view.all_names:
         return "no QEMU thread: kernel helper, no user stack" if told.thread.kernel_only else "no frames"
     if told.state_rule == "kernel-stack":
-        return kernel.summary(subject.stack) or f"host kernel: {subject.stack.names[0]}"
+        return kernel.summary(subject.stack) or f"host kernel: {subject.stack.names[0] or 'no function name is known'}"
     view = story.view
     dying = next((p for p in story.parts if p.row is not None and p.row.name == "abort"), None)
     yields = story.parts[0].row is not None and story.parts[0].row.name == "coroutine yield"
@@ -609,6 +609,8 @@ def summarize(context: Context, subject: Subject, story: Story) -> str:
         if told.role == "user-mode":
             return "runs the guest program"
         return "runs guest code"
+    if told.state_rule == kernel.KEEPS and told.role == "vcpu-kvm":
+        return "in KVM_RUN"
     if state == "waiting-bql":
         return _after(story, _waits_for(told, "the BQL"), _WAIT_STAGES)
     if state == "waiting-aiocontext-lock":
@@ -633,7 +635,9 @@ def _key(subject: Subject) -> Tuple[object, ...]:
         (f.function, f.file, tuple(f.args.values()) if f.args else (), tuple(f.locals.values()) if f.locals else ())
         for f in thread.frames
     )
-    return (frames, told.role, told.state, told.waits_for and (told.waits_for.object, told.waits_for.owner_thread))
+    inside = tuple(f.function for f in thread.kernel)
+    return (frames, inside, told.role, told.state,
+            told.waits_for and (told.waits_for.object, told.waits_for.owner_thread))
 
 
 def tell(context: Context) -> None:
@@ -662,5 +666,8 @@ def tell(context: Context) -> None:
         if not summary and subject.told.stages:
             summary = subject.told.stages[-1].text
         subject.told.summary = re.sub(r"\s+", " ", _clip(summary, SUMMARY_LIMIT + 40)).strip()
+        kept = kernel.beside(subject)
+        if kept is not None:
+            subject.told.summary += f"; in the host kernel: {kept.text}"
         if len(known) < 4096:
             known[key] = (subject.told.stages, subject.told.summary)

@@ -16,6 +16,7 @@ from ..model import Lock, WaitsFor
 from ..model import Wait as WaitFact
 from ..pattern import Pattern
 from ..record import record
+from . import kernel
 from .blocked import inside_wrapper
 from .context import Context, Subject
 from .stack import Stack, number, once_a_stack, symbol
@@ -406,6 +407,8 @@ def resolve(context: Context) -> None:
     """Fill what every thread waits for and holds, and who must act for it to go on."""
     subjects = context.live_subjects
     for subject in subjects:
+        if subject.told.thread.sampled or subject.told.state_rule == "kernel-stack":
+            continue  # it runs, or shows nothing of QEMU
         subject.waiting = find_wait(subject.stack)
         # Where the table says that a thread rests, no finding may call the same place a wait: a stripped program
         # hides the names by which find_wait knows some resting places.
@@ -835,5 +838,7 @@ def _stands_still(subject: Subject) -> bool:
     """Whether the thread waits itself, or is in a system call other than the one that runs the guest."""
     if subject.waiting is not None:
         return not subject.waiting.resting
+    if subject.told.state_rule == kernel.KEEPS:
+        return True
     names = subject.stack.names
     return bool(names) and names[0] in holders.SYSCALLS and "kvm_vcpu_ioctl" not in names[:3]

@@ -156,6 +156,7 @@ def _thread(told: ThreadExplanation) -> Plain:
             for s in told.stages
         ],
         "frames": _frames(thread.frames, told.frame_subsystems),
+        "kernel_frames": _frames(thread.kernel, []),
     }
 
 

@@ -51,8 +51,9 @@ def header(explanation: Explanation) -> str:
     source = snapshot.source
     program = explanation.program or snapshot.program or ("QEMU" if explanation.is_qemu else "not QEMU")
     parts = [" ".join(filter(None, (program, snapshot.version if program != "not QEMU" else None)))]
-    if not explanation.is_qemu and program != "not QEMU":
-        kernels = bool(explanation.threads) and all(t.state_rule == "kernel-stack" for t in explanation.threads)
+    kernels = bool(explanation.threads) and all(t.state_rule == "kernel-stack" for t in explanation.threads)
+    if not explanation.is_qemu and (program != "not QEMU" or kernels):
+        parts = [] if program == "not QEMU" else parts
         parts.append("stacks of the host's kernel" if kernels else "not QEMU")
     if explanation.accelerator:
         parts.append(words.accelerator(explanation.accelerator))
@@ -306,6 +307,8 @@ def _detail(explanation: Explanation, told: ThreadExplanation, form: Form,
         rules = (("role", told.role_rule), ("state", told.state_rule), ("culprit", told.culprit_rule))
         spelled = "; ".join(f"{what} by {rule}" for what, rule in rules if rule)
         lines += wrap(safe(f"Rules: {spelled}"), form.columns, indent="  ", hanging="    ") if spelled else []
+    if thread.kernel:
+        lines += ["  Frames in the host's kernel", *_frames(thread.kernel, [], None, form)]
     if thread.frames:
         lines += ["  Frames", *_frames(thread.frames, told.frame_subsystems, told.culprit_level, form)]
     if thread.stop_reason:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from qemu_gdb.capture import frames, messages
-from qemu_gdb.capture.dialects import foreign, plain, sanitizer
-from qemu_gdb.capture.reading import reports, session
+from qemu_gdb.capture.dialects import plain, sanitizer
+from qemu_gdb.capture.reading import kernels, reports, session
 from qemu_gdb.capture.reading.state import DISPLAY, NUMBERED, Head, Reading, Taken
 from qemu_gdb.pattern import Pattern
 
@@ -42,7 +42,7 @@ _SIDES = {
     "receiver": "dst",
     "libvirtd": "libvirt",
 }
-_BPFTRACE_KEY = Pattern(r"(?:, *(?P<name>[^\],]+)[^\]]*)?\]: \d+$")
+_EVENT = Pattern(r"\b(?:sched|syscalls|raw_syscalls|probe\w*|sdt_\w+|block|kvm|offcpu)[:-]")
 _MI_RECORD = Pattern(r"(?:\d{0,9}[\^*]\w+,)?(?:\w+=\[|[^\[]{0,400}\b)(?:frame=\{|\{id=\")")
 _COROUTINE_PROSE = Pattern(
     r"\b(?:coroutine|connection_co|_co)\b.*\b(?:stack|backtrace|bt|trace)\b|\b(?:stack|backtrace"
@@ -60,8 +60,9 @@ _NOISE = (
 
 def other(reading: Reading, line: str, stripped: str) -> None:
     """A line that is no frame, no local and no heading by its first character."""
-    if reading.mode == "list":
-        _end_list(reading, stripped)
+    if kernels.other(reading, line, stripped):
+        return
+    reading.mode = "" if reading.mode == "list" else reading.mode
     if _process(reading, stripped):
         reading.segment.note(line)
         return
@@ -83,13 +84,6 @@ def other(reading: Reading, line: str, stripped: str) -> None:
         return
     if side_heading(reading, line, stripped):
         return
-    if foreign.KERNEL_SIGN.search(stripped):
-        reading.mode = "kernel"
-        reading.segment.kernel += 1
-    match = foreign.KERNEL_TASK.search(stripped)
-    if match is not None and reading.mode in ("kernel", "dmesg"):
-        reading.mode = "kernel"
-        reading.segment.kernel += 1
     if stripped[-1] == ":" and reading.head is None and len(stripped) < 200 and _above_a_stack(reading):
         match = _PROSE_THREAD.search(stripped)
         chosen = reading.selected
@@ -119,20 +113,14 @@ def other(reading: Reading, line: str, stripped: str) -> None:
     reading.segment.note(line)
 
 
-def _end_list(reading: Reading, stripped: str) -> None:
-    """Something else than a frame ends a list of frames; bpftrace's key behind one names the thread."""
-    reading.mode = ""
-    key = _BPFTRACE_KEY.match(stripped)
-    if key is not None and reading.thread is not None:
-        reading.thread.name = reading.thread.name or key.group("name")
-
-
 def _perf_sample(reading: Reading, stripped: str) -> bool:
     sample = plain.PERF_SAMPLE.match(stripped)
     if sample is None:
         return False
     reading.end_stack()
     reading.mode = "perf"
+    # a sample at the scheduler's or a call's event is no sample of time
+    reading.sampled = "perf-event" if _EVENT.search(stripped) else "perf"
     reading.head = Head(
         name=sample.group("comm"),
         lwp=int(sample.group("tid2") or sample.group("tid")),

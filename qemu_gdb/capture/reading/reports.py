@@ -7,6 +7,7 @@ import re
 from qemu_gdb.capture import messages
 from qemu_gdb.capture.dialects import apple, foreign, sanitizer, windows
 from qemu_gdb.capture.dialects import reports as dialect
+from qemu_gdb.capture.reading import kernels
 from qemu_gdb.capture.reading.state import Head, Reading, Taken
 from qemu_gdb.pattern import Pattern
 
@@ -57,27 +58,6 @@ def lwp_heading(reading: Reading, line: str, stripped: str) -> Taken:
     reading.end_stack()
     reading.mode = "pstack"
     reading.head = Head(lwp=int(match.group("lwp")), name=match.group("name"), text=stripped[:500], dump=True)
-    return True
-
-
-def kernel_task(reading: Reading, line: str, stripped: str) -> Taken:
-    """The crash utility's ``PID: 40124  TASK: ffff9d4a4b2d8000  CPU: 3  COMMAND: "CPU 0/KVM"``."""
-    match = foreign.CRASH_TASK.match(stripped)
-    if match is None:
-        return False
-    reading.end_stack()
-    reading.head = Head(lwp=int(match.group("pid")), name=match.group("command"), text=stripped[:500], dump=True)
-    return True
-
-
-def proc_task(reading: Reading, line: str, stripped: str) -> Taken:
-    """A task's folder in /proc, above its kernel stack."""
-    match = foreign.PROC_TASK.match(stripped)
-    if match is None:
-        return False
-    reading.end_stack()
-    reading.head = Head(lwp=int(match.group("tid") or match.group("pid")), name=match.group("name"),
-                        text=stripped[:500], dump=True)
     return True
 
 
@@ -183,12 +163,7 @@ def words(reading: Reading, line: str, stripped: str) -> Taken:
         )
         reading.segment.dialects.setdefault("go", 0)
         return True
-    if foreign.KERNEL_TRACE.match(stripped) and reading.mode in ("dmesg", "kernel"):
-        reading.end_stack()
-        reading.mode = "kernel"
-        reading.head = Head(text=stripped, dump=True)
-        return True
-    return False
+    return kernels.trace(reading, stripped)
 
 
 def windbg_thread(reading: Reading, line: str, stripped: str) -> Taken:

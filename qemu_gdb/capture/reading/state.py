@@ -35,6 +35,8 @@ class Head:
     history: bool = False
     dump: bool = False  # one of "thread apply all", or of a report of all threads
     truncated_top: bool = False
+    pid: Optional[int] = None  # of a kernel's task: its process; 0 for a thread of the kernel itself
+    guest: bool = False  # a stack of the guest's own kernel
 
     def thread(self) -> Thread:
         """A Thread without frames."""
@@ -105,6 +107,9 @@ class Reading:
         self.mode = ""  # go, kernel, windbg, perf, list: dialects whose lines need the context
         self.side = ""
         self.process = ""
+        self.sampled = ""  # the dialect of lists of frames that are samples of a processor's time
+        self.task: Optional[Head] = None  # what a kernel's log says of the task whose call trace comes
+        self.stopped_at: Optional[Frame] = None  # where a kernel's oops says that it stopped, above its call trace
         self.panicked: Optional[str] = None  # the thread whose Rust code did
         self.cut = 0
 
@@ -157,6 +162,8 @@ class Reading:
         thread.frames.append(frame)
         if dialect in ("kernel", "go"):
             self.segment.foreign.add(id(thread))
+        elif dialect in ("perf", "profile"):
+            thread.sampled = True
         elif dialect == "glibc":
             self.segment.printed.add(id(thread))
         self.segment.stack_goes_on()
@@ -188,6 +195,10 @@ class Reading:
             self.selected.coroutine = False
         thread = head.thread()
         self.segment.add_thread(thread, dump=head.dump)
+        if head.pid is not None:
+            self.segment.process_of[id(thread)] = head.pid
+        if head.guest:
+            self.segment.guests.add(id(thread))
         if frame.level == 1 and self.display is not None and not head.dump:
             self.display.level = 0
             thread.frames.append(self.display)

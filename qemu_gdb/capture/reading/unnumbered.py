@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qemu_gdb.capture.dialects import addr2line, apple, foreign, plain, reports, rust, windows
+from qemu_gdb.capture.reading import kernels
 from qemu_gdb.capture.reading.state import Head, Reading, Taken
 from qemu_gdb.model import Frame
 from qemu_gdb.pattern import Pattern
@@ -59,7 +60,7 @@ def digit(reading: Reading, line: str, stripped: str) -> Taken:
             stripped, len(reading.thread.frames) if reading.thread is not None and reading.head is None else 0
         )
         if frame is not None:
-            reading.add(frame, "perf")
+            reading.add(frame, reading.sampled or "perf")
             return True
     return False
 
@@ -80,17 +81,7 @@ def bracket(reading: Reading, line: str, stripped: str) -> Taken:
             return True
     if stripped.startswith("[#"):
         return arrow(reading, line, stripped)
-    return stripped.startswith("[<") and _kernel(reading, stripped)
-
-
-def crash_tool(reading: Reading, line: str, stripped: str) -> Taken:
-    """A frame of the crash utility, of a kernel's task."""
-    frame = foreign.crash_tool(stripped)
-    if frame is None:
-        return False
-    reading.segment.kernel += 1
-    reading.add(frame, "kernel")
-    return True
+    return stripped.startswith("[<") and kernels.frame(reading, stripped)
 
 
 def _rust(reading: Reading, line: str, stripped: str) -> bool:
@@ -126,14 +117,14 @@ def in_mode(reading: Reading, line: str, stripped: str) -> bool:
     elif mode == "perf":
         frame = plain.perf(stripped, level)
     elif mode == "kernel":
-        frame = foreign.kernel(stripped, level)
+        return "+0x" in stripped and kernels.frame(reading, stripped)
     elif mode == "pstack":
         frame = reports.pstack(level, stripped)
     else:
         return False
     if frame is None:
         return False
-    reading.add(frame, mode)
+    reading.add(frame, reading.sampled or mode if mode == "perf" else mode)
     return True
 
 
@@ -159,7 +150,7 @@ def anywhere(reading: Reading, line: str, stripped: str) -> bool:
         frame = windows.bare(stripped, level)
         if frame is not None and (reading.mode == "list" or _run_of(reading, windows.bare)):
             return _listed(reading, frame, "windbg")
-    if "/0x" in stripped and _kernel(reading, stripped):
+    if "/0x" in stripped and kernels.frame(reading, stripped):
         return True
     if last == "]" and "[0x" in stripped:
         frame = reports.glibc(level, stripped)
@@ -188,26 +179,18 @@ def _symbolized(reading: Reading, stripped: str, level: int) -> bool:
     return _listed(reading, frame, "addr2line")
 
 
-def _kernel(reading: Reading, stripped: str) -> bool:
-    level = len(reading.thread.frames) if reading.thread is not None and reading.mode == "kernel" else 0
-    frame = foreign.kernel(stripped, level)
-    if frame is None:
-        return False
-    if reading.mode != "kernel":
-        reading.mode = "kernel"
-        reading.head = reading.head or Head(text="kernel stack")
-    reading.add(frame, "kernel")
-    return True
-
-
 def _listed(reading: Reading, frame: Frame, dialect: str = "list") -> bool:
     if reading.mode != "list":
         reading.mode = "list"
-        if reading.head is None:
-            reading.head = Head()
-        frame.level = 0
+        if kernels.at_entry(reading):
+            frame.level = len(reading.thread.frames) if reading.thread is not None else 0
+        else:
+            reading.head = reading.head or Head()
+            frame.level = 0
     elif reading.thread is not None and reading.head is None:
         frame.level = len(reading.thread.frames)
+    if dialect == "list" and reading.sampled == "profile":
+        dialect = "profile"
     reading.add(frame, dialect)
     return True
 

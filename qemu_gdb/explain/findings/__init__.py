@@ -6,7 +6,7 @@ from typing import List, Sequence
 
 from ...model import Finding
 from ..context import Context
-from . import asks, crash, hang, lasting, lone, rules, spinning, state
+from . import asks, crash, hang, lasting, lone, profile, rules, spinning, state
 
 
 def find(context: Context) -> None:
@@ -16,6 +16,9 @@ def find(context: Context) -> None:
     if not context.snapshot.threads:
         context.explanation.findings = lone.find(context)
         _known(context, context.explanation.findings)
+        return
+    if profile.is_profile(context):
+        context.explanation.findings = profile.find(context)
         return
     cause = crash.find_cause(context)
     findings: List[Finding] = [] if cause is None else [crash.told(context, cause)]

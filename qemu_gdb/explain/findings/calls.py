@@ -11,7 +11,7 @@ from ..blocked import returns_at_once
 from ..context import Context, Subject
 from ..owners import code_of
 from ..stack import Stack
-from . import common
+from . import common, host_waits
 from .common import at, capital, evidence, finding, joined, listed, short, who
 from .links import Search, blocked_call, command_of, holding, lead, peer_of, victims_text, waiters_for
 from .steps import for_peer
@@ -118,8 +118,13 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     if known is not None:
         size = stack.arg_number(position, "size")
         sentences.append(known.says.format(size=f" {size_text(size)}" if size else ""))
-        steps.append(known.step)
-    else:
+        if host_waits.step(last) is None:
+            steps.append(known.step)
+    kept = host_waits.step(last)
+    sentences.append(host_waits.sentence(last))
+    if kept is not None:
+        steps.insert(0, kept)
+    elif known is None:
         steps.append(
             "is it still there in a second sample? Then the kernel does not return: "
             + (
@@ -128,8 +133,11 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
                 else "/proc/PID/stack and the host's dmesg tell why"
             )
         )
+    word = host_waits.label(last)
+    if word and len(title) + len(word) < 110:
+        title += f": it waits for {word}"
     confidence = "likely" if (victims and role != "user-mode") or held else "possible"
-    if storage and call.startswith("lseek"):
+    if storage and call.startswith("lseek") and kept is None:
         sentences.append(
             "An lseek(SEEK_DATA/SEEK_HOLE) can take long on a fragmented or remote file; this may be slow rather "
             "than stuck."

@@ -9,6 +9,7 @@ from ..context import Context, Subject
 from ..waits import Waiting, chain
 from .calls import executing_holder, page_waits, system_call
 from .deadlocks import lock_against_poll, nested_polls, tell_cycles, tell_exclusive
+from .host_waits import kernel_waits
 from .links import Search, blocked_call
 from .polls import poll_wait, tool_requests
 from .rests import bql_wait, lock_wait, other_wait, rcu_stall, vcpu_stop
@@ -34,6 +35,7 @@ def find(context: Context) -> List[Finding]:
     nested_polls(search)
     tell_cycles(search)
     lock_against_poll(search)
+    kernel_waits(search)
     page_waits(search)
     _chains(search)
     tool_requests(search)
@@ -49,7 +51,7 @@ def _chains(search: Search) -> None:
     context = search.context
     groups: Dict[int, Tuple[Subject, List[Subject]]] = {}
     for subject in context.live_subjects:
-        if id(subject) in search.told or _is_background(subject):
+        if id(subject) in search.told or _is_background(subject) or subject.told.thread.sampled:
             continue
         if subject.waiting is None:
             if blocked_call(subject.stack) is None:

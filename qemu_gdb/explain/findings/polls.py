@@ -9,7 +9,7 @@ from ...model import Evidence, Finding
 from ..context import Context, Subject
 from ..stack import Stack
 from ..waits import Waiting
-from . import common
+from . import common, host_waits
 from .common import at, capital, evidence, finding, short, who
 from .links import ALL_THREADS, Search, actor, blocked_call, command_of, holding, lead, peer_of, victims_text
 from .requests import in_flight, one_each, request_text, server_of
@@ -38,6 +38,7 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
     proof = [evidence(last, waiting.at, f"polls {waiting.says}")]
     steps: List[str] = []
     confidence = "likely"
+    word = ""  # what the worker of such a request waits for in the host's kernel
     kind = "hang.drain-waits-for-io"
     if requests and waiting.kind in ("drain", "nested-poll", "job", "graph-wrlock", "drain-end"):
         sentences.append(in_flight(context, requests))
@@ -59,15 +60,15 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
             sentences.append(text)
             steps.append(step)
         if workers:
-            worker = workers[0]
+            worker = next((w for w in workers if host_waits.label(w)), workers[0])
             call = blocked_call(worker.stack)
             name = call[0] if call else "a system call"
-            sentences.append(
-                f"{who(worker)} is in {name}(), which may be such a request: then the storage behind it is what "
-                f"does not answer."
-            )
+            kept, word = host_waits.sentence(worker), host_waits.label(worker)
+            then = f". {kept}" if kept else ": then the storage behind it is what does not answer."
+            sentences.append(f"{who(worker)} is in {name}(), which may be such a request{then}")
             proof.append(evidence(worker, 0, f"in {name}()"))
-            steps.append(f"is {short(worker)} still in {name}() a minute later? Then look at that storage")
+            steps.append(host_waits.step(worker) or
+                         f"is {short(worker)} still in {name}() a minute later? Then look at that storage")
         graph = _graph_writer(stack, waiting)
         if graph:
             sentences.append(graph)
@@ -101,6 +102,8 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
                 title = f"{command} waits for disk I/O that does not complete"
         else:
             title = f"{subject_words} waits {waiting.says}, polling in {stack.names[waiting.at]}"
+        if word:
+            title = f"{title.partition(', polling in')[0]}: {short(worker)} waits for {word}"
     iothreads = [s for s in context.live_subjects if s.told.role == "iothread" and s is not last]
     stuck = [s for s in iothreads if s.waiting is not None and not s.waiting.resting and s not in victims]
     if stuck:
