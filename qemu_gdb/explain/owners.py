@@ -29,7 +29,7 @@ _LIBC_OBJECT = r"(?:^|/)(?:libc|libpthread|ld-linux|ld-musl|libsystem_\w+|ntdll|
 _LIBC_FILE = (
     r"(?:^|/)(?:sysdeps|nptl|csu|libio|malloc|debug|elf|setjmp|posix|signal|stdlib|string|time|misc|io|bits|glibc[^/]*)/"
     r"|(?:^|/)(?:abort|assert|raise|pthread_\w+|sem_\w+|futex-internal|lowlevellock|clone3?|poll2?|ppoll)\.[chS]$"
-    r"|libsanitizer|vg_replace|hg_intercepts|drd_\w+_intercepts|asan_|tsan_|string3\.h|string_fortified\.h"
+    r"|/rr/src/preload/|libsanitizer|vg_replace|hg_intercepts|drd_\w+_intercepts|asan_|tsan_|string3\.h|string_fortified\.h"
 )
 _QEMU_TREE = (
     r"(?:\.\./)*(?:\S*/[\w.+~-]*qemu[\w.+~-]*/|\S*/xemu/)?(?:\.\./)*(?P<path>(?:accel|audio|backends|block|chardev|crypto|disas|dump"

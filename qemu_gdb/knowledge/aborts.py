@@ -115,6 +115,9 @@ _MACHINERY = Names(
     "_int_realloc", "libc_calloc", "libc_realloc", "__kernel_vsyscall", "kernel_vsyscall",
     "___snprintf_chk", "__snprintf_chk", "__vsnprintf_chk", "__sprintf_chk", "__strcpy_chk",
     "__memcpy_chk",
+    # rr's preload library makes the system calls of the recorded process: src/preload/syscallbuf.c, syscall_hook.S
+    "syscall_traced", "_raw_syscall", "traced_raw_syscall", "syscall_hook", "syscall_hook_internal",
+    "_syscall_hook_trampoline*",
 )  # fmt: skip
 
 

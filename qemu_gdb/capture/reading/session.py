@@ -26,7 +26,8 @@ _LWP = Pattern(
 _QUOTED = Pattern(r'"([^"]*)"')
 _CURRENT = Pattern(r"\[Current thread is (?P<number>\d{1,9})(?P<rest>.*)$")
 _SWITCHING = Pattern(
-    r"\[Switching to (?:thread (?:\d+\.)?(?P<number>\d{1,9})(?=[\s\](]|$))?(?P<rest>.*?)\](?P<tail>[^\]]*)$",
+    r"\[Switching to (?:(?:(?-i:thread) \d+\.|thread )(?P<number>\d{1,9})(?=[\s\](]|$))?(?P<rest>.*?)"
+    r"\](?P<tail>[^\]]*)$",
     re.IGNORECASE,
 )
 _INFO_ROW = Pattern(r"(?P<current>\*)?\s*(?P<number>\d{1,9})\s+(?P<target>(?:Thread|LWP|process|Id)\b.*)$")

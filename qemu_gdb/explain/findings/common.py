@@ -14,6 +14,12 @@ from ..stack import Stack
 
 # Frames of libc, glib and the compiler's run-time: never the place that a person is pointed at.
 PLUMBING = Names(
+    "syscall_traced",  # rr's preload library: src/preload/syscallbuf.c
+    "_raw_syscall",
+    "traced_raw_syscall",
+    "syscall_hook",
+    "syscall_hook_internal",
+    "_syscall_hook_trampoline*",
     "*_WRK",  # valgrind's wrappers of pthread functions: helgrind/hg_intercepts.c
     "raise",
     "abort",
