@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import List, Tuple
 
-from qemu_gdb.capture import wrappers
+from qemu_gdb.capture import localised, scanned, tables, wrappers
 from qemu_gdb.pattern import Pattern
 
 _ESCAPE = Pattern(
@@ -104,6 +104,8 @@ def clean(text: str) -> Tuple[List[str], List[str]]:
     if "\\<optimized" in text or "\\<signal" in text:
         text = text.replace("\\<", "<").replace("\\>", ">")
         undone.append("markdown")
+    if "[#" in text and "](" in text:
+        text = tables.LINKED_NUMBER.sub(r"\1", text)
     if ".." in text:
         text = _STUFFED.sub(".", text)
     marked = _MARKED.search(text) is not None
@@ -111,6 +113,12 @@ def clean(text: str) -> Tuple[List[str], List[str]]:
     if text.count("#") > text.count("\n#") + 1:
         text = wrappers.without_prefixes(text)
     lines = text.split("\n")
+    if "|" in text and tables.RULE.search(text):
+        lines = tables.frames(lines)
+    if "SIG" in text and localised.HINT.search(text):
+        lines = localised.in_english(lines)
+    if "#" in text and scanned.HINT.search(text):
+        lines = scanned.repaired(lines)
     del text
     if marked:
         lines = _undo_quotes(lines, undone)
@@ -162,7 +170,7 @@ def _undo_quotes(lines: List[str], undone: List[str]) -> List[str]:
             if _LONE_QUOTE.match(line):
                 lone += 1
         elif first in "|¦│":
-            bars += 1
+            bars += "%--" not in stripped  # a branch of perf report's tree
         elif first.isupper() and ">" in stripped[1:4] and _QUOTE.match(line):
             quoted += 1
     if quoted:
