@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
-from qemu_gdb.capture import belonging, messages
+from qemu_gdb.capture import belonging, messages, order
 from qemu_gdb.capture.frame_messages import messages_from_frames
 from qemu_gdb.capture.identity import identify
 from qemu_gdb.capture.segment import Segment
@@ -13,6 +13,8 @@ from qemu_gdb.model import Frame, Message, Notice, Signal, Snapshot, Source, Thr
 
 def finish(segments: List[Segment]) -> List[Snapshot]:
     """The Snapshots of ``segments``, in the order of the text; never empty."""
+    for segment in segments:
+        order.straighten(segment)
     parts = belonging.processes(segments)
     return [_snapshot(part) for part in parts] or [Snapshot(source=Source(kind="text"))]
 
@@ -84,6 +86,7 @@ def _rows(snapshot: Snapshot, segment: Segment) -> None:
     if not segment.rows:
         return
     by_number = {t.number: t for t in snapshot.threads if t.number is not None}
+    shown = _shown_row(snapshot, segment)
     for number, row in segment.rows.items():
         thread = by_number.get(number)
         if thread is None and row.current:
@@ -94,6 +97,9 @@ def _rows(snapshot: Snapshot, segment: Segment) -> None:
             if anonymous and row.frames and anonymous[0].frames and belonging.same_stack(row, anonymous[0]):
                 thread = anonymous[0]
                 thread.number = number
+        elif thread is None and shown is not None and row is shown[0]:
+            thread = shown[1]
+            thread.number, thread.current = number, True
         if thread is not None:
             thread.lwp = thread.lwp if thread.lwp is not None else row.lwp
             thread.name = thread.name or row.name
@@ -103,6 +109,19 @@ def _rows(snapshot: Snapshot, segment: Segment) -> None:
         elif row.frames:
             snapshot.threads.append(row)
             segment.dumped.add(id(row))
+
+
+def _shown_row(snapshot: Snapshot, segment: Segment) -> Optional[Tuple[Thread, Thread]]:
+    """The one row, of a table that marks none, that stands where the only stack without a number does; and the stack.
+
+    A screen of gdb shows the threads and, above or below them, the stack of the current one.
+    """
+    nameless = [t for t in snapshot.threads if t.number is None and t.lwp is None and not t.coroutine and not t.history]
+    if len(nameless) != 1 or any(row.current for row in segment.rows.values()):
+        return None
+    pc = nameless[0].frames[0].pc
+    same = [row for row in segment.rows.values() if row.frames and pc and row.frames[0].pc == pc]
+    return (same[0], nameless[0]) if len(same) == 1 else None
 
 
 def _finish_thread(thread: Thread, dumped: bool) -> None:

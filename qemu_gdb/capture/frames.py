@@ -6,7 +6,7 @@ import enum
 import re
 from typing import List, Optional, Tuple
 
-from qemu_gdb.capture.dialects import gdb, reports, sanitizer
+from qemu_gdb.capture.dialects import android, gdb, reports, sanitizer
 from qemu_gdb.model import Frame
 from qemu_gdb.pattern import Pattern
 
@@ -20,7 +20,7 @@ _SOURCE = Pattern(r"\.(?:c|h|S|s|cc|cpp|rs|inc|m|mm|hpp|cxx)$")
 _CLOSED = Pattern(r"\) (?:at \S+:\d+|from \S+)$")  # whatever the strings before it look like
 _ADDRESS_ONLY = Pattern(r"(?:0x[0-9a-fA-F]*)?(?:\s*in)?$")
 _FRAME = Pattern(
-    r"(?:0x[0-9a-fA-F]|in\b|<signal |<function |<null>|<unknown|\?\?|n/a|\(|"
+    r"(?:0x[0-9a-fA-F]|in\b|pc [0-9a-fA-F]{8}|<signal |<function |<null>|<unknown|\?\?|n/a|\(|"
     r"[^\s(]{1,4000}(?:\s*\(|\s*$|\s+at\s|\s+from\s|\s+[^\s]+:\d|\s+<null>|\s+/|\s+\[)|[^(]{1,500}(?:::"
     r"|<)[^(]{0,500}\(|.{0,200}::)"
 )
@@ -121,6 +121,13 @@ def parse(level: int, text: str) -> Tuple[Optional[Frame], str]:
     """The frame ``#level text`` and the dialect that it is in."""
     if len(text) < 22 and text.endswith(" i") and text.startswith("0x"):
         text = text[:-2]  # a text cut in the middle of "in"
+    if text.startswith(("pc ", "/", "<anon")):
+        frame = android.frame(level, text)
+        if frame is not None:
+            return frame, "tombstone"
+        frame = reports.glibc(level, text)
+        if frame is not None:
+            return frame, "glibc"
     if " at " not in text and ") at" not in text and " from " not in text:
         last = text[-1:]
         if " + 0x" in text[-60:]:
@@ -138,4 +145,7 @@ def parse(level: int, text: str) -> Tuple[Optional[Frame], str]:
             frame = reports.eu_stack(level, text)
             if frame is not None:
                 return frame, "eu-stack"
-    return gdb.parse_frame(level, text), "gdb"
+    frame = gdb.parse_frame(level, text)
+    if frame is not None and frame.function is not None and frame.function.startswith("/"):
+        frame.library, frame.function = frame.library or frame.function, None  # a path is no function
+    return frame, "gdb"

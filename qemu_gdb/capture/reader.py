@@ -8,7 +8,7 @@ from typing import Dict, List, Tuple
 
 from qemu_gdb.capture import frames
 from qemu_gdb.capture.dialects import gdb
-from qemu_gdb.capture.reading import kernels, prose, reports, session, unnumbered
+from qemu_gdb.capture.reading import kernels, prose, reports, session, tools, unnumbered
 from qemu_gdb.capture.reading.state import NUMBERED, PAGER_INSIDE, Handler, Reading, Taken
 from qemu_gdb.pattern import Pattern
 
@@ -43,6 +43,7 @@ def read(lines: List[str]) -> Reading:
     reading.flush()
     reading.end_stack()
     reading.use_display()
+    tools.use_chains(reading)
     return reading
 
 
@@ -188,19 +189,25 @@ def _pager(reading: Reading, line: str, stripped: str) -> Taken:
     return _PAGER.match(stripped) is not None
 
 
+_DIGITS: Tuple[Handler, ...] = (
+    session.shown, session.info_row, reports.windbg_thread, tools.sampled, tools.perf_row, tools.minidump_frame,
+    unnumbered.digit,
+)  # fmt: skip
 # By a line's first character, in the order in which they are asked.
 _HANDLERS: Dict[str, Tuple[Handler, ...]] = {
     "#": (kernels.crash_tool,),
-    "P": (kernels.crash_task, reports.words),
+    "P": (kernels.crash_task, reports.words, tools.abseil),
+    "@": (tools.abseil,),
+    "p": (tools.tombstone,),
     "/": (kernels.proc_task,),
-    "T": (session.thread_heading, reports.thread_heading),
-    "[": (session.selection, prose.detached, unnumbered.bracket, _pager, prose.noise),
+    "T": (session.thread_heading, reports.thread_heading, tools.minidump_thread),
+    "[": (session.selection, prose.detached, tools.screen, unnumbered.bracket, _pager, prose.noise),
     "(": (session.prompt,),
     "*": (session.star,),
     "t": (session.lldb_thread,),
     "f": (session.lldb_frame,),
     "=": (kernels.proc_task, reports.equals, prose.side_heading),
-    "-": (_pager, reports.lwp_heading),
+    "-": (_pager, reports.lwp_heading, tools.command, tools.reported),
     "B": (session.stopped_unwinding, reports.words),
     "C": (session.stopped_unwinding, reports.words),
     "S": (reports.words,),
@@ -210,5 +217,5 @@ _HANDLERS: Dict[str, Tuple[Handler, ...]] = {
     "▸": (unnumbered.arrow,),
     "→": (unnumbered.arrow,),
     ".": (reports.windbg_thread,),
-    **dict.fromkeys("0123456789", (session.shown, session.info_row, reports.windbg_thread, unnumbered.digit)),
+    **dict.fromkeys("0123456789", _DIGITS),
 }

@@ -18,6 +18,7 @@ class Segment:
     # messages, signals, lines that were seen when the stack before each thread ended
     marks: List[Tuple[int, int, int]] = field(default_factory=list)
     ended: Tuple[int, int, int] = (0, 0, 0)
+    unheaded: Set[int] = field(default_factory=set)  # id() of threads that no line above introduced
     foreign: Set[int] = field(default_factory=set)  # id() of threads that are no stack of a process: a kernel's, Go's
     guests: Set[int] = field(default_factory=set)  # id() of stacks of the guest's own kernel
     process_of: Dict[int, int] = field(default_factory=dict)  # id() of a kernel's stack of a task: its process

@@ -32,7 +32,7 @@ _NEXT_ITEM = Pattern(r"(?P<quote>[\"'])\s*,\s*(?P=quote)(?=\s*#\d{1,5}\s)")
 _PREFIXED = Pattern(
     r"^[ \t]*(?P<prefix>(?![#\s])[^\n#]{1,160}?(?:#\d{0,9}[^\s#][^\n#]{0,80}?)?)"
     r"(?:\* )?(?:frame )?#(?P<level>\d{1,5}):?[ \t]+"
-    r"(?:0x[0-9a-fA-F]{4,16}\s|[^\s(]+ ?\((?:[^\n]*\) (?:at|from) \S|\w+=))",
+    r"(?:0x[0-9a-fA-F]{4,16}\s|pc [0-9a-fA-F]{8,16}\s|[^\s(]+ ?\((?:[^\n]*\) (?:at|from) \S|\w+=))",
     re.MULTILINE,
 )
 # what belongs to a stack: a bullet, a prompt, a heading, another frame

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Callable, List, Optional, Union
+from typing import Callable, Dict, List, Optional, Set, Tuple, Union
 
 from qemu_gdb.capture import frames
 from qemu_gdb.capture.dialects import gdb
+from qemu_gdb.capture.dialects.chains import Chain
 from qemu_gdb.capture.segment import Segment
 from qemu_gdb.model import Frame, Message, Thread
 from qemu_gdb.pattern import Pattern
@@ -111,6 +112,10 @@ class Reading:
         self.task: Optional[Head] = None  # what a kernel's log says of the task whose call trace comes
         self.stopped_at: Optional[Frame] = None  # where a kernel's oops says that it stopped, above its call trace
         self.panicked: Optional[str] = None  # the thread whose Rust code did
+        self.chains: List[Chain] = []  # stacks in one line, which count where the text shows no other
+        self.unchained = -1  # the line up to which no such stack begins
+        self.above: Optional[str] = None  # the thread's name in the row of perf report above
+        self.reported: Set[str] = set()  # threads of which perf report showed a tree
         self.cut = 0
 
     def begin(self, match: re.Match[str], line: str) -> bool:
@@ -188,6 +193,7 @@ class Reading:
         self.end_stack()
         head = self.head
         self.head = None
+        unheaded = head is None
         if head is None:
             head = self.selected
             if head.number is None and head.lwp is None and head.name is None:
@@ -199,6 +205,8 @@ class Reading:
             self.segment.process_of[id(thread)] = head.pid
         if head.guest:
             self.segment.guests.add(id(thread))
+        if unheaded:
+            self.segment.unheaded.add(id(thread))
         if frame.level == 1 and self.display is not None and not head.dump:
             self.display.level = 0
             thread.frames.append(self.display)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qemu_gdb.capture.dialects import addr2line, apple, foreign, plain, reports, rust, windows
-from qemu_gdb.capture.reading import kernels
+from qemu_gdb.capture.dialects import addr2line, apple, editors, foreign, plain, reports, rust, windows
+from qemu_gdb.capture.reading import kernels, tools
 from qemu_gdb.capture.reading.state import Head, Reading, Taken
 from qemu_gdb.model import Frame
 from qemu_gdb.pattern import Pattern
@@ -133,16 +133,22 @@ def anywhere(reading: Reading, line: str, stripped: str) -> bool:
     last = stripped[-1]
     listed = reading.thread is not None and reading.head is None and reading.mode == "list"
     level = len(reading.thread.frames) if listed and reading.thread is not None else 0
+    if stripped.count("_") > 1 and tools.chain(reading, line, stripped):
+        return True
     if reading.mode == "top" and reading.segment.threads and plain.at_line(stripped, level) is not None:
         reading.segment.note(line)  # of a stack that stands above in full
         return True
     if last.isdigit() and ":" in stripped[-9:]:
         frame = plain.ide(stripped, level) or plain.at_line(stripped, level)
-        if frame is not None and (reading.mode == "list" or _run_of(reading, plain.ide, plain.at_line)):
+        below = (plain.ide, plain.at_line, editors.named_address)
+        if frame is not None and (reading.mode == "list" or _run_of(reading, *below)):
             return _listed(reading, frame)
     elif last == ")" or " from " in stripped:
         frame = plain.at_line(stripped, level)
         if frame is not None and (reading.mode == "list" or _run_of(reading, plain.at_line)):
+            return _listed(reading, frame)
+        frame = editors.code(stripped, level) if " (" in stripped else None
+        if frame is not None and (reading.mode == "list" or _run_of(reading, editors.code)):
             return _listed(reading, frame)
     if _symbolized(reading, stripped, level):
         return True
@@ -157,6 +163,10 @@ def anywhere(reading: Reading, line: str, stripped: str) -> bool:
         if frame is not None:
             reading.mode = "list"
             return _listed(reading, frame, "glibc")
+    if " 0x" in stripped:
+        frame = editors.named_address(stripped, level)
+        if frame is not None and (reading.mode == "list" or _run_of(reading, plain.ide)):
+            return _listed(reading, frame)
     if reading.mode == "list" and _ADDRESS.match(stripped):
         return _listed(reading, Frame(level, pc=int(stripped, 16)))  # bpftrace: no symbol
     if reading.mode == "list" or (len(stripped) < 100 and _run_of_names(reading, stripped)):

@@ -28,6 +28,9 @@ _RANK = {
 }
 
 
+_PROFILES = ("folded",)  # texts of tools that sample what runs: there a system call is at work, not stuck
+
+
 def find(context: Context) -> List[Finding]:
     """All hangs, the gravest first."""
     search = Search(context)
@@ -39,6 +42,8 @@ def find(context: Context) -> List[Finding]:
     page_waits(search)
     _chains(search)
     tool_requests(search)
+    if context.snapshot.source.dialect in _PROFILES:
+        search.findings[:] = [f for f in search.findings if f.kind != "hang.blocked-syscall"]
     order = {"certain": 0, "likely": 1, "possible": 2}
     found = sorted(search.findings, key=lambda f: (order[f.confidence] == 2, _RANK.get(f.kind, 9), order[f.confidence]))
     return found[:6]
