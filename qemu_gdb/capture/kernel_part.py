@@ -9,7 +9,7 @@ from qemu_gdb.capture.segment import Segment
 from qemu_gdb.model import Frame, Notice, Thread, canonical_name
 from qemu_gdb.pattern import Pattern
 
-_DIALECTS = frozenset(["kernel", "list", "perf", "perf-event", "profile"])
+_DIALECTS = frozenset(["chain", "folded", "kernel", "list", "perf", "perf-event", "profile"])
 _CALL = Pattern(r"(?:__(?:x64|ia32|arm64|s390x?|riscv|se|do)_)?(?:compat_)?sys_(\w+)$|ksys_(\w+)$|SyS_(\w+)$")
 _KERNELS_HALF = 1 << 63  # of the address space
 _MOST_SHOWN = 3

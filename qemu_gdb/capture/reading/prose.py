@@ -6,7 +6,7 @@ import re
 
 from qemu_gdb.capture import frames, messages
 from qemu_gdb.capture.dialects import plain, sanitizer
-from qemu_gdb.capture.reading import kernels, reports, session, tools
+from qemu_gdb.capture.reading import kernels, reports, session
 from qemu_gdb.capture.reading.state import DISPLAY, NUMBERED, Head, Reading, Taken
 from qemu_gdb.pattern import Pattern
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Callable, Dict, List, Optional, Set, Tuple, Union
+from typing import Callable, List, Optional, Set, Union
 
 from qemu_gdb.capture import frames
 from qemu_gdb.capture.dialects import gdb
