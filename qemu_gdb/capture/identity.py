@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Dict, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
+from qemu_gdb.capture.versions import Versions
 from qemu_gdb.model import Snapshot
 from qemu_gdb.pattern import Pattern
 
 _VERSION_IN_PATH = Pattern(
     r"/?\bqemu(?:-kvm)?(?:-rhev|-ev)?-(?P<version>\d{1,2}\.\d{1,3}(?:\.\d{1,3}){0,2}(?:-rc\d)?)(?P<rest>[+~:-]"
     r"[\w.+~:-]*)?"
-)
-_VERSION_SAID = (
-    Pattern(r"QEMU emulator version (?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?)(?:\s*\((?P<package>[^)]+)\))?"),
-    Pattern(r"\bQEMU(?: [Rr]elease|:) v?(?P<version>\d{1,2}\.\d{1,2}(?:\.\d{1,3})?(?:-rc\d)?)(?!\.?\d)"),
-    Pattern(r"\bQEMU (?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?) monitor\b"),
-    Pattern(r"\b[Qq](?:EMU|emu) ?[Vv]ersion[:\s]+(?:is )?v?(?P<version>\d+\.\d+(?:\.\d+)*(?:-rc\d)?)"),
-    Pattern(r"\bqemu(?:-[a-z]\w*){0,4}-(?:\d+:)?(?P<version>\d+\.\d+(?:\.\d+)*)(?P<package>-[\w.+~]+)"),
-    Pattern(r"\bqemu(?:-[a-z]\w*)* +\d+:(?P<version>\d+\.\d+(?:\.\d+)*)(?P<package>[+~-][\w.+~-]+)"),
-    Pattern(
-        r"\b(?:QEMU|[Qq]emu)[ -]v?(?P<version>\d{1,2}\.\d{1,3}(?:\.\d{1,3})+(?:-rc\d)?)(?P<package>(?:\+dfsg"
-        r"|-\d)[\w.+~-]*)?\b"
-    ),
 )
 _COMMAND = Pattern(
     r"(?:^|[\s`'\"=])(?P<command>(?:[\w~./\\:-]*[/\\])?"
@@ -64,30 +53,23 @@ def identify(snapshot: Snapshot) -> None:
         if len(snapshot.unparsed) < 20_000
         else snapshot.unparsed[:10_000] + snapshot.unparsed[-10_000:]
     )
-    said: Dict[int, List[Tuple[str, Optional[str]]]] = {}
+    said = Versions()
     for index, line in enumerate(lines):
         if "qemu" not in line and "QEMU" not in line and "Qemu" not in line and "kvm" not in line:
+            if "-g" in line and "git" in line:
+                said.take(line[:4000])
             continue
         line = line[:4000]
-        for rank, pattern in enumerate(_VERSION_SAID):
-            match = pattern.search(line)
-            if match is not None:
-                groups = match.groupdict()
-                package = groups.get("package")
-                if package and package[:1] in "-+":
-                    package = match.group("version") + package
-                said.setdefault(rank, []).append((match.group("version"), package))
-                break
+        said.take(line)
         if snapshot.command_line is None:
             _command(snapshot, lines, index)
-    for rank in sorted(said):
-        versions = {version for version, _ in said[rank]}
-        if snapshot.version is not None:
-            fitting = [p for v, p in said[rank] if v == snapshot.version and p]
-            if fitting and snapshot.package is None:
-                snapshot.package = fitting[0]
-        elif len(versions) == 1:
-            snapshot.version, snapshot.package = said[rank][0]
+    for thread in snapshot.threads[:400]:  # a line right above a stack is its heading
+        if thread.heading and ("qemu" in thread.heading or "QEMU" in thread.heading):
+            said.take(thread.heading[:4000])
+    if snapshot.version is not None:
+        snapshot.package = snapshot.package or said.package_of(snapshot.version)
+    else:
+        snapshot.version, snapshot.package = said.agreed() or (None, None)
     _program(snapshot)
     if snapshot.command_line is not None:
         snapshot.accelerator = _accelerator(snapshot.command_line)

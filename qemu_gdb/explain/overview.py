@@ -7,7 +7,7 @@ from typing import List, Optional
 
 from ..knowledge import functions
 from ..knowledge.match import Names
-from ..knowledge.roles import ENTRIES, LIBRARIES, STARTERS, program_kind, role_of_name
+from ..knowledge.roles import ENTRIES, LIBRARIES, STARTERS, program_kind, role_of_name, whole_name
 from ..model import Notice
 from ..pattern import Pattern
 from . import kernel
@@ -28,7 +28,8 @@ _OTHER_ACCELERATORS = (
 def fill(context: Context) -> None:
     """Fill the explanation's fields about the whole process, and the notices."""
     explanation = context.explanation
-    explanation.program = context.snapshot.program or _program(context)
+    program = context.snapshot.program or _program(context)
+    explanation.program = whole_name(program) if program else None
     explanation.notices = list(context.snapshot.notices)
     if not explanation.is_qemu:
         explanation.accelerator = None
@@ -224,7 +225,23 @@ def _program(context: Context) -> Optional[str]:
         for frame in subject.stack.frames:
             if frame.library and program_kind(frame.library.rsplit("/", 1)[-1]) in ("system", "tool", "user"):
                 return frame.library.rsplit("/", 1)[-1]
-    return None
+    return _named_in_words(context)
+
+
+_PROGRAM_IN_WORDS = Pattern(r"(?<![\w/.-])(?:/[\w./-]{0,200}/)?"
+                            r"(qemu-(?:system-\w+|(?!system)[a-z]\w*(?:-(?:static|daemon))?))(?![\w-])")
+
+
+def _named_in_words(context: Context) -> Optional[str]:
+    """The one program of the kind that the stacks show, where the text around them names one alone."""
+    roles = {s.told.role for s in context.live_subjects}
+    kind = "tool" if "tool-main" in roles else "user" if "user-mode" in roles else "system"
+    if kind == "system" and not any(role == "main-loop" or role.startswith("vcpu") for role in roles):
+        return None
+    lines = [*context.snapshot.unparsed[:2000], *(t.heading for t in context.snapshot.threads[:100])]
+    names = {name for line in lines if "qemu-" in line for name in _PROGRAM_IN_WORDS.findall(line[:2000])}
+    fitting = sorted(name for name in names if program_kind(name) == kind)
+    return fitting[0] if len(fitting) == 1 else None
 
 
 # ----------------------------------------------------------------------------------------------------------------
@@ -256,13 +273,11 @@ def _vcpus(context: Context) -> Optional[int]:
     if context.facts.vcpus:
         return len(context.facts.vcpus)
     command = context.snapshot.command_line or ""
-    option = re.search(r"-smp\s+(?:cpus=)?(\d+)", command)
-    if option:
-        return int(option.group(1))
     threads = [s for s in context.live_subjects if s.told.role in ("vcpu-kvm", "vcpu-mttcg", "vcpu-other")]
-    if threads and _is_whole(context):
-        return len(threads)
-    return None
+    indexes = [i for i in (s.told.role_detail.get("vcpu") for s in threads) if isinstance(i, int)]
+    option = re.search(r"-smp\s+(?:cpus=)?(\d+)", command)
+    count = int(option.group(1)) if option else len(threads) if threads and _is_whole(context) else 0
+    return count if count > max(indexes, default=0) else None  # some were plugged in, or are not shown
 
 
 def _is_whole(context: Context) -> bool:

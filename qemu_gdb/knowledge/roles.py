@@ -236,6 +236,24 @@ _ARCHITECTURES = frozenset(
 _TOOLS = frozenset("img io nbd storage-daemon ga pr-helper edid keymap bridge-helper vmsr-helper".split())
 
 
+# configs/targets/*-softmmu.mak (default-configs before 6.0), 2.x to 10.x
+_MACHINES = (
+    """aarch64 alpha arm avr cris hppa i386 lm32 loongarch64 m68k microblaze microblazeel mips mips64 mips64el mipsel
+    moxie nios2 or1k ppc ppc64 riscv32 riscv64 rx s390x sh4 sh4eb sparc sparc64 tricore unicore32 x86_64 xtensa
+    xtensaeb""".split()
+)
+_COMM = 15  # characters of a name that the kernel keeps
+
+
+def whole_name(program: str) -> str:
+    """A program's name that the kernel cut (``qemu-system-x86``), completed where one program alone fits."""
+    if len(program) != _COMM:
+        return program
+    names = [*(f"qemu-system-{m}" for m in _MACHINES), *(f"qemu-{t}" for t in _TOOLS)]
+    fitting = [name for name in names if name.startswith(program)]
+    return fitting[0] if len(fitting) == 1 else program
+
+
 @functools.lru_cache(maxsize=256)
 def program_kind(program: str) -> Optional[str]:
     """What a program is by its name: system, user, tool, test, or None where the name is not one of QEMU's.
