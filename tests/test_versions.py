@@ -42,8 +42,9 @@ def test_the_version_as_people_write_it(line, version, package):
 
 @pytest.mark.parametrize(
     "line",
-    ["since QEMU 6.2", "it hangs, but not with QEMU 6.2", "newer than QEMU 6.2", "fixed in QEMU 9.0", 
-     "it worked in QEMU 6.2", "that works in qemu 6.2.0", "Upgraded from QEMU 6.2", "before QEMU 6.2 this was fine", "QEMU 5.2 and 6.0",
+    ["since QEMU 6.2", "it hangs, but not with QEMU 6.2", "newer than QEMU 6.2", "fixed in QEMU 9.0",
+     "it worked in QEMU 6.2", "that works in qemu 6.2.0", "Upgraded from QEMU 6.2",
+     "before QEMU 6.2 this was fine", "QEMU 5.2 and 6.0",
      "libvirt 8.0.0, kernel 5.15, qemu", "QEMU 6.2 works", "CD-ROM QEMU DVD-ROM 2.5+", "QEMU 6.2 and newer hang"],
 )
 def test_another_version_than_the_reports_is_not_taken(line):

@@ -9,6 +9,7 @@ from ..model import Explanation, Facts, IOThread, Snapshot, Thread, ThreadExplan
 from .stack import Stack
 
 if TYPE_CHECKING:
+    from .runstate import Told
     from .waits import Held, Waiting
 
 
@@ -49,6 +50,13 @@ class Context:
     def live_subjects(self) -> List[Subject]:
         """Threads of the moment itself: without a sanitizer's history and without kernel-only threads."""
         return [s for s in self.subjects if not s.told.thread.history and not s.told.thread.kernel_only]
+
+    @functools.cached_property
+    def runstate(self) -> Optional[Told]:
+        """The VM's run state, where memory or the text tells it; to be asked when the threads' waits are known."""
+        from .runstate import told
+
+        return told(self)
 
     def by_lwp(self, lwp: Optional[int]) -> Optional[Subject]:
         return self._by_lwp.get(lwp) if lwp is not None else None

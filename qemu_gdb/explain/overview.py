@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import List, Optional
 
-from ..knowledge import functions
+from ..knowledge import exits, functions
 from ..knowledge.match import Names
 from ..knowledge.roles import ENTRIES, LIBRARIES, STARTERS, program_kind, role_of_name, whole_name
 from ..model import Notice
@@ -23,6 +23,7 @@ _OTHER_ACCELERATORS = (
     ("mshv", "mshv"),
     ("vmx_", "hvf"),
 )
+_LINES_WITHOUT_A_STACK = 2000  # that are searched for QEMU's own messages
 
 
 def fill(context: Context) -> None:
@@ -39,7 +40,7 @@ def fill(context: Context) -> None:
         return
     explanation.accelerator = context.snapshot.accelerator or _accelerator(context)
     explanation.vcpus = _vcpus(context)
-    explanation.runstate = context.facts.runstate or _runstate(context)
+    explanation.runstate = context.runstate.name if context.runstate else _runstate(context)
     _symbols(context)
     _truncated(context)
     _corrupt(context)
@@ -96,6 +97,8 @@ def is_qemu(context: Context) -> bool:
         return True
     if any((role_of_name(n) or ("",))[0].startswith("vcpu") for n in names):
         return True
+    if not snapshot.threads and (_qemus_last_word(snapshot.unparsed[:_LINES_WITHOUT_A_STACK]) or context.runstate):
+        return True
     if any(m.kind in ("qemu-error", "hw-error", "error-abort", "cpu-abort", "qemu-died") for m in snapshot.messages):
         return True
     return not unknown and _has_nameless_code(context) and _speaks_of_qemu(context)
@@ -113,6 +116,11 @@ def _speaks_of_qemu(context: Context) -> bool:
     """Whether the words around the stacks name QEMU as what they are of; libvirt's users name it too."""
     lines = context.snapshot.unparsed[:400]
     return any(_QEMU_WORD.search(line) for line in lines) and not any("libvirtd" in line for line in lines)
+
+
+def _qemus_last_word(lines: List[str]) -> bool:
+    heard = exits.heard(lines)
+    return heard is not None and (not heard.word.anybodys or "qemu" in heard.line.lower())
 
 
 _MAINS = Pattern(

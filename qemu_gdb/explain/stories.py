@@ -464,7 +464,7 @@ def _rest(context: Context, subject: Subject, story: Story) -> str:
     role = told.role
     if role in _VCPU_ROLES:
         vcpu = story.vcpu
-        runstate = context.facts.runstate
+        runstate = context.runstate.name if context.runstate is not None else None
         if vcpu is not None:
             if vcpu.stopped:
                 return (

@@ -6,7 +6,7 @@ from typing import List, Sequence
 
 from ...model import Finding
 from ..context import Context
-from . import asks, crash, hang, lasting, lone, profile, rules, spinning, state
+from . import asks, crash, hang, lasting, lone, profile, rules, said_at_exit, spinning, state
 
 
 def find(context: Context) -> None:
@@ -15,6 +15,8 @@ def find(context: Context) -> None:
         return
     if not context.snapshot.threads:
         context.explanation.findings = lone.find(context)
+        if not context.explanation.findings and context.snapshot.source.kind == "text":
+            context.explanation.notices.append(said_at_exit.nothing(context))
         _known(context, context.explanation.findings)
         return
     if profile.is_profile(context):

@@ -7,7 +7,7 @@ from typing import List, Optional, Tuple
 from ...knowledge import sanitizers
 from ...model import Evidence, Finding, Message
 from ..context import Context
-from . import common, host_log
+from . import common, host_log, said_at_exit
 
 # a message's kind, the finding's kind, what happened; the first that the text holds is told
 _ROWS: Tuple[Tuple[str, str, str], ...] = (
@@ -33,7 +33,7 @@ def find(context: Context) -> List[Finding]:
         message = next((m for m in context.snapshot.messages if m.kind == wanted), None)
         if message is not None:
             return [_finding(message, _kind(message) or kind, headline)]
-    return host_log.find(context)
+    return host_log.find(context) or said_at_exit.find(context)
 
 
 def _kind(message: Message) -> Optional[str]:

@@ -14,58 +14,13 @@ from ..complaint import complaint
 from ..context import Context, Subject
 from ..owners import code_of
 from ..stack import Stack
-from . import common, purpose
+from . import common, purpose, runstates
 from .common import at, capital, evidence, finding, joined, short, the, who
 from .crash import stopped_by_debugger
 from .requests import in_flight, one_each, short_wait
 from .steps import for_outside
 
 _VCPUS = ("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other")
-
-# QAPI RunState -> kind, title, what to do. qapi/run-state.json, 2.x to 10.x.
-_RUNSTATES = {
-    "prelaunch": ("state.prelaunch", "The VM has not been started yet (-S)", "`cont` starts it"),
-    "preconfig": ("state.prelaunch", "QEMU waits for its configuration (-preconfig)", "`x-exit-preconfig` goes on"),
-    "inmigrate": (
-        "state.incoming",
-        "QEMU waits for an incoming migration (-incoming)",
-        "start the migration on the source",
-    ),
-    "postmigrate": (
-        "state.paused",
-        "The VM was migrated away; this is what is left of the source",
-        "`quit` ends it; `cont` only if the destination did not start",
-    ),
-    "finish-migrate": ("state.paused", "The VM is stopped for the last phase of a migration", "query-migrate"),
-    "paused": ("state.paused", "The VM is paused", "`cont` resumes it"),
-    "suspended": ("state.paused", "The guest is suspended (S3)", "`system_wakeup` wakes it"),
-    "restore-vm": ("state.paused", "A snapshot is being loaded", "wait for loadvm"),
-    "save-vm": ("state.paused", "A snapshot is being saved", "wait for savevm"),
-    "debug": ("state.paused", "The VM is stopped by the gdbstub", "continue in the gdb that debugs the guest"),
-    "io-error": (
-        "state.io-error",
-        "The VM is stopped by an I/O error; the threads themselves are healthy",
-        "mend the storage, then `cont`: QEMU sends the request again",
-    ),
-    "guest-panicked": (
-        "state.guest-panicked",
-        "The guest reported a panic",
-        "look at the guest's console or dump; `system_reset` restarts it",
-    ),
-    "internal-error": (
-        "state.paused",
-        "The VM is stopped by an internal error of the accelerator",
-        "look at QEMU's stderr (KVM internal error, register dump) and the host's kernel log",
-    ),
-    "shutdown": (
-        "state.shutdown",
-        "The guest has shut down; QEMU stays because of -no-shutdown",
-        "`quit` ends it, `system_reset` restarts it",
-    ),
-    "watchdog": ("state.paused", "The VM was paused by its watchdog", "`cont` or `system_reset`"),
-    "colo": ("state.paused", "The VM is stopped for a COLO checkpoint", "wait for the checkpoint"),
-}
-
 
 _SAID_BESIDE_HANG = ("state.io-error", "state.guest-panicked")
 
@@ -163,37 +118,13 @@ def _current(context: Context) -> Optional[Subject]:
 
 
 def _runstate(context: Context) -> Optional[Finding]:
-    name = context.facts.runstate
-    if not name:
+    told = context.runstate
+    if told is None:
         return None
-    name = name.replace("_", "-").lower()
-    if name == "running":
-        return _running(context)
-    row = _RUNSTATES.get(name)
-    if row is None:
-        return None
-    kind, title, step = row
-    sentences = [f"Run state {name}."]
-    nodes = [n for n in context.facts.nodes if n.note]
-    if kind == "state.io-error" and nodes:
-        sentences += [f"Node {n.name} ({n.driver}): {n.note}." for n in nodes[:2]]
-    migration = next((m for m in context.facts.migration), None)
-    if migration is not None and kind in ("state.incoming", "state.paused"):
-        sentences.append(
-            f"Migration ({migration.direction}): {migration.state}{f', {migration.uri}' if migration.uri else ''}."
-        )
-    busy = _busy(context)
-    if not busy:
-        sentences.append("All threads rest normally.")
-    return finding(
-        kind,
-        title,
-        "certain",
-        sentences,
-        steps=[step],
-        proof=[Evidence(text=f"run state {name}")],
-        rule=f"runstate.{name}",
-    )
+    if told.name == "running":  # a text's own word adds to what the stacks show, and stands for no thread
+        return _running(context) if not told.line else None
+    whole = not told.line or _whole(context)
+    return next(iter(runstates.stopped(context, told, bool(_busy(context)), whole)), None)
 
 
 def _jobs(context: Context) -> List[str]:
