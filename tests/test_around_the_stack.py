@@ -173,3 +173,102 @@ def test_what_any_program_says_is_not_qemus():
 def test_a_run_state_without_a_stack_is_told():
     explained = told("# virsh domstate vm --reason\npaused (I/O error)\n")
     assert (explained.findings[0].kind, explained.runstate) == ("state.io-error", "io-error")
+
+
+# --------------------------------------------------------------------------------------------------------------
+# What a crash's or a quiet process's lines add
+
+HW_ERROR = """
+#0  0x01 in raise () from /lib64/libc.so.6
+#1  0x02 in abort () from /lib64/libc.so.6
+#2  0x03 in hw_error (fmt=0x1 "vfio: DMA mapping failed, unable to continue") at ../softmmu/cpus.c:120
+#3  0x04 in vfio_listener_region_add (listener=0x55f9f9c9c5e0) at ../hw/vfio/common.c:1011
+#4  0x05 in address_space_set_flatview () at ../softmmu/memory.c:1051
+"""
+
+
+@pytest.mark.parametrize(
+    "call, errno, words, step",
+    [("vfio_dma_map", 12, "ENOMEM", "RLIMIT_MEMLOCK"), ("vfio_container_dma_map", 22, "EINVAL", "IOMMU's width"),
+     ("vfio_container_dma_map", 17, "EEXIST", "overlap")],
+)
+def test_a_refused_mapping_is_explained_by_its_errno(call, errno, words, step):
+    line = f"qemu-kvm: {call}(0x55f9f9c9c5d0, 0x383800000000, 0x2000000, 0x7f1dc4000000) = -{errno} (why)\n"
+    crash = told(line + HW_ERROR).findings[0]
+    assert crash.kind == "crash.hw-error"
+    assert "refused to map 32 MiB at guest address 0x383800000000" in crash.explanation and words in crash.explanation
+    assert step in " ".join(crash.next_steps)
+    alone = told(line).findings[0]
+    assert (alone.kind, alone.rule) == ("state.shutdown", "said-at-exit") and step in " ".join(alone.next_steps)
+
+
+UNPLUG = ('reply={"id": "l-101", "error": {"class": "GenericError", "desc": "Device net1 is already in the process of '
+          'unplug"}}\n')
+
+
+def test_a_device_del_that_does_not_end_waits_for_the_guest():
+    finding = told(UNPLUG + GUEST).findings[0]
+    assert (finding.kind, finding.title) == (
+        "state.running", "Nothing is stuck in QEMU: the guest has not released net1 (device_del)")
+    assert "acpiphp" in finding.next_steps[0]
+    paused = told(UNPLUG + "VM status: paused\n" + PARKED).findings[0]
+    assert paused.title == "The VM is paused" and "a guest that is stopped cannot answer" in paused.explanation
+    done = told(UNPLUG + '{"event": "DEVICE_DELETED", "data": {"device": "net1"}}\n' + GUEST).findings[0]
+    assert "released" not in done.title
+
+
+AUDIT = ('audit: type=1326 audit(1638288011.123:9931): auid=4294967295 uid=107 gid=107 ses=4294967295 pid=4431 '
+         'comm="qemu-system-x86" exe="/usr/bin/qemu-system-x86_64" sig=31 arch={} syscall={} compat=0 ip=0x7f5e\n')
+RECORD = """
+Process 4431 (qemu-system-x86) of user 107 dumped core.
+
+Stack trace of thread 4431:
+#0  0x00007f5ea1b2a8bd fork (libc.so.6 + 0x1268bd)
+#1  0x0000564c2ba1f68e launch_script (qemu-system-x86_64 + 0xa2f68e)
+#2  0x0000564c2ba33a2a main_loop_wait (qemu-system-x86_64 + 0xa43a2a)
+#3  0x0000564c2b7c5d73 qemu_main_loop (qemu-system-x86_64 + 0x7d5d73)
+#4  0x0000564c2b5e8f4a main (qemu-system-x86_64 + 0x5f8f4a)
+"""
+
+
+def test_an_audit_record_names_the_forbidden_system_call():
+    finding = told(AUDIT.format("c000003e", 57) + RECORD).findings[0]
+    assert (finding.kind, finding.title, finding.confidence) == (
+        "crash.seccomp", "The sandbox forbids fork() in launch_script", "certain")
+    alone = told(AUDIT.format("c000003e", 435)).findings[0]
+    assert (alone.kind, alone.title) == ("crash.seccomp", "A seccomp filter forbids clone3()")
+    assert "system call 57" in told(AUDIT.format("c00000b7", 57)).findings[0].title  # another architecture's numbers
+
+
+def test_a_core_dumps_record_is_a_crash_without_any_signal():
+    findings = told(RECORD).findings
+    assert findings[0].kind.startswith("crash.")
+    assert not any(f.kind.startswith("state.") for f in findings)
+
+
+# --------------------------------------------------------------------------------------------------------------
+# info threads alone
+
+ROWS = """\
+  Id   Target Id                                            Frame
+* 1    Thread 0x7f1c2a3b4f40 (LWP 3301) "qemu-system-x86"   0x00007f1c2b168e8f in __ppoll (fds=0x55e1a3e4c2a0) at a.c:42
+  2    Thread 0x7f1c295ff6c0 (LWP 3302) "qemu-system-x86"   syscall () at ../sysdeps/unix/sysv/linux/x86_64/syscall.S:38
+  3    Thread 0x7f1c277fe6c0 (LWP 3305) "CPU 0/KVM"         __GI___ioctl (fd=14, request=44672) at ioctl.c:36
+  4    Thread 0x7f1c26ffd6c0 (LWP 3306) "CPU 1/KVM"         __futex_abstimed_wait_common64 (abstime=0x0) at f.c:57
+"""
+
+
+def test_info_threads_alone_says_that_only_the_innermost_frames_are_there():
+    explained = told(ROWS)
+    finding = explained.findings[0]
+    assert (finding.title, finding.next_steps) == (
+        "Only the innermost frame of each thread is in the text", ["thread apply all bt"])
+    assert [n.text for n in explained.notices if n.kind == "notice.truncated"] == [
+        "each thread's outer frames are missing"]
+    assert explained.threads[3].summary == "waits on a condition"  # abstime 0x0 is no time limit
+
+
+def test_the_events_that_stop_a_vm_are_read():
+    event = '{"event": "BLOCK_IO_ERROR", "data": {"device": "", "operation": "write", "action": "stop"}}\n'
+    assert told(event + PARKED).findings[0].kind == "state.io-error"
+    assert told(event.replace('"stop"', '"report"') + PARKED).findings[0].kind == "state.paused"

@@ -218,6 +218,10 @@ def _signal(snapshot: Snapshot, segment: Segment) -> None:
                 thread.name = thread.name or segment.crashed_name
                 thread.crashed = thread.current = True
     if chosen is None or chosen.name not in messages.FATAL:
+        here = [t for t in threads if not t.history]
+        if chosen is None and segment.dumped_core and (snapshot.source.dialect == "coredumpctl" or len(here) == 1):
+            for thread in here[:1]:  # the record tells no signal, but it is one of a crash
+                thread.crashed = thread.current = True
         return
     if any(t.crashed for t in threads):
         for thread in threads:
@@ -263,6 +267,8 @@ def _debug_info(snapshot: Snapshot) -> str:
 
 def _truncation(threads: List[Thread]) -> Notice:
     cut = [t for t in threads if t.truncated_top or t.truncated_bottom]
+    if 1 < len(cut) == len(threads) and all(len(t.frames) == 1 and not t.truncated_top for t in threads):
+        return Notice("notice.truncated", "each thread's outer frames are missing")
     words = []
     nameless = [t for t in cut if t.number is None and t.lwp is None and not t.truncated_top]
     if len(nameless) > 1:  # they end too early, and can't be told apart

@@ -21,6 +21,11 @@ _OOM = Pattern(
 )
 # qemu_kill_report(), system/runstate.c (vl.c before 5.0)
 # qtest_check_status(), kill_qemu() before 8.1, tests/qtest/libqtest.c
+# kernel/auditsc.c of Linux, audit_seccomp(); `ausearch -i` writes names for the numbers
+SECCOMP = Pattern(
+    r"\btype=(?:1326|SECCOMP)\b.{0,400}?\bexe=\"?(?P<exe>[^\s\"]{1,200})\"?.{0,100}?\bsig=(?:31|SIGSYS)\b.{0,100}?"
+    r"\bsyscall=(?P<call>\w{1,40})"
+)
 _DIED = Pattern(r"kill_qemu\(\) (?:detected QEMU death|tried to terminate QEMU process but)")
 _TOLD_TO_END = Pattern(r"(?P<program>[\w.+-]*(?:qemu|kvm)[\w.+-]*): terminating on signal \d+(?: from pid \d+)?.*")
 
@@ -33,6 +38,9 @@ def message_of(line: str) -> Optional[Message]:
     oom = _OOM.search(line) if "oom" in line or "ut of memory" in line else None
     if oom is not None:
         return Message("oom-kill", line.strip(), function=oom.group("comm") or oom.group("task"))
+    forbidden = SECCOMP.search(line) if "syscall=" in line else None
+    if forbidden is not None:
+        return Message("seccomp", line.strip(), function=forbidden.group("exe").rsplit("/", 1)[-1])
     if "kill_qemu()" in line and _DIED.search(line):
         return Message("qemu-died", line.strip())
     if "terminating on signal" in line:

@@ -15,7 +15,7 @@ _VERSION_IN_PATH = Pattern(
     r"[\w.+~:-]*)?"
 )
 _COMMAND = Pattern(
-    r"(?:^|[\s`'\"=])(?P<command>(?:[\w~./\\:-]*[/\\])?"
+    r"(?:^|[\s`'\"=»„“‘])(?P<command>(?:[\w~./\\:-]*[/\\])?"
     r"(?P<program>qemu-(?:system-\w+|kvm|img|io|nbd|ga|storage-daemon"
     r"|[a-z0-9_]+))(?:\.exe)?['\"]?(?P<arguments>(?:\s.*)?))$"
 )
@@ -96,7 +96,7 @@ def _command(snapshot: Snapshot, lines: List[str], index: int) -> None:
     arguments = text[len(found.group("command").strip()) - len(found.group("arguments").strip()) :].strip()
     if match is None and not re.match(r"['\"]?-", arguments):
         return
-    snapshot.command_line = text.rstrip("`\\").strip()
+    snapshot.command_line = text.rstrip("`\\.«“”’").strip()
     if snapshot.program is None:
         snapshot.program = found.group("program")
 
@@ -114,7 +114,7 @@ def _program(snapshot: Snapshot) -> None:
         word = re.split(r"[\\/]", snapshot.command_line.split(" ")[0])[-1]
         candidates.append(word)
     for message in snapshot.messages:
-        if message.kind in ("kernel-fault", "oom-kill", "told-to-end") and message.function:
+        if message.kind in ("kernel-fault", "oom-kill", "told-to-end", "seccomp") and message.function:
             candidates.append(message.function)
         match = _ASSERT_PROGRAM.match(message.text)
         if match is not None and match.group("program") != "qemu":

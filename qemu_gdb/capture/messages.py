@@ -6,7 +6,7 @@ import re
 from typing import Optional, Tuple
 
 from qemu_gdb.capture import host_log
-from qemu_gdb.capture.host_log import KERNEL_FAULT
+from qemu_gdb.capture.host_log import KERNEL_FAULT, SECCOMP
 from qemu_gdb.model import Message, Signal
 from qemu_gdb.pattern import Pattern
 
@@ -20,6 +20,7 @@ INTERESTING = Pattern(
     r"Command ?line|exception|dumped|Exception|WARNING: Thread|data race|Abort|abort|panicked at"
     r"|oom-kill|ut of memory|terminating on|kill_qemu|- code [c4]"
     r"|Access [Vv]iol|caused an? |Crash (?:reason|address)|=\?{8}|blocks are|Attempt to |_ADDRESS: |ExceptionCode"
+    r"|SECCOMP|=1326"
 )
 
 _NAMES = {
@@ -216,6 +217,8 @@ def signal_named(name: Optional[str], number: Optional[int], text: str) -> Signa
 
 def signal_of(line: str) -> Optional[Signal]:
     """The signal that ``line`` tells of, None where it tells of none."""
+    if "syscall=" in line and SECCOMP.search(line) is not None:
+        return signal_named("SIGSYS", None, line)
     if _SIGNAL_HINT.search(line) is None:
         return None
     for pattern in _SIGNAL_LINES:

@@ -36,6 +36,7 @@ class Segment:
     crashed_lwp: Optional[int] = None
     crashed_name: Optional[str] = None
     core_lines: int = 0
+    dumped_core: bool = False  # a record of a crash reporter says so
     kernel: int = 0
 
     def add_thread(self, thread: Thread, dump: bool = False) -> None:

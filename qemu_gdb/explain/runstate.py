@@ -34,8 +34,8 @@ _LIBVIRT = {
 
 # block/block-backend.c, blk_error_action(): the event, which libvirt's log has; the sentence is of builds that log it
 _IO_ERROR = Pattern(r"block I/O error in device '(?P<device>[^']{1,80})': (?P<why>[^()]{1,80}?) \((?P<errno>\d{1,3})\)")
-_IO_EVENT = Pattern(r"\"event\": ?\"BLOCK_IO_ERROR\".*\"action\": ?\"stop\"|\"action\": ?\"stop\".*\"BLOCK_IO_ERROR\"")
-_PANIC_EVENT = Pattern(r"\"GUEST_PANICKED\".*\"action\": ?\"pause\"|\"action\": ?\"pause\".*\"GUEST_PANICKED\"")
+_ACTION = Pattern(r"\"action\": ?\"(?P<name>stop|pause)\"")
+_EVENTS = {'"BLOCK_IO_ERROR"': ("stop", "io-error"), '"GUEST_PANICKED"': ("pause", "guest-panicked")}
 # accel/kvm/kvm-all.c, kvm_cpu_exec() and kvm_handle_internal_error(); target/i386/kvm/kvm.c, kvm_arch_handle_exit():
 # the vCPU's state is dumped to stderr and the VM stopped
 _KVM = Pattern(
@@ -95,7 +95,7 @@ def _stated(snapshot: Snapshot) -> Optional[Told]:
     for index, line in enumerate(lines):
         name = _stated_in(line[:4000], lines, index)
         if name in NAMES:
-            found = Told(name, "certain", " ".join(line.split())[:200])
+            found = Told(name, "certain", " ".join(line[:4000].split())[:200])
     return found
 
 
@@ -110,7 +110,7 @@ def _stated_in(line: str, lines: List[str], index: int) -> str:
         match = _JSON.search(line)
         if match is not None:
             name = match.group("name")
-            near = " ".join(lines[max(0, index - 3) : index + 4])[:4000] if '"return"' not in line else line
+            near = " ".join(below[:500] for below in lines[max(0, index - 3) : index + 4]) if '"return"' not in line else line
             return name if name not in _SHARED or _JSON_RUNNING.search(near) else ""
     if "(" in line and ("paused" in line or "crashed" in line or "running" in line):
         match = _VIRSH.search(line.strip())
@@ -133,6 +133,7 @@ def _hint(snapshot: Snapshot) -> Optional[Told]:
     for line in _told_lines(snapshot):
         if "block I/O error" not in line and "KVM" not in line and "kvm run" not in line and '"event"' not in line:
             continue
+        line = line[:4000]
         shown = " ".join(line.split())[:200]
         match = _IO_ERROR.search(line)
         if match is not None:
@@ -144,10 +145,11 @@ def _hint(snapshot: Snapshot) -> Optional[Told]:
             suberror = match.group("suberror")
             why = match.group("why") or match.group("hardware") or ""
             found = Told("internal-error", "likely", shown, reason=why, suberror=int(suberror) if suberror else None)
-        elif found is None and _IO_EVENT.search(line[:4000]):
-            found = Told("io-error", "likely", shown)
-        elif found is None and _PANIC_EVENT.search(line[:4000]):
-            found = Told("guest-panicked", "likely", shown)
+        elif found is None:
+            action = _ACTION.search(line)
+            for event, (wanted, name) in _EVENTS.items():
+                if event in line and action is not None and action.group("name") == wanted:
+                    found = Told(name, "likely", shown)
     return found
 
 

@@ -365,9 +365,10 @@ def heard(lines: Iterable[str]) -> Optional[Heard]:
     best: Optional[Heard] = None
     rank = len(ROWS)
     for line in lines:
+        cut = line[:2000]
         for position, row in enumerate(ROWS[:rank]):
-            if row.key in line:
-                match = row.pattern.search(line[:2000])
+            if row.key in cut:
+                match = row.pattern.search(cut)
                 if match is not None:
                     best, rank = Heard(row, match.group(0).strip(), line), position
                     break

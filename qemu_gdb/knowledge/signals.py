@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Dict, FrozenSet, Optional, Tuple
 
 from ..model import Signal
+from ..pattern import Pattern
 
 # The kind of finding, and what a title calls it.
 SIGNALS: Dict[str, Tuple[str, str]] = {
@@ -75,6 +76,25 @@ HARMLESS: Dict[str, str] = {
     "SIGTERM": "Somebody asked it to end: QEMU shuts down on it",
     "SIGHUP": "Its terminal went away: QEMU shuts down on it",
 }  # fmt: skip
+
+_X86_64 = "c000003e"  # AUDIT_ARCH_X86_64 of Linux, include/uapi/linux/audit.h
+_SAME_EVERYWHERE = 403  # system calls from this number on have one number on all architectures
+_AUDITED = Pattern(r"\barch=(?P<arch>\w{1,20})\b.{0,100}?\bsyscall=(?P<call>\w{1,40})")
+
+
+def audited_call(line: str) -> str:
+    """The system call that an audit record's numbers mean: ``clone3()``, or ``system call 99`` without a name."""
+    match = _AUDITED.search(line)
+    if match is None:
+        return ""
+    call = match.group("call")
+    if not call.isdigit():
+        return f"{call}()"
+    number = int(call)
+    known = match.group("arch") in (_X86_64, "x86_64") or number >= _SAME_EVERYWHERE
+    name = SYSCALLS_X86_64.get(number) if known else None
+    return f"{name}()" if name else f"system call {number}"
+
 
 # System calls that QEMU's sandbox forbids (system/qemu-seccomp.c) by their number on x86-64.
 SYSCALLS_X86_64: Dict[int, str] = {

@@ -92,7 +92,9 @@ def other(reading: Reading, line: str, stripped: str) -> None:
         elif chosen.number is None and chosen.lwp is None:
             reading.head = Head(text=stripped, crashed=chosen.crashed, current=chosen.current)
         reading.thread = None
-    if stripped.startswith("StacktraceTop:"):
+    if stripped.startswith("ProblemType: Crash"):  # apport's
+        reading.segment.dumped_core = True
+    elif stripped.startswith("StacktraceTop:"):
         reading.mode = "top"
     elif _CUT.match(stripped):
         _cut_here(reading)
@@ -172,6 +174,7 @@ def _process(reading: Reading, stripped: str) -> bool:
         if reading.segment.threads and reading.process and reading.process != match.group("pid"):
             reading.boundary()
         reading.process = match.group("pid")
+        reading.segment.dumped_core = True
         reading.segment.pid = int(match.group("pid"))
         reading.segment.program = match.group("program")
         return True

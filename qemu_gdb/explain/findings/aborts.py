@@ -12,7 +12,7 @@ from ...model import Evidence, Message
 from ...pattern import Pattern
 from ..context import Context, Subject
 from ..stack import Stack, number, symbol
-from . import common, tested
+from . import common, mappings, tested
 from .cause import Cause, blame_of, check_of, fatal_signal, function_at, is_fatal, is_helper, past_helpers
 from .common import at, capital, cut, evidence, oneline, place
 from .panics import panic
@@ -309,6 +309,8 @@ def _hw_error(context: Context, subject: Subject, position: int, start: int, mes
     cause.proof.append(evidence(subject, position, f"hw_error{f': {said}' if said else ''}"))
     if blame is not None:
         cause.proof.append(evidence(subject, blame, f"{function} {spot}".rstrip()))
+    if "vfio" in said:
+        mappings.explain(context, cause)
     return cause
 
 

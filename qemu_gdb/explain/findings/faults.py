@@ -447,6 +447,10 @@ def _sandbox(context: Context, cause: Cause, subject: Subject, function: str) ->
         if name
         else (f"system call {number_}" if number_ is not None and number_ < 1024 else "a system call")
     )
+    audit = next((m for m in context.snapshot.messages if m.kind == "seccomp"), None)
+    if number_ is None and audit is not None:
+        call = signals.audited_call(audit.text) or call
+        cause.proof.append(Evidence(text=oneline(audit.text)))
     asker = subject
     if "setxid" in function:
         others = [
@@ -455,19 +459,34 @@ def _sandbox(context: Context, cause: Cause, subject: Subject, function: str) ->
         asker = next((s for s in others if not any("setxid_sighandler" in n for n in s.stack.names)), subject)
     position = next((p for p in range(len(asker.stack)) if _asks(asker.stack, p)), None)
     where = f" in {asker.stack.names[position]}" if position is not None else ""
-    cause.headline = f"The sandbox forbids {call}{where}"
+    whose, more = who_forbids(call)
+    cause.headline = f"{'A seccomp filter' if more else 'The sandbox'} forbids {call}{where}"
     cause.function = asker.stack.names[position] if position is not None else cause.function
     who_ = "" if asker is subject else f", asked for by thread {asker.number}, which glibc has every thread repeat"
     cause.sentences.append(
-        f"QEMU's sandbox (-sandbox) does not allow {call}{who_}; the kernel ended the process for it (SIGSYS)."
+        f"{whose[:1].upper()}{whose[1:]} does not allow {call}{who_}; the kernel ended the process for it (SIGSYS)."
     )
+    cause.sentences += [more] if more else []
     if position is not None:
         cause.proof.append(evidence(asker, position, f"asks for {call}"))
         if asker is not subject:
             cause.sentences.append(f"It comes from {at(asker.stack, position)} of thread {asker.number}.")
-    if number_ is None:
+    if call == "a system call":
         cause.steps.append("p $_siginfo._sifields._sigsys.syscall (or $orig_rax): which system call")
     cause.steps.append("compare with the -sandbox options (elevateprivileges, spawn, resourcecontrol, obsolete)")
+
+
+def who_forbids(call: str) -> Tuple[str, str]:
+    """Who does not allow a system call, and what else is known of it, as a sentence.
+
+    softmmu/qemu-seccomp.c (system/ since 8.2): 5.2 has no rule for clone3(), 7.2 and later have it fail with ENOSYS.
+    """
+    if call == "clone3()":
+        return "a seccomp filter", (
+            "glibc 2.34 and later begin a thread by it. QEMU's own sandbox kills for it in no release from 5.2 to 10.2 "
+            "(with spawn=deny it fails with ENOSYS, and glibc falls back to clone()): is it the filter of systemd "
+            "(SystemCallFilter=) or of a container?")
+    return "QEMU's sandbox (-sandbox)", ""
 
 
 def _bus_error(cause: Cause, function: str, address: Optional[int], signal: Signal) -> None:

@@ -14,7 +14,7 @@ from ..complaint import complaint
 from ..context import Context, Subject
 from ..owners import code_of
 from ..stack import Stack
-from . import common, purpose, runstates
+from . import common, purpose, runstates, unplug
 from .common import at, capital, evidence, finding, joined, short, the, who
 from .crash import stopped_by_debugger
 from .requests import in_flight, one_each, short_wait
@@ -46,6 +46,9 @@ def find(context: Context, before: List[Finding]) -> List[Finding]:
         quiet = _quiet(context)
         if quiet is not None:
             found.append(quiet)
+    if not hangs:
+        for told in found:
+            unplug.tell(context, told)
     return found
 
 
@@ -266,6 +269,8 @@ def _quiet(context: Context) -> Optional[Finding]:
     subjects = context.live_subjects
     if not subjects or not context.explanation.is_qemu:
         return None
+    if len(subjects) > 1 and all(len(s.stack) == 1 and s.told.thread.truncated_bottom for s in subjects):
+        return _innermost_only(subjects)
     vcpus = context.with_role(*_VCPUS)
     main = context.with_role("main-loop")
     resting = [s for s in subjects if _rests(s)]
@@ -342,6 +347,19 @@ def _quiet(context: Context) -> Optional[Finding]:
         steps=["info status (query-status): is it running?"],
         rule="quiet",
     )
+
+
+def _innermost_only(subjects: List[Subject]) -> Finding:
+    """``info threads`` alone: where each thread stands, and nothing of why."""
+    guest = [s for s in subjects if s.told.state == "running-guest"]
+    sentences = ["That shows where a thread stands, but not who called it: whether it rests, waits for a lock or for "
+                 "a request, its outer frames tell."]
+    if guest:
+        sentences.append(f"{capital(common.listed(guest))} {'is' if len(guest) == 1 else 'are'} in KVM_RUN: in the "
+                         "guest, or halted there.")
+    return finding("state.running", "Only the innermost frame of each thread is in the text", "possible", sentences,
+                   subjects=guest[:4], proof=[evidence(s, 0, s.stack.names[0] or "a frame") for s in subjects[:3]],
+                   steps=["thread apply all bt"], rule="innermost-only")
 
 
 def _rests(subject: Subject) -> bool:

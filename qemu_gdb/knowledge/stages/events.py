@@ -245,9 +245,17 @@ def _mutex(view: View) -> str:
     return f"{verb} a mutex at {address:#x}" if address is not None and address > 4096 else f"{verb} a mutex"
 
 
+def _timed(view: View) -> bool:
+    """Whether a wait has a time limit. glibc's futex_abstimed_wait serves both kinds: a NULL abstime is none."""
+    limit = view.number(None, "abstime")
+    if limit is not None:
+        return limit != 0
+    return any("timed" in n and "abstimed" not in n for n in view.names)
+
+
 def _condition(view: View) -> str:
     cond = view.symbol(None, "cond")
-    timed = any("timed" in n for n in view.names)
+    timed = _timed(view)
     if cond:
         return f"waits on {cond.split('+')[0]}{' with a time limit' if timed else ''}"
     return "waits on a condition with a time limit" if timed else "waits on a condition"
