@@ -1,4 +1,4 @@
-"""Lines in which others tell of a process's end: the kernel's fault line and OOM killer, a test, QEMU at a SIGTERM."""
+"""Lines in which others tell of an end: the kernel's fault line, OOM killer and audit, a test, QEMU at a SIGTERM."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ _OOM = Pattern(
     r"(?:[Oo]ut of memory: Kill(?:ed)? process (?P<pid>\d+) \((?P<comm>[^)]+)\)"
     r"|oom-kill:.*\btask=(?P<task>[^,]+),pid=(?P<other>\d+))"
 )
-# qemu_kill_report(), system/runstate.c (vl.c before 5.0)
-# qtest_check_status(), kill_qemu() before 8.1, tests/qtest/libqtest.c
 # kernel/auditsc.c of Linux, audit_seccomp(); `ausearch -i` writes names for the numbers
-SECCOMP = Pattern(
-    r"\btype=(?:1326|SECCOMP)\b.{0,400}?\bexe=\"?(?P<exe>[^\s\"]{1,200})\"?.{0,100}?\bsig=(?:31|SIGSYS)\b.{0,100}?"
-    r"\bsyscall=(?P<call>\w{1,40})"
-)
+_AUDIT = Pattern(r"\btype=(?:1326|SECCOMP)\b")
+_AUDIT_SIGNAL = Pattern(r"\bsig=(?:31|SIGSYS)\b")
+_AUDIT_EXE = Pattern(r"\bexe=\"?(?P<exe>[^\s\"]{1,200})")
+# qtest_check_status(), kill_qemu() before 8.1, tests/qtest/libqtest.c
 _DIED = Pattern(r"kill_qemu\(\) (?:detected QEMU death|tried to terminate QEMU process but)")
+# qemu_kill_report(), system/runstate.c (vl.c before 5.0)
 _TOLD_TO_END = Pattern(r"(?P<program>[\w.+-]*(?:qemu|kvm)[\w.+-]*): terminating on signal \d+(?: from pid \d+)?.*")
+
+
+def is_seccomp(line: str) -> bool:
+    """Whether a line is the audit record of a process that a seccomp filter ended."""
+    return "syscall=" in line and _AUDIT.search(line) is not None and _AUDIT_SIGNAL.search(line) is not None
 
 
 def message_of(line: str) -> Optional[Message]:
@@ -38,9 +42,10 @@ def message_of(line: str) -> Optional[Message]:
     oom = _OOM.search(line) if "oom" in line or "ut of memory" in line else None
     if oom is not None:
         return Message("oom-kill", line.strip(), function=oom.group("comm") or oom.group("task"))
-    forbidden = SECCOMP.search(line) if "syscall=" in line else None
-    if forbidden is not None:
-        return Message("seccomp", line.strip(), function=forbidden.group("exe").rsplit("/", 1)[-1])
+    if is_seccomp(line):
+        exe = _AUDIT_EXE.search(line)
+        program = exe.group("exe").rsplit("/", 1)[-1] if exe is not None else None
+        return Message("seccomp", line.strip(), function=program)
     if "kill_qemu()" in line and _DIED.search(line):
         return Message("qemu-died", line.strip())
     if "terminating on signal" in line:

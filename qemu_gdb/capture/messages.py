@@ -6,7 +6,7 @@ import re
 from typing import Optional, Tuple
 
 from qemu_gdb.capture import host_log
-from qemu_gdb.capture.host_log import KERNEL_FAULT, SECCOMP
+from qemu_gdb.capture.host_log import KERNEL_FAULT
 from qemu_gdb.model import Message, Signal
 from qemu_gdb.pattern import Pattern
 
@@ -217,7 +217,7 @@ def signal_named(name: Optional[str], number: Optional[int], text: str) -> Signa
 
 def signal_of(line: str) -> Optional[Signal]:
     """The signal that ``line`` tells of, None where it tells of none."""
-    if "syscall=" in line and SECCOMP.search(line) is not None:
+    if host_log.is_seccomp(line):
         return signal_named("SIGSYS", None, line)
     if _SIGNAL_HINT.search(line) is None:
         return None

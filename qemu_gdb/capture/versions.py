@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Dict, Iterator, List, Optional, Tuple
 
@@ -116,7 +117,7 @@ def _prose(line: str) -> Iterator[Said]:
         return
     for pattern in _IN_PROSE:
         found = False
-        for match in pattern.finditer(line):
+        for match in itertools.islice(pattern.finditer(line), 4):
             before = line[max(0, match.start() - 60) : match.start()]
             if _OTHER_BEFORE.search(before) or _OTHER_BEHIND.match(line, match.end()):
                 continue

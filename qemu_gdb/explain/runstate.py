@@ -110,8 +110,10 @@ def _stated_in(line: str, lines: List[str], index: int) -> str:
         match = _JSON.search(line)
         if match is not None:
             name = match.group("name")
-            near = " ".join(below[:500] for below in lines[max(0, index - 3) : index + 4]) if '"return"' not in line else line
-            return name if name not in _SHARED or _JSON_RUNNING.search(near) else ""
+            if name not in _SHARED:
+                return name
+            near = [line] if '"return"' in line else [text[:500] for text in lines[max(0, index - 3) : index + 4]]
+            return name if any(_JSON_RUNNING.search(text) for text in near) else ""
     if "(" in line and ("paused" in line or "crashed" in line or "running" in line):
         match = _VIRSH.search(line.strip())
         if match is not None:

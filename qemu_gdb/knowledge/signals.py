@@ -79,19 +79,20 @@ HARMLESS: Dict[str, str] = {
 
 _X86_64 = "c000003e"  # AUDIT_ARCH_X86_64 of Linux, include/uapi/linux/audit.h
 _SAME_EVERYWHERE = 403  # system calls from this number on have one number on all architectures
-_AUDITED = Pattern(r"\barch=(?P<arch>\w{1,20})\b.{0,100}?\bsyscall=(?P<call>\w{1,40})")
+_ARCH = Pattern(r"\barch=(?P<arch>\w{1,20})")
+_CALL = Pattern(r"\bsyscall=(?P<call>\w{1,40})")
 
 
 def audited_call(line: str) -> str:
     """The system call that an audit record's numbers mean: ``clone3()``, or ``system call 99`` without a name."""
-    match = _AUDITED.search(line)
+    match, arch = _CALL.search(line), _ARCH.search(line)
     if match is None:
         return ""
     call = match.group("call")
     if not call.isdigit():
         return f"{call}()"
     number = int(call)
-    known = match.group("arch") in (_X86_64, "x86_64") or number >= _SAME_EVERYWHERE
+    known = arch is not None and arch.group("arch") in (_X86_64, "x86_64") or number >= _SAME_EVERYWHERE
     name = SYSCALLS_X86_64.get(number) if known else None
     return f"{name}()" if name else f"system call {number}"
 

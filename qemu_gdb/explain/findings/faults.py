@@ -479,13 +479,13 @@ def _sandbox(context: Context, cause: Cause, subject: Subject, function: str) ->
 def who_forbids(call: str) -> Tuple[str, str]:
     """Who does not allow a system call, and what else is known of it, as a sentence.
 
-    softmmu/qemu-seccomp.c (system/ since 8.2): 5.2 has no rule for clone3(), 7.2 and later have it fail with ENOSYS.
+    softmmu/qemu-seccomp.c (system/ since 8.2): 5.2 has no rule for clone3(), 7.2 and 10.x have it fail with ENOSYS.
     """
     if call == "clone3()":
         return "a seccomp filter", (
-            "glibc 2.34 and later begin a thread by it. QEMU's own sandbox kills for it in no release from 5.2 to 10.2 "
-            "(with spawn=deny it fails with ENOSYS, and glibc falls back to clone()): is it the filter of systemd "
-            "(SystemCallFilter=) or of a container?")
+            "glibc 2.34 and later begin a thread by it. QEMU's own sandbox does not kill for it in 5.2, 7.2 and 10.x "
+            "(with spawn=deny of the later two it fails with ENOSYS, and glibc falls back to clone()): is it a filter "
+            "of systemd (SystemCallFilter=) or of a container?")
     return "QEMU's sandbox (-sandbox)", ""
 
 
