@@ -222,7 +222,7 @@ def report(parsed: Parsed, explanations: Sequence[Explanation]) -> None:
 
 def status(explanations: Sequence[Explanation]) -> int:
     """The exit status that these explanations deserve."""
-    return EXPLAINED if any(e.is_qemu and e.threads for e in explanations) else NOTHING_FOUND
+    return EXPLAINED if any(e.is_qemu and (e.threads or e.findings) for e in explanations) else NOTHING_FOUND
 
 
 def _write(stream: TextIO, text: str) -> None:
