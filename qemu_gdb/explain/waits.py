@@ -558,6 +558,8 @@ def running_vcpus(context: Context) -> List[Subject]:
         if vcpu is not None and vcpu.running is not None:
             if vcpu.running:
                 running.append(subject)
+        elif subject.waiting is not None and subject.waiting.kind == "exclusive-end":
+            continue  # cpu-common.c cpu_exec_start: it waits with cpu->running false
         elif subject.stack.find(holders.RUNNING_CPU) is not None:
             running.append(subject)
     return running

@@ -366,6 +366,11 @@ HOLDERS: Tuple[Holder, ...] = (
     # accel/tcg/cpu-exec.c: interrupts are taken with the BQL; cpu->cpu_exec_interrupt
     Holder("tcg-interrupt", "BQL", Names("cpu_handle_interrupt"), ("vcpu-mttcg", "vcpu-tcg-rr"), "likely",
            "interrupts are delivered with the BQL held"),
+    # accel/tcg/cpu-exec.c cpu_handle_exception (inlined): the lock is around tcg_ops->do_interrupt, in system emulation
+    # only (5.2 to 10.2); Arm, RISC-V and others serve semihosting calls there
+    Holder("tcg-exception", "BQL", Names("cpu_handle_exception", "cpu_exec_loop", "cpu_exec_setjmp", "cpu_exec"),
+           ("vcpu-mttcg", "vcpu-tcg-rr"), "likely", "exceptions are delivered with the BQL held",
+           needs=Names("*_cpu_do_interrupt")),
     # system/cpus.c: queued work runs under the BQL, except exclusive work
     Holder("queued-work", "BQL", Names("qemu_wait_io_event_common", "qemu_process_cpu_events_common"), _VCPU, "likely",
            "work queued for a vCPU runs with the BQL held"),
@@ -444,7 +449,11 @@ SYSCALLS = Names(
     "lseek", "lseek64", "llseek", "ioctl", "fallocate", "fallocate64", "flock", "fcntl", "fcntl64", "open", "open64",
     "openat", "openat64", "close",
     "waitpid", "wait4", "msync", "munmap", "madvise", "io_submit", "io_getevents", "io_getevents_0*", "io_destroy",
-    "fstat*", "stat", "stat64", "statx",
+    "fstat*", "stat", "stat64", "statx", "lstat", "lstat64", "newfstatat", "fxstat*", "lxstat*", "xstat*", "__fxstat*",
+    "__lxstat*", "__xstat*", "access", "faccessat", "unlinkat", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir",
+    "mknodat", "linkat", "symlinkat", "readlink", "readlinkat", "readdir", "readdir64", "opendir", "fdopendir",
+    "fchmodat", "fchownat", "utimensat", "truncate", "truncate64", "fgetxattr", "getxattr", "lgetxattr", "fsetxattr",
+    "setxattr", "lsetxattr", "listxattr", "llistxattr", "lremovexattr",
     "ftruncate*", "getaddrinfo", "gethostbyname*", "getsockopt", "setsockopt", "unlink", "rename", "statfs*",
     "fstatfs*", "sync_file_range",
     "syscall", "io_uring_enter", "splice", "dup3", "posix_fadvise*", "shutdown", "syncfs", "mmap", "mmap64",
@@ -457,7 +466,11 @@ SYSCALLS = Names(
 # Of those, calls on files: what does not answer is storage.
 STORAGE_CALLS = frozenset(
     """lseek lseek64 pread pread64 preadv pwrite pwrite64 pwritev fsync fdatasync fallocate fallocate64 io_submit open
-    open64 openat fstat ftruncate ftruncate64 io_getevents msync sync_file_range stat close""".split()
+    open64 openat openat64 fstat fstat64 ftruncate ftruncate64 io_getevents msync sync_file_range stat stat64 close
+    lstat lstat64 statx fstatat fstatat64 newfstatat statfs statfs64 fstatfs fstatfs64 getdents getdents64 readdir
+    readdir64 opendir access faccessat unlink unlinkat rename renameat renameat2 mkdir mkdirat rmdir mknodat linkat
+    symlinkat readlink readlinkat fchmodat fchownat utimensat truncate truncate64 fgetxattr getxattr lgetxattr
+    fsetxattr setxattr lsetxattr listxattr llistxattr lremovexattr flock fcntl fcntl64 syncfs""".split()
 )
 
 
@@ -574,6 +587,37 @@ LONG_CALLS: Tuple[LongCall, ...] = (
              "a second sample: is it the same address? Huge pages or preallocated memory make this short"),
     # VFIO_DEVICE_RESET: hw/vfio/pci.c; VFIO_DEVICE_PCI_HOT_RESET: there until 7.2, hw/vfio/container.c and
     # hw/vfio/iommufd.c in 10.0
+    # semihosting/syscalls.c (7.1 and later), target/arm/arm-semi.c, semihosting/arm-compat-semi.c (before): QEMU's own
+    # descriptors of the host's files and its console, which block
+    LongCall(Names("host_open", "host_read", "host_write", "host_close", "host_stat", "host_system", "host_fstat",
+                   "host_remove", "host_rename", "host_lseek", "host_readfn", "host_writefn", "host_closefn",
+                   "host_seekfn"),
+             "The guest asked for it by a semihosting call, which QEMU serves in the vCPU's own thread: what is behind "
+             "that file or descriptor of the host (a FIFO, a terminal, a mount) does not answer.",
+             "what the guest opened by semihosting: a FIFO or terminal without its other side blocks as long as that "
+             "is missing"),
+    # block/file-posix.c, called in the coroutine without a worker (5.2 to 10.2)
+    LongCall(Names("find_allocation"),
+             "That call runs in the thread of the node itself and not in a worker: until it returns, nothing else of "
+             "that main loop or iothread goes on. It can take long on a fragmented file, on tmpfs and on a remote file "
+             "system; this may be slow rather than stuck.",
+             "a second sample: does the offset move on? Then the file is slow to search for holes (fragments, tmpfs)"),
+    # util/osdep.c: F_OFD_SETLK and F_OFD_GETLK never wait for another holder
+    LongCall(Names("qemu_lock_fcntl", "qemu_lock_fd", "qemu_unlock_fd", "qemu_lock_fd_test", "raw_apply_lock_bytes",
+                   "raw_check_lock_bytes"),
+             "It asks for a lock on the image, and does not wait for other holders of it: what does not answer is the "
+             "file system's lock service (NFS: the server's).",
+             "look at the storage's lock service (NFS: lockd or the NFSv4 server); locking=off leaves the lock out"),
+    # hw/usb/dev-mtp.c, hw/9pfs/9p-local.c, 9p-util.h: what is on the host behind a shared directory
+    LongCall(Names("usb_mtp_*"),
+             "usb-mtp asks the host's file system in the thread that serves the guest's access.",
+             "look at the directory that usb-mtp shares (rootdir): a dead or slow mount (NFS, CIFS, autofs) blocks "
+             "there"),
+    LongCall(Names("local_*", "openat_dir", "openat_file", "openat_nofollow", "relative_openat_nofollow", "proxy_*",
+                   "fchmodat_nofollow", "f*xattrat_nofollow", "flistxattrat_nofollow"),
+             "9p asks the host's file system for a file of the shared directory.",
+             "look at the directory that 9p shares, and at that path in it: a dead mount (NFS, CIFS, autofs) blocks "
+             "there, and so does opening a FIFO"),
     LongCall(Names("vfio_pci_reset", "vfio_pci_hot_reset", "vfio_legacy_pci_hot_reset", "iommufd_cdev_pci_hot_reset"),
              "The host's kernel resets the device there, and waits for it to answer again.",
              "the host's dmesg: does the device come back from its reset?"),

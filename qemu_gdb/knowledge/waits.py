@@ -133,6 +133,18 @@ _KINDS: Tuple[Tuple[str, str], ...] = (
         "copy_file_range sendfile unlink rename readdir "
         "getdents64 getaddrinfo sys_recvmsg write_nocancel read_nocancel",
     ),
+    # paths and directories: a dead mount does not answer
+    (
+        "syscall",
+        "readdir64 getdents opendir fdopendir stat64 fstat64 lstat64 fstatat fstatat64 newfstatat statx fxstat lxstat "
+        "xstat fxstat64 lxstat64 xstat64 fxstatat fxstatat64 statfs64 fstatfs64 access faccessat unlinkat renameat",
+    ),
+    (
+        "syscall",
+        "renameat2 mkdir mkdirat rmdir mknodat linkat symlinkat readlink readlinkat fchmodat fchownat utimensat "
+        "truncate truncate64 getxattr lgetxattr fgetxattr setxattr lsetxattr fsetxattr listxattr llistxattr "
+        "lremovexattr syncfs",
+    ),
     ("syscall", "pread_nocancel sendmsg_nocancel recvfrom_nocancel ioctl_nocancel fsync_nocancel fork vfork"),
     ("syscall", "NtReadFile ReadFile NtWriteFile WriteFile NtFlushBuffersFile FlushFileBuffers NtDeviceIoControlFile"),
     ("syscall", "DeviceIoControl NtRemoveIoCompletion GetQueuedCompletionStatus WSARecv WSASend"),

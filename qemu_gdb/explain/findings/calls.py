@@ -29,7 +29,11 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
         role == "iothread" and not victims and stack.find("iothread_run", position, position + 2) is not None
     ):
         return None
-    if not victims and not held and peer is None and role not in ("main-loop", "migration", "tool-main", "iothread"):
+    known = next((row for row in holders.LONG_CALLS if stack.names[position] in row.callers), None)
+    alone = role in ("main-loop", "migration", "tool-main", "iothread") or (
+        role in ("coroutine", "thread-pool-worker") and known is not None
+    )
+    if not victims and not held and peer is None and not alone:
         return None
     in_start = stack.find("qemu_init") is not None
     caller = stack.names[position] or "an unnamed function"
@@ -114,7 +118,6 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     if len(title) > 90:
         title = f"{capital(short(last))} is blocked in {call}(){locked}"
     storage = call in holders.STORAGE_CALLS
-    known = next((row for row in holders.LONG_CALLS if caller in row.callers), None)
     if known is not None:
         size = stack.arg_number(position, "size")
         sentences.append(known.says.format(size=f" {size_text(size)}" if size else ""))
@@ -136,8 +139,8 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     word = host_waits.label(last)
     if word and len(title) + len(word) < 110:
         title += f": it waits for {word}"
-    confidence = "likely" if (victims and role != "user-mode") or held else "possible"
-    if storage and call.startswith("lseek") and kept is None:
+    confidence = "likely" if (victims and role != "user-mode") or held or queued else "possible"
+    if storage and call.startswith("lseek") and kept is None and known is None:
         sentences.append(
             "An lseek(SEEK_DATA/SEEK_HOLE) can take long on a fragmented or remote file; this may be slow rather "
             "than stuck."
@@ -157,7 +160,13 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
 def _descriptor(stack: Stack) -> Tuple[Optional[int], str]:
     """The file descriptor of the innermost call, and " on descriptor 7"; None and "" where no argument shows it."""
     descriptor = stack.arg_number(0, "fd", "__fd", "sockfd", "s")
-    return descriptor, f" on descriptor {descriptor}" if descriptor is not None else ""
+    path = next((p for p in (stack.arg_string(n, *_PATHS) for n in range(min(2, len(stack)))) if p), "")
+    on_path = f' for "{common.cut(path, 60)}"' if path and not stack.names[0].startswith(_MOVE_DATA) else ""
+    return descriptor, (f" on descriptor {descriptor}" if descriptor is not None else "") + on_path
+
+
+_PATHS = ("file", "path", "pathname", "filename", "name", "__path", "__file")
+_MOVE_DATA = ("read", "write", "pread", "pwrite", "recv", "send", "ioctl")
 
 
 def _answering(subject: Subject) -> Tuple[str, str]:

@@ -19,10 +19,14 @@ from .rules import exclusive_caller, exclusive_inside, foreign_poll
 _MOST_ALIKE = 8  # threads in the same trouble that are told of one by one
 
 
+def _asking(context: Context) -> List[Subject]:
+    return [s for s in context.live_subjects if s.waiting is not None and s.waiting.kind == "exclusive"][:_MOST_ALIKE]
+
+
 def tell_exclusive(search: Search) -> None:
+    """Exclusive sections that can never start: asked for by a running vCPU itself, or by two that need each other."""
     context = search.context
-    asking = [s for s in context.live_subjects if s.waiting is not None and s.waiting.kind == "exclusive"]
-    for subject in asking[:_MOST_ALIKE]:
+    for subject in _asking(context):
         waiting = subject.waiting
         assert waiting is not None
         stack = subject.stack
@@ -30,50 +34,64 @@ def tell_exclusive(search: Search) -> None:
         if inside is not None:
             _exclusive_self(search, subject, inside)
             continue
-        others = [s for s in waiting.owners if s is not subject]
-        # a vCPU whose outer frames are cut, waiting for queued work inside a device access, counts as running too
-        others += [
-            s
-            for s in context.live_subjects
-            if s is not subject
-            and s not in others
-            and s.waiting is not None
-            and s.waiting.kind == "vcpu-work"
-            and s.told.role not in ("main-loop", "iothread", "migration")
+        blocked = [s for s in _inside_cpu_exec(context, subject) if s.waiting is not None and not s.waiting.resting]
+        circle = [
+            s for s in blocked
+            if s.waiting is not None and (s.waiting.kind == "vcpu-work" or subject in s.waiting.owners)
         ]
+        if circle:
+            _exclusive_stuck(search, subject, circle)
+
+
+def exclusive_left(search: Search) -> None:
+    """Waits for an exclusive section that no other finding tells of: what the others wait for was told before."""
+    context = search.context
+    for subject in _asking(context):
+        waiting = subject.waiting
+        if id(subject) in search.told or waiting is None:
+            continue
+        others = _inside_cpu_exec(context, subject)
         blocked = [s for s in others if s.waiting is not None and not s.waiting.resting]
-        if blocked and all(s.waiting is not None and _victim_of_bql(s.waiting) for s in blocked):
-            continue  # the chain goes on to whoever holds the BQL
         if blocked:
             _exclusive_stuck(search, subject, blocked)
-        else:
-            names = listed(others)
-            search.add(
-                finding(
-                    "hang.exclusive-stall",
-                    f"{who(subject)} waits for the other vCPUs to leave cpu_exec",
-                    "possible",
-                    [
-                        f"start_exclusive (frame {stack.level(waiting.at)}) waits until no vCPU is inside cpu_exec"
-                        + (f"; {names} {'is' if len(others) == 1 else 'are'} still there." if others else "."),
-                        "This is short in a healthy QEMU: each vCPU is kicked and leaves at the end of its "
-                        "translation block.",
-                    ],
-                    subjects=[subject, *others],
-                    proof=[evidence(subject, waiting.at, "start_exclusive waits")],
-                    steps=[
-                        f"take a second sample: {'is' if len(others) == 1 else 'are'} {names} still in the same place?"
-                        if others
-                        else ALL_THREADS
-                    ],
-                    rule="exclusive-wait",
-                ),
-                [subject],
-            )
+            continue
+        names = listed(others)
+        search.add(
+            finding(
+                "hang.exclusive-stall",
+                f"{who(subject)} waits for the other vCPUs to leave cpu_exec",
+                "possible",
+                [
+                    f"start_exclusive (frame {subject.stack.level(waiting.at)}) waits until no vCPU is inside cpu_exec"
+                    + (f"; {names} {'is' if len(others) == 1 else 'are'} still there." if others else "."),
+                    "This is short in a healthy QEMU: each vCPU is kicked and leaves at the end of its "
+                    "translation block.",
+                ],
+                subjects=[subject, *others],
+                proof=[evidence(subject, waiting.at, "start_exclusive waits")],
+                steps=[
+                    f"take a second sample: {'is' if len(others) == 1 else 'are'} {names} still in the same place?"
+                    if others
+                    else ALL_THREADS
+                ],
+                rule="exclusive-wait",
+            ),
+            [subject],
+        )
 
 
-def _victim_of_bql(waiting: Waiting) -> bool:
-    return waiting.kind == "bql" and len(waiting.owners) == 1 and waiting.owners[0].told.role == "main-loop"
+def _inside_cpu_exec(context: Context, subject: Subject) -> List[Subject]:
+    """The other vCPUs that count as running; one whose outer frames are cut may wait for queued work."""
+    others = [s for s in subject.waiting.owners if s is not subject] if subject.waiting is not None else []
+    return others + [
+        s
+        for s in context.live_subjects
+        if s is not subject
+        and s not in others
+        and s.waiting is not None
+        and s.waiting.kind == "vcpu-work"
+        and s.told.role not in ("main-loop", "iothread", "migration")
+    ]
 
 
 def _exclusive_self(search: Search, subject: Subject, inside: Tuple[int, int]) -> None:
@@ -144,6 +162,8 @@ def _exclusive_stuck(search: Search, subject: Subject, blocked: List[Subject]) -
     theirs = other.waiting
     assert theirs is not None
     back = subject in theirs.owners
+    named = next((p for p in range(theirs.at, len(other.stack)) if other.stack.names[p]), theirs.at)
+    place = other.stack.names[named] or "a function without a name"
     if theirs.kind == "vcpu-work" and theirs.says:
         target = (f"work queued for {the(theirs.owners[0])}, which runs only when that vCPU leaves cpu_exec"
                   if theirs.owners else "work queued for a vCPU, which runs only when that vCPU leaves cpu_exec")
@@ -152,7 +172,7 @@ def _exclusive_stuck(search: Search, subject: Subject, blocked: List[Subject]) -
         target = theirs.says
     sentences = [
         f"{who(subject)} waits in start_exclusive (frame {stack.level(waiting.at)}) until no vCPU is inside cpu_exec.",
-        f"{who(other)} is inside cpu_exec and waits itself in {at(other.stack, theirs.at)}: {target}.",
+        f"{who(other)} is inside cpu_exec and waits itself in {at(other.stack, named)}: {target}.",
     ]
     if back and theirs.kind == "vcpu-work":
         sentences.append(
@@ -165,7 +185,7 @@ def _exclusive_stuck(search: Search, subject: Subject, blocked: List[Subject]) -
     search.add(
         finding(
             "hang.deadlock" if back else "hang.exclusive-stall",
-            f"Two vCPUs wait for each other: start_exclusive against {other.stack.names[theirs.at]}"
+            f"Two vCPUs wait for each other: start_exclusive against {place}"
             if back
             else f"start_exclusive waits for {the(other)}, which waits too",
             "likely",
@@ -173,7 +193,7 @@ def _exclusive_stuck(search: Search, subject: Subject, blocked: List[Subject]) -
             subjects=[subject, *blocked],
             proof=[
                 evidence(subject, waiting.at, "start_exclusive"),
-                evidence(other, theirs.at, other.stack.names[theirs.at]),
+                evidence(other, named, place),
             ],
             steps=[
                 "p pending_cpus: 1, and 1 more for each vCPU that is still inside cpu_exec"
@@ -181,7 +201,7 @@ def _exclusive_stuck(search: Search, subject: Subject, blocked: List[Subject]) -
                 else f"frame {other.stack.level(theirs.at)} of {short(other)}: which cpu is the work for; print "
                 "pending_cpus"
                 if theirs.kind == "vcpu-work"
-                else proof_step(other, theirs)
+                else proof_step(other, theirs) or f"take a second sample: is {short(other)} still in {place}?"
             ],
             rule="exclusive-stuck",
         ),

@@ -8,7 +8,7 @@ from ...model import Finding
 from ..context import Context, Subject
 from ..waits import Waiting, chain
 from .calls import executing_holder, page_waits, system_call
-from .deadlocks import lock_against_poll, nested_polls, tell_cycles, tell_exclusive
+from .deadlocks import exclusive_left, lock_against_poll, nested_polls, tell_cycles, tell_exclusive
 from .host_waits import kernel_waits
 from .links import Search, blocked_call
 from .polls import poll_wait, tool_requests
@@ -41,6 +41,8 @@ def find(context: Context) -> List[Finding]:
     kernel_waits(search)
     page_waits(search)
     _chains(search)
+    exclusive_left(search)
+    _workers(search)
     tool_requests(search)
     if context.snapshot.source.dialect in _PROFILES:
         search.findings[:] = [f for f in search.findings if f.kind != "hang.blocked-syscall"]
@@ -82,6 +84,16 @@ def _chains(search: Search) -> None:
         result = _last_link(context, last, victims)
         if result is not None:
             search.add(result, [last, *victims])
+
+
+def _workers(search: Search) -> None:
+    """Workers in a call whose peer is known to fail, where nothing else is wrong: their request is what hangs."""
+    for subject in search.context.with_role("thread-pool-worker"):
+        call = blocked_call(subject.stack) if not search.findings and subject.waiting is None else None
+        if call is not None:
+            result = system_call(search.context, subject, [], *call)
+            if result is not None:
+                search.add(result, [subject])
 
 
 _BACKGROUND = (

@@ -9,6 +9,7 @@ from typing import List, Optional, Sequence, Set, Tuple
 from ...knowledge import holders
 from ...knowledge.waits import MOMENTARY_CALLERS
 from ...model import Finding
+from ...pattern import Pattern
 from ...record import record
 from .. import stories
 from ..context import Context, Subject
@@ -18,6 +19,7 @@ from . import common
 from .common import at, capital, joined, listed, short, who
 from .steps import chardev_of
 
+_ALIAS = Pattern(r"^__(?:GI_+)?")  # __GI___read, __lseek64
 ALL_THREADS = "thread apply all bt"
 
 
@@ -36,22 +38,27 @@ class Search:
         self.told.update(id(s) for s in self.context.live_subjects if s.number in result.threads)
 
 
+def is_call(name: str) -> bool:
+    """Whether a function is a system call that can take long, under any of libc's names for it."""
+    return name in holders.SYSCALLS or (name.startswith("__") and _ALIAS.sub("", name) in holders.SYSCALLS)
+
+
 def blocked_call(stack: Stack) -> Optional[Tuple[str, int]]:
     """The system call in which the thread sits, and the position of the QEMU or library frame above it."""
     name = stack.names[0] if stack.names else ""
     first = 0
     if not name and len(stack) > 1:
         name, first = stack.names[1], 1
-    if name not in holders.SYSCALLS:
+    if not is_call(name):
         return None
     position = first + 1
     while position < len(stack) and (
-        stack.names[position] in holders.SYSCALLS
+        is_call(stack.names[position])
         or stack.names[position].startswith(("__libc_", "_IO_", "__syscall", "__internal_sys", "__GI_"))
     ):
-        name = stack.names[position] if stack.names[position] in holders.SYSCALLS and name == "syscall" else name
+        name = stack.names[position] if is_call(stack.names[position]) and name == "syscall" else name
         position += 1
-    name = re.sub(r"^(?:__libc_|_+)", "", re.sub(r"_syscall$|system_call$", "", name))
+    name = re.sub(r"^_*(?:GI_+)?(?:libc_)?", "", re.sub(r"_syscall$|system_call$", "", name))
     if position >= len(stack):
         return None
     above = stack.names[position]

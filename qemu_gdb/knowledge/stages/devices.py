@@ -335,13 +335,19 @@ def _usb(view: View) -> str:
     if any(n.startswith(("xhci", "ehci", "uhci", "ohci")) for n in view.names):
         controller = next(n.split("_")[0].upper() for n in view.names if n.startswith(("xhci", "ehci", "uhci", "ohci")))
         return f"{controller.replace('XHCI', 'xHCI')} controller works on transfers"
-    if any("redir" in n for n in view.names):
-        return "USB redirection"
-    if any("host" in n for n in view.names):
-        return "passes a host USB device through"
     if any("packet" in n or "handle" in n or "complete" in n for n in view.names):
         return "handles a USB packet"
     return f"USB: {view.outermost}"
+
+
+def _usb_device(view: View) -> str:
+    if any(n.startswith("usb_mtp") for n in view.names):
+        return "usb-mtp serves a directory of the host"
+    if any(n.startswith("usbredir") for n in view.names):
+        return "USB redirection"
+    if any(n.startswith(("ccid_card", "emulated_", "passthru_")) for n in view.names):
+        return "smartcard reader"
+    return "passes a host USB device through"
 
 
 # hw/ide/core.c, atapi.c, ahci.c: from the command to the end of its transfer
@@ -739,10 +745,18 @@ ROWS = (
         weight=5,
         order=-1,
     ),
+    # hw/usb/dev-mtp.c, host-libusb.c, host-legacy.c, redirect.c, ccid-card-*.c: what a controller hands packets to
+    Row(
+        "USB device",
+        Names("usb_mtp_*", "usb_host_*", "usbredir*", "libusb_*", "ccid_card_*", "emulated_*", "passthru_*"),
+        _usb_device,
+        subsystem="USB",
+        weight=6,
+    ),
     # hw/usb/
     Row(
         "USB",
-        Names("usb_*", "xhci_*", "ehci_*", "uhci_*", "ohci_*", "usbredir*", "libusb_*", "usb_host_*", "ccid_*"),
+        Names("usb_*", "xhci_*", "ehci_*", "uhci_*", "ohci_*", "ccid_*"),
         _usb,
         subsystem="USB",
         weight=6,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Dict, List, Optional, Tuple
 
 from ...model import Message
@@ -187,10 +186,16 @@ _DEATHS: Dict[str, Tuple[Optional[Names], str, str, str]] = {
 }  # fmt: skip
 
 
+# linux-user/syscall.c, mmap.c, bsd-user: the function that serves a system call is called after it
+_HANDLER = Pattern(
+    r"(?:do_|safe_)(?!syscall)(\w+)$|target_(mmap|munmap|mprotect|mremap|madvise|msync|shmat|shmdt)(?:__\w+)?$"
+)
+
+
 # linux-user/syscall.c, bsd-user: what the guest asked for
 def _user(view: View) -> str:
     number = view.number(("do_syscall", "do_syscall1", "do_freebsd_syscall"), "num")
-    call = next((m.group(1) for n in view.names if (m := re.match(r"(?:do_|safe_)(?!syscall)(\w+)$", n))), "")
+    call = next((m.group(1) or m.group(2) for n in view.names if (m := _HANDLER.match(n))), "")
     if any(n in ("do_syscall", "do_syscall1", "do_freebsd_syscall") for n in view.names):
         detail = f" {call}" if call else (f" {number}" if number is not None else "")
         return f"makes the guest program's system call{detail}"
