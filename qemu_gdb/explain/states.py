@@ -18,6 +18,7 @@ from ..knowledge.aborts import (
 from ..knowledge.rests import (
     DISPATCH_LOOPS,
     GLIB_DISPATCHERS,
+    LIBRARY_REQUESTS,
     LOOP_OWNERS,
     READERS,
     VCPUS,
@@ -499,6 +500,8 @@ def _rests(subject: Subject, top: Blocked) -> Optional[State]:
     for row in _REST_ROWS.get(role, ()):
         if caller in row.at:
             return "idle", f"rest:{row.name}"
+    if role in _LIBRARY_ROLES and subject.stack.find(LIBRARY_REQUESTS, max(top.last, 0)) is not None:
+        return None
     if role in _LIBRARY_ROLES and not _qemu_between(subject.stack, top):
         # in a handler that GLib's loop has called the thread is at work; it rests where the loop itself polls
         serves = subject.stack.find(GLIB_DISPATCHERS, max(top.last + 1, 0)) is not None

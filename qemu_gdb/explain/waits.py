@@ -10,7 +10,7 @@ import re
 from dataclasses import field, replace
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
-from ..knowledge import holders
+from ..knowledge import holders, peers
 from ..knowledge.waits import ENTERS_LOCK, INLINES_BQL, SIGNALS_CONDITION, WAKES
 from ..model import Lock, WaitsFor
 from ..model import Wait as WaitFact
@@ -596,7 +596,7 @@ class _Owners:
             asking = [s for s in subjects if s.waiting is not None and s.waiting.kind == "exclusive"]
             self.exclusive = (inside + asking)[:_MOST_OWNERS]
         self.vcpus: Dict[int, Subject] = {}
-        if "vcpu-work" in kinds:
+        if not kinds.isdisjoint(("vcpu-work", "vcpu-start")):
             for vcpu in context.with_role("vcpu-mttcg", "vcpu-tcg-rr", "vcpu-kvm", "vcpu-other"):
                 address = _vcpu_address(vcpu)
                 if address:
@@ -634,7 +634,7 @@ def _find_owners(context: Context, subject: Subject, owners: _Owners) -> None:
         waiting.owners = [s for s in owners.unstopped if s is not subject]
         waiting.owner_known = "likely" if waiting.owners else ""
         waiting.basis = "a vCPU that has not stopped"
-    elif waiting.kind == "vcpu-work":
+    elif waiting.kind in ("vcpu-work", "vcpu-start"):
         target = subject.stack.arg_number(waiting.at, "cpu")
         worker = owners.vcpus.get(target) if target else None
         waiting.owners = [worker] if worker is not None and worker is not subject else []
@@ -685,8 +685,18 @@ def _vcpu_address(subject: Subject) -> Optional[int]:
     stack = subject.stack
     for position in range(len(stack) - 1, -1, -1):
         if stack.names[position].endswith(("cpu_thread_fn", "vcpu_thread_fn")):
-            return stack.arg_number(position, "arg")
+            shown = stack.arg_number(position, "arg")
+            if shown:
+                return shown
+        elif stack.names[position] in _TAKE_CPU:
+            shown = stack.arg_number(position, "cpu")
+            if shown:
+                return shown
     return None
+
+
+_TAKE_CPU = frozenset(("kvm_cpu_exec", "kvm_vcpu_ioctl", "kvm_init_vcpu", "tcg_cpus_exec", "tcg_cpu_exec", "cpu_exec",
+                       "hvf_vcpu_exec", "whpx_vcpu_exec"))
 
 
 def _in_exclusive(subject: Subject) -> bool:
@@ -833,7 +843,7 @@ def chain(subject: Subject) -> List[Subject]:
 
 
 # Waits for a thread that runs: what it does at this moment tells nothing, its not coming does.
-_FOR_RUNNING = ("vcpu-stop", "vcpu-work", "exclusive", "rcu", "rcu-callbacks", "join")
+_FOR_RUNNING = ("vcpu-stop", "vcpu-work", "vcpu-start", "exclusive", "rcu", "rcu-callbacks", "join")
 
 
 def _stands_still(subject: Subject) -> bool:
@@ -843,4 +853,7 @@ def _stands_still(subject: Subject) -> bool:
     if subject.told.state_rule == kernel.KEEPS:
         return True
     names = subject.stack.names
-    return bool(names) and names[0] in holders.SYSCALLS and "kvm_vcpu_ioctl" not in names[:3]
+    return bool(names) and names[0] in peers.SYSCALLS and _ASKS_KVM.isdisjoint(names[:3])
+
+
+_ASKS_KVM = frozenset(("kvm_vcpu_ioctl", "kvm_vm_ioctl", "kvm_ioctl"))

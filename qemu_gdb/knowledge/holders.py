@@ -226,6 +226,9 @@ JOINED: Tuple[Tuple[Names, Tuple[str, ...], Tuple[str, ...]], ...] = (
     (Names("migrate_fd_cleanup", "migration_cleanup"), ("migration",), ("BQL",)),
     (Names("process_incoming_migration_co", "colo_incoming_co"), ("colo",), ()),
     (Names("postcopy_incoming_cleanup", "postcopy_ram_incoming_cleanup"), ("postcopy-fault",), ()),
+    # util/oslib-posix.c
+    (Names("touch_all_pages", "qemu_prealloc_mem", "os_mem_prealloc", "wait_and_free_mem_prealloc_context",
+           "qemu_finish_async_prealloc_mem"), ("mem-prealloc",), ()),
     (Names("compress_threads_save_cleanup", "compress_threads_load_cleanup"), ("compress",), ()),
 )
 
@@ -254,7 +257,9 @@ NESTED_POLLS: Tuple[NestedPoll, ...] = (
                "until the end of the drained section has run in the node's AioContext"),
     NestedPoll("drain", Names("bdrv_do_drained_begin", "bdrv_drained_begin", "bdrv_subtree_drained_begin",
                               "blk_drain", "bdrv_drain", "bdrv_co_yield_to_drain", "bdrv_parent_drained_begin_single",
-                              "bdrv_do_drained_begin_quiesce", "blk_root_drained_begin", "bdrv_drain_invoke"), "drain",
+                              "bdrv_do_drained_begin_quiesce", "blk_root_drained_begin", "bdrv_drain_invoke",
+                              # the condition, inlined (3.0 and later)
+                              "bdrv_drain_poll", "bdrv_drain_poll_top_level"), "drain",
                "until the node has no request in flight and its parents are quiet"),
     # block/aio-wait.c, util/aio-wait.c
     NestedPoll("bh-oneshot", Names("aio_wait_bh_oneshot"), "bh", "until its bottom half has run in that AioContext"),
@@ -433,6 +438,22 @@ BQL_RELEASED = Names(
 # Threads do not survive fork(): util/oslib-posix.c, os-posix.c os_daemonize
 FORKS = Names("os_daemonize", "qemu_maybe_daemonize", "daemon", "fork", "__fork")
 
+# Locks that are not QEMU's, by the functions that take them, in a child that fork() left with one thread: what another
+# thread of the parent held stays locked. glibc's malloc and stdio are put right by its fork(), other libcs' may not be.
+FORK_LOCKS: Tuple[Tuple[Names, str, str], ...] = (
+    (Names("g_slice_*", "thread_memory_*", "magazine_*", "slab_allocator_*", "allocator_*"),
+     "GLib's slice allocator",
+     "G_SLICE=always-malloc in the environment, or QEMU built with GLib 2.76 or later, which has no slice allocator"),
+    (Names("malloc", "calloc", "realloc", "free", "cfree", "__libc_malloc", "libc_malloc", "libc_free", "libc_calloc",
+           "_int_malloc", "_int_free*", "_int_realloc", "arena_get*", "tcache_init*", "posix_memalign", "memalign"),
+     "the allocator (malloc)", "which libc is it linked with? glibc's fork() puts malloc's locks right for the child"),
+    (Names("_IO_*", "fputs", "fwrite", "fflush", "vfprintf*", "printf", "fprintf", "puts", "fclose"), "a stdio stream",
+     "without QEMU's logging (-d, QEMU_LOG, -strace) nothing writes there"),
+    (Names("_dl_*", "dl_iterate_phdr", "dlopen*", "dlsym", "__tls_get_addr", "tls_get_addr_tail"),
+     "the dynamic linker", "a statically linked QEMU has none"),
+    (Names("g_*"), "GLib", "a newer GLib and QEMU: does it still happen?"),
+)
+
 # What keeps a vCPU counted as running (cpu->running): between cpu_exec_start and cpu_exec_end.
 # cpu-common.c; accel/tcg/cpu-exec.c (inside: tcg_cpu_exec / tcg_cpus_exec), accel/kvm/kvm-all.c kvm_cpu_exec
 RUNNING_CPU = Names(
@@ -440,188 +461,6 @@ RUNNING_CPU = Names(
     "code_gen_buffer", "kvm_vcpu_ioctl", "hvf_vcpu_exec", "hvf_arch_vcpu_exec", "kvm_handle_io", "tb_gen_code",
     "kvm_cpu_exec",
 )  # fmt: skip
-
-
-SYSCALLS = Names(
-    "read", "readv", "pread", "pread64", "preadv*", "write", "writev", "pwrite", "pwrite64", "pwritev*", "recv",
-    "recvfrom", "recvmsg", "recvmmsg", "send", "sendto", "sendmsg", "connect", "accept", "accept4", "fsync",
-    "fdatasync",
-    "lseek", "lseek64", "llseek", "ioctl", "fallocate", "fallocate64", "flock", "fcntl", "fcntl64", "open", "open64",
-    "openat", "openat64", "close",
-    "waitpid", "wait4", "msync", "munmap", "madvise", "io_submit", "io_getevents", "io_getevents_0*", "io_destroy",
-    "fstat*", "stat", "stat64", "statx", "lstat", "lstat64", "newfstatat", "fxstat*", "lxstat*", "xstat*", "__fxstat*",
-    "__lxstat*", "__xstat*", "access", "faccessat", "unlinkat", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir",
-    "mknodat", "linkat", "symlinkat", "readlink", "readlinkat", "readdir", "readdir64", "opendir", "fdopendir",
-    "fchmodat", "fchownat", "utimensat", "truncate", "truncate64", "fgetxattr", "getxattr", "lgetxattr", "fsetxattr",
-    "setxattr", "lsetxattr", "listxattr", "llistxattr", "lremovexattr",
-    "ftruncate*", "getaddrinfo", "gethostbyname*", "getsockopt", "setsockopt", "unlink", "rename", "statfs*",
-    "fstatfs*", "sync_file_range",
-    "syscall", "io_uring_enter", "splice", "dup3", "posix_fadvise*", "shutdown", "syncfs", "mmap", "mmap64",
-    "copy_file_range", "ReadFile", "WriteFile", "NtReadFile", "NtWriteFile", "NtFlushBuffersFile", "FlushFileBuffers",
-    "process_vm_readv", "quotactl", "getdents*", "___sys_*", "__sys_*", "__*_syscall", "__libc_recv*", "__libc_send*",
-    "__libc_read*", "__libc_write*", "__libc_p*", "__libc_connect", "__libc_accept*", "__libc_open*", "__libc_fsync",
-)  # fmt: skip
-
-
-# Of those, calls on files: what does not answer is storage.
-STORAGE_CALLS = frozenset(
-    """lseek lseek64 pread pread64 preadv pwrite pwrite64 pwritev fsync fdatasync fallocate fallocate64 io_submit open
-    open64 openat openat64 fstat fstat64 ftruncate ftruncate64 io_getevents msync sync_file_range stat stat64 close
-    lstat lstat64 statx fstatat fstatat64 newfstatat statfs statfs64 fstatfs fstatfs64 getdents getdents64 readdir
-    readdir64 opendir access faccessat unlink unlinkat rename renameat renameat2 mkdir mkdirat rmdir mknodat linkat
-    symlinkat readlink readlinkat fchmodat fchownat utimensat truncate truncate64 fgetxattr getxattr lgetxattr
-    fsetxattr setxattr lsetxattr listxattr llistxattr lremovexattr flock fcntl fcntl64 syncfs""".split()
-)
-
-
-class Peer(NamedTuple):
-    """An outside party that a thread waits for in a function."""
-
-    name: str
-    functions: Names
-    says: str  # "a client on the chardev"
-    title: str
-    advice: str
-    role: str = ""  # of the thread of this process that answers
-
-
-PEERS: Tuple[Peer, ...] = (
-    # chardev/char-socket.c
-    Peer("chardev-wait", Names("tcp_chr_wait_connected", "qemu_chr_wait_connected", "qmp_chardev_open_socket",
-                               "tcp_chr_connect_client_sync", "tcp_chr_accept_server_sync",
-                               "qmp_chardev_open_socket_server"),
-         "a client on a socket chardev (wait=on)", "QEMU waits for a client on a chardev",
-         "connect a client to that chardev, or create it with wait=off"),
-    # hw/virtio/vhost-user.c: until 9.x it spins a nested GMainLoop or blocks in read
-    Peer("vhost-user", Names("vhost_user_read", "vhost_user_read_header", "vhost_user_write", "process_message_reply",
-                             # all but vhost_user_server_*, where QEMU itself is the back-end
-                             "vhost_user_[!s]*", "vhost_user_s[!e]*", "vhost_user_se[!r]*"),
-         "the vhost-user back-end", "The vhost-user back-end does not answer",
-         "look at the back-end process (virtiofsd, DPDK, ...): it has not answered this request"),
-    # crypto/tlssession.c, io/channel-tls.c
-    Peer("tls", Names("qcrypto_tls_session_handshake", "qio_channel_tls_handshake*", "gnutls_handshake"),
-         "the peer of a TLS handshake", "A TLS handshake is not answered by its peer",
-         "look at the other side of that connection"),
-    # block/nbd.c, nbd/client.c
-    Peer("nbd", Names("nbd_receive_negotiate", "nbd_start_negotiate", "nbd_client_connect",
-                      "nbd_co_do_establish_connection",
-                      "nbd_establish_connection", "nbd_read", "nbd_receive_*", "nbd_connect", "nbd_client_init",
-                      "nbd_co_establish_connection", "nbd_do_establish_connection"),
-         "the NBD server", "An NBD server does not answer", "look at that NBD server"),
-    # migration
-    # migration/colo.c: x-colo-lost-heartbeat starts the failover, which shuts the streams down
-    Peer("colo", Names("colo_receive_*", "colo_send_*", "colo_wait_handle_message"), "a message of the COLO peer",
-         "The COLO peer does not answer",
-         'look at QEMU on the other side; where it is gone, on a QMP monitor: {"execute": "x-colo-lost-heartbeat"}'),
-    # migration/rdma.c
-    Peer("rdma", Names("rdma_get_cm_event"), "an event of the RDMA connection",
-         "The RDMA connection's event does not arrive", "look at the RDMA peer: it is gone or has not disconnected"),
-    # a completion; a connection that breaks ends this wait (qemu_rdma_wait_comp_channel)
-    Peer("rdma-message", Names("qemu_rdma_*", "qio_channel_rdma_*"),
-         "the RDMA peer's next message", "The RDMA peer does not answer",
-         "look at QEMU on the other side: it may still pin its memory, or be stuck"),
-    Peer("migration-stream", Names("qemu_fill_buffer", "qemu_get_byte", "qemu_peek_byte", "qemu_get_buffer",
-                                   "qemu_file_get_*", "multifd_recv_thread", "source_return_path_thread",
-                                   "qemu_get_be*"),
-         "data of the migration stream", "The migration peer sends nothing", "look at QEMU on the other side"),
-    Peer("migration-write", Names("qemu_fflush", "qemu_put_buffer*", "multifd_send_thread",
-                                  "qio_channel_writev_full_all",
-                                  "qemu_put_be*", "qemu_put_byte"),
-         "the receiver of the migration stream", "The migration stream is not read by its receiver",
-         "look at the receiver: the connection or pipe is full"),
-    # block drivers' libraries
-    Peer("gluster", Names("glfs_*", "qemu_gluster_*"), "libgfapi (Gluster)",
-         "A call into libgfapi (Gluster) does not return",
-         "look at the Gluster volume and its log"),
-    Peer("rbd", Names("rbd_*", "rados_*", "qemu_rbd_*", "librbd::*", "librados::*"), "the Ceph cluster",
-         "A call into librbd or librados (Ceph) does not return", "look at the Ceph cluster (ceph -s)"),
-    Peer("iscsi", Names("iscsi_*"), "the iSCSI target", "An iSCSI target does not answer", "look at the iSCSI target"),
-    Peer("ssh", Names("ssh_*", "libssh2_*", "sftp_*"), "the SSH server", "An SSH server does not answer",
-         "look at the SSH server"),
-    Peer("curl", Names("curl_*"), "the HTTP server", "An HTTP server does not answer", "look at the HTTP server"),
-    Peer("nfs", Names("nfs_*"), "the NFS server", "An NFS server does not answer", "look at the NFS server"),
-    # chardev writes of a blocking back-end
-    Peer("chardev-write", Names("qemu_chr_write_buffer", "qemu_chr_write", "qemu_chr_fe_write_all", "tcp_chr_write",
-                                "fd_chr_write", "qemu_chr_fe_write"),
-         "the reader of a chardev", "A chardev's reader does not read", "look at who reads that chardev"),
-    Peer("chardev-read", Names("qemu_chr_fe_read_all", "tcp_chr_sync_read"), "data from a chardev's peer",
-         "A chardev's peer sends nothing", "look at the peer of that chardev"),
-    # util/qemu-sockets.c
-    Peer("connect", Names("socket_connect", "inet_connect*", "unix_connect*", "qio_channel_socket_connect_sync",
-                          "getaddrinfo"), "a connection", "A connection is not accepted",
-         "look at the server or the name server that it asks"),
-    # libspice-server: the dispatcher's pipe to the worker and back
-    Peer("spice-worker", Names("dispatcher_send_message", "red_dispatcher_*", "red_qxl_*", "qxl_worker_*"),
-         "the SPICE worker thread to do what it was sent", "The SPICE worker does not answer",
-         "look at the SPICE worker's thread: what does it wait for?", role="spice-worker"),
-    # gdbstub/user.c, gdbstub.c: user-mode emulation stops in its gdb stub
-    Peer("gdb", Names("gdb_handlesig", "gdb_accept_*", "gdbserver_accept*"),
-         "the gdb that debugs the emulated program", "The emulated program is stopped: QEMU waits for its gdb",
-         "continue in that gdb (or start QEMU without -g, QEMU_GDB)"),
-    # what ui/gtk.c, ui/sdl2.c, ui/egl-*.c call: libxcb, Xlib, GLX, EGL, libwayland-client
-    Peer("display-server", Names("xcb_wait_for_reply*", "xcb_wait_for_special_event", "_XReply", "_XReadEvents",
-                                 "XSync", "glXSwapBuffers", "eglSwapBuffers*", "wl_display_roundtrip*",
-                                 "wl_display_dispatch*", "wl_display_flush", "dri2_*", "dri3_*", "loader_dri3_*"),
-         "the display server (X or Wayland)", "The display server does not answer",
-         "look at that X server or compositor, and at the GPU's driver (dmesg)"),
-    Peer("vfio-user", Names("vfio_user_*"), "the vfio-user server", "The vfio-user server does not answer",
-         "look at that server"),
-    Peer("tpm", Names("tpm_*"), "the TPM emulator", "The TPM emulator does not answer", "look at swtpm"),
-)  # fmt: skip
-
-
-class LongCall(NamedTuple):
-    """A system call that takes long on purpose, or whose failure only the kernel's log tells, by its caller."""
-
-    callers: Names
-    says: str  # "{size}" is the caller's argument
-    step: str
-
-
-LONG_CALLS: Tuple[LongCall, ...] = (
-    # hw/vfio/common.c (5.2, 7.2), hw/vfio/container.c (10.0): VFIO_IOMMU_MAP_DMA; backends/iommufd.c (10.0):
-    # IOMMU_IOAS_MAP; hw/virtio/vhost-vdpa.c: a message to the device
-    LongCall(Names("vfio_dma_map", "vfio_legacy_dma_map", "iommufd_backend_map_dma", "vhost_vdpa_dma_map"),
-             "The kernel pins{size} of guest memory there, and allocates and clears each page that is not there yet: "
-             "this may be slow rather than stuck.",
-             "a second sample: is it the same address? Huge pages or preallocated memory make this short"),
-    # VFIO_DEVICE_RESET: hw/vfio/pci.c; VFIO_DEVICE_PCI_HOT_RESET: there until 7.2, hw/vfio/container.c and
-    # hw/vfio/iommufd.c in 10.0
-    # semihosting/syscalls.c (7.1 and later), target/arm/arm-semi.c, semihosting/arm-compat-semi.c (before): QEMU's own
-    # descriptors of the host's files and its console, which block
-    LongCall(Names("host_open", "host_read", "host_write", "host_close", "host_stat", "host_system", "host_fstat",
-                   "host_remove", "host_rename", "host_lseek", "host_readfn", "host_writefn", "host_closefn",
-                   "host_seekfn"),
-             "The guest asked for it by a semihosting call, which QEMU serves in the vCPU's own thread: what is behind "
-             "that file or descriptor of the host (a FIFO, a terminal, a mount) does not answer.",
-             "what the guest opened by semihosting: a FIFO or terminal without its other side blocks as long as that "
-             "is missing"),
-    # block/file-posix.c, called in the coroutine without a worker (5.2 to 10.2)
-    LongCall(Names("find_allocation"),
-             "That call runs in the thread of the node itself and not in a worker: until it returns, nothing else of "
-             "that main loop or iothread goes on. It can take long on a fragmented file, on tmpfs and on a remote file "
-             "system; this may be slow rather than stuck.",
-             "a second sample: does the offset move on? Then the file is slow to search for holes (fragments, tmpfs)"),
-    # util/osdep.c: F_OFD_SETLK and F_OFD_GETLK never wait for another holder
-    LongCall(Names("qemu_lock_fcntl", "qemu_lock_fd", "qemu_unlock_fd", "qemu_lock_fd_test", "raw_apply_lock_bytes",
-                   "raw_check_lock_bytes"),
-             "It asks for a lock on the image, and does not wait for other holders of it: what does not answer is the "
-             "file system's lock service (NFS: the server's).",
-             "look at the storage's lock service (NFS: lockd or the NFSv4 server); locking=off leaves the lock out"),
-    # hw/usb/dev-mtp.c, hw/9pfs/9p-local.c, 9p-util.h: what is on the host behind a shared directory
-    LongCall(Names("usb_mtp_*"),
-             "usb-mtp asks the host's file system in the thread that serves the guest's access.",
-             "look at the directory that usb-mtp shares (rootdir): a dead or slow mount (NFS, CIFS, autofs) blocks "
-             "there"),
-    LongCall(Names("local_*", "openat_dir", "openat_file", "openat_nofollow", "relative_openat_nofollow", "proxy_*",
-                   "fchmodat_nofollow", "f*xattrat_nofollow", "flistxattrat_nofollow"),
-             "9p asks the host's file system for a file of the shared directory.",
-             "look at the directory that 9p shares, and at that path in it: a dead mount (NFS, CIFS, autofs) blocks "
-             "there, and so does opening a FIFO"),
-    LongCall(Names("vfio_pci_reset", "vfio_pci_hot_reset", "vfio_legacy_pci_hot_reset", "iommufd_cdev_pci_hot_reset"),
-             "The host's kernel resets the device there, and waits for it to answer again.",
-             "the host's dmesg: does the device come back from its reset?"),
-)
 
 
 # The functions whose arguments the rules over waits and crashes read, for the capture in gdb.

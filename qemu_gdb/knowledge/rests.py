@@ -280,6 +280,14 @@ LOOP_OWNERS: Dict[str, Tuple[str, ...]] = {
 }
 
 
+# Functions by which a library asks an outside party: a thread that waits inside them is no worker at rest
+LIBRARY_REQUESTS = Names(
+    # Ceph: common/Throttle.cc, osdc/Objecter.cc, librbd/io/, librados/IoCtxImpl.cc
+    "Throttle::get*", "Throttle::_wait*", "Objecter::*submit*", "Objecter::_throttle_op*",
+    "librados::IoCtxImpl::operate*", "librados::RadosClient::connect*",
+)  # fmt: skip
+
+
 def rest_rows() -> Dict[str, List[Rest]]:
     """Rows of RESTS by role."""
     found: Dict[str, List[Rest]] = {}

@@ -806,6 +806,9 @@ LIBRARIES: Tuple[Library, ...] = (
         ),
         ("libglusterfs", "libgfapi", "rpc-transport"),
     ),
+    # Proxmox VE's backup library, written in Rust: its threads are tokio's
+    Library("proxmox-backup", "Block Jobs", "external-library", Names("proxmox_backup_*"),
+            ("libproxmox_backup_qemu",)),
     Library("lttng", "Tracing", "external-library", Names("ust_listener_thread", "lttng_*"), ("liblttng",)),
     Library(
         "libusb",

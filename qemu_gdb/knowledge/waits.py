@@ -206,9 +206,11 @@ WAKES = Names(
 # glibc nptl/pthread_cond_common.c, 2.25 to 2.40: a signal's own short wait, for sleepers that are just waking up
 SIGNALS_CONDITION = frozenset(("condvar_quiesce_and_switch_g1", "__condvar_quiesce_and_switch_g1"))
 
-# Functions whose descriptors never block (chardev/char-socket.c, tcp_chr_new_client, 2.x to 10.2), but for those of
-# BLOCKING_INSIDE, which make them block meanwhile
-NON_BLOCKING = frozenset(("tcp_chr_write", "tcp_chr_read"))
+# Functions whose descriptors never block (chardev/char-socket.c tcp_chr_new_client, 2.x to 10.2; ui/vnc.c vnc_connect),
+# but for those of BLOCKING_INSIDE, which make them block meanwhile; and io/channel-socket.c, which reads a socket's
+# error queue for zero-copy sends (7.1 and later): recvmsg(MSG_ERRQUEUE) never waits
+NON_BLOCKING = frozenset(("tcp_chr_write", "tcp_chr_read", "vnc_client_io", "vnc_client_write", "vnc_client_read",
+                          "qio_channel_socket_flush", "qio_channel_socket_flush_internal"))
 BLOCKING_INSIDE = frozenset(("tcp_chr_sync_read",))
 
 # The lock functions' own instructions: whoever waits for a mutex stands in a futex (lll_lock_wait) below them

@@ -8,9 +8,12 @@ from ...model import Finding
 from ...pattern import Pattern
 from ..context import Context
 from . import debuggers
+from .links import ALL_THREADS, complete, main_stuck
 
 MAX_STEPS = 3
+_SECOND_SAMPLE = "a second sample, some seconds later: which frames are the same?"
 _WITHOUT_GDB = ("addr2line", "coredumpctl", "glibc", "list", "rust")  # spellings of what is no debugger's session
+_ASKS_MONITOR = Pattern(r"^(?:info|query-\w+) |on a QMP monitor(?!.{0,9}oob|.{0,30}negotiated oob)")
 _NEEDS_GDB = Pattern(r"\bframe \d|\$_siginfo|^(?:p|print|x/\w+) ")
 
 
@@ -22,7 +25,15 @@ def fill(context: Context, findings: List[Finding]) -> None:
     if context.snapshot.source.kind == "text":
         _text(context, main)
     dialect = context.snapshot.source.dialect if context.snapshot.source.kind == "text" else ""
+    listed = context.snapshot.source.kind == "text" and complete(context)
+    stuck = any(f.kind.startswith("hang.") for f in findings) and main_stuck(context)
     for found in findings:
+        if stuck:  # its commands are served by the main loop
+            found.next_steps = [s for s in found.next_steps if not _ASKS_MONITOR.search(s)]
+        if found.kind.startswith("hang."):
+            if listed:  # the text is that command's output
+                found.next_steps = [s.replace(f": {ALL_THREADS}", "") for s in found.next_steps if s != ALL_THREADS]
+            found.next_steps = found.next_steps or [_SECOND_SAMPLE]
         steps = [debuggers.step_for(dialect, step) for step in found.next_steps]
         found.next_steps = list(dict.fromkeys(steps))[: MAX_STEPS + 1]
 
@@ -31,7 +42,8 @@ def _text(context: Context, main: Finding) -> None:
     subjects = context.live_subjects
     steps = main.next_steps
     asked = " ".join(steps)
-    if main.kind.startswith("hang.") and len(subjects) == 1 and "thread apply all bt" not in asked:
+    alone = len(subjects) == 1 and main.rule != "fork-lock"
+    if main.kind.startswith("hang.") and alone and "thread apply all bt" not in asked:
         steps.append("thread apply all bt")
     crash = main.kind.startswith("crash.")
     if crash and main.threads and context.with_role("rcu") and "asan" not in asked.lower():

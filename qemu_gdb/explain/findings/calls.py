@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import List, Optional, Sequence, Tuple
 
-from ...knowledge import holders
+from ...knowledge import peers
+from ...knowledge.ioctls import ioctl_request
 from ...knowledge.stages.rows import size_text
 from ...model import Finding
 from ..blocked import returns_at_once
@@ -13,33 +14,50 @@ from ..owners import code_of
 from ..stack import Stack
 from . import common, host_waits
 from .common import at, capital, evidence, finding, joined, listed, short, who
-from .links import Search, blocked_call, command_of, holding, lead, peer_of, victims_text, waiters_for
+from .links import (
+    Search,
+    blocked_call,
+    command_of,
+    holding,
+    lead,
+    main_stuck,
+    peer_detail,
+    peer_of,
+    progress_of,
+    victims_text,
+    waiters_for,
+)
 from .steps import for_peer
 
 
 def system_call(context: Context, last: Subject, victims: List[Subject], call: str, position: int) -> Optional[Finding]:
     stack = last.stack
     queued = any(v.waiting is not None and v.waiting.kind == "mutex" for v in victims)
+    if call == "recvmsg" and _reads_error_queue(stack, position):
+        return _zero_copy(context, last, victims, position)
     if returns_at_once(stack, position) and not queued:
         return None  # it sends and goes on; only one that others of the same code queue behind may have stayed there
     peer, peer_at = peer_of(stack, 0, min(position + 26, len(stack)))
     held = any(h.lock == "BQL" for h in last.held)
     role = last.told.role
-    if (role == "user-mode" and (peer is None or peer.name != "gdb") and not queued) or (
+    if (role == "user-mode" and (peer is None or not peer.name.startswith("gdb")) and not queued) or (
         role == "iothread" and not victims and stack.find("iothread_run", position, position + 2) is not None
     ):
         return None
-    known = next((row for row in holders.LONG_CALLS if stack.names[position] in row.callers), None)
+    known = next((row for row in peers.LONG_CALLS if stack.names[position] in row.callers), None)
     alone = role in ("main-loop", "migration", "tool-main", "iothread") or (
         role in ("coroutine", "thread-pool-worker") and known is not None
     )
-    if not victims and not held and peer is None and not alone:
+    progress = progress_of(stack)
+    if not victims and not held and peer is None and not alone and progress is None:
         return None
+    if progress is not None and progress.step.startswith("on the host") and role != "main-loop":
+        return None  # a thread that allocates memory: the one that waits for it tells
     in_start = stack.find("qemu_init") is not None
     caller = stack.names[position] or "an unnamed function"
     story = lead(context, last)
     command = command_of(stack)
-    descriptor, fd = _descriptor(stack)
+    descriptor, fd = descriptor_of(stack)
     sentences = [
         story,
         f"{'It' if story else who(last)} is in {call}(){fd}, called by {at(stack, position)}"
@@ -53,6 +71,8 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     ]
     proof = [evidence(last, 0, f"in {call}()"), evidence(last, position, f"called by {caller}")]
     steps = for_peer(context, peer, last) if peer is not None else []
+    if peer is not None:
+        sentences.append(peer_detail(stack, peer))
     if descriptor is not None and context.snapshot.source.kind == "text":
         steps.append(f"ls -l /proc/PID/fd/{descriptor} on the host: what that descriptor is")
     answering = context.with_role(peer.role)[:1] if peer is not None and peer.role else []
@@ -94,10 +114,17 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
             # migration/qemu-file.c: the thread's socket blocks, and RAM is there faster than a link takes it
             sentences.append("A healthy migration waits there most of the time, too: it has more to send than the link "
                              "takes.")
-            steps.insert(0, "info migrate, twice: does the transferred ram grow? Then nothing is stuck")
+            on = f" of descriptor {descriptor}" if descriptor is not None else ""
+            grows = "info migrate, twice: does the transferred ram grow?"
+            if main_stuck(context):  # no monitor answers
+                grows = f"ss -tnpi on the host, twice: does bytes_acked of the connection{on} grow?"
+            steps.insert(0, f"{grows} Then nothing is stuck")
+        title = f"{peer.title}, or more slowly than it is sent" if may_flow else peer.title
+        if peer.name == "socket-write" and command:
+            title = f"{command} waits for the other side of a connection, which does not read"
         return finding(
             "hang.waiting-for-peer",
-            f"{peer.title}, or more slowly than it is sent" if may_flow else peer.title,
+            title,
             "possible" if may_flow else "likely",
             sentences,
             subjects=[last, *victims],
@@ -117,17 +144,21 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     title = f"{command or who(last)} is blocked in {call}(){locked}"
     if len(title) > 90:
         title = f"{capital(short(last))} is blocked in {call}(){locked}"
-    storage = call in holders.STORAGE_CALLS
-    if known is not None:
+    storage = call in peers.STORAGE_CALLS
+    if progress is not None:
+        sentences.append(progress.says)
+        steps.append(progress.step)
+        title = progress.title
+    elif known is not None:
         size = stack.arg_number(position, "size")
         sentences.append(known.says.format(size=f" {size_text(size)}" if size else ""))
         if host_waits.step(last) is None:
-            steps.append(known.step)
+            steps.append(next((step for names, step in known.by if stack.find(names, position) is not None), known.step))
     kept = host_waits.step(last)
     sentences.append(host_waits.sentence(last))
     if kept is not None:
         steps.insert(0, kept)
-    elif known is None:
+    elif known is None and progress is None:
         steps.append(
             "is it still there in a second sample? Then the kernel does not return: "
             + (
@@ -140,6 +171,8 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     if word and len(title) + len(word) < 110:
         title += f": it waits for {word}"
     confidence = "likely" if (victims and role != "user-mode") or held or queued else "possible"
+    if progress is not None and not word:
+        confidence = "possible"
     if storage and call.startswith("lseek") and kept is None and known is None:
         sentences.append(
             "An lseek(SEEK_DATA/SEEK_HOLE) can take long on a fragmented or remote file; this may be slow rather "
@@ -157,9 +190,46 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     )
 
 
-def _descriptor(stack: Stack) -> Tuple[Optional[int], str]:
+# linux/socket.h MSG_ERRQUEUE
+_ERROR_QUEUE = 0x2000
+_FLUSHES = ("qio_channel_socket_flush", "qio_channel_socket_flush_internal")
+
+
+def _reads_error_queue(stack: Stack, position: int) -> bool:
+    flags = stack.arg_number(0, "flags")
+    return stack.names[position] in _FLUSHES or bool(flags is not None and flags & _ERROR_QUEUE)
+
+
+def _zero_copy(context: Context, last: Subject, victims: List[Subject], position: int) -> Finding:
+    """io/channel-socket.c, 7.1 and later: MSG_ERRQUEUE never blocks, and POLLERR is there at once as a rule."""
+    descriptor, fd = descriptor_of(last.stack)
+    on = f" of descriptor {descriptor}" if descriptor is not None else ""
+    return finding(
+        "hang.spinning",
+        f"{who(last)} asks the kernel again and again whether its zero-copy sends are done",
+        "possible",
+        [
+            lead(context, last),
+            f"It is in recvmsg(){fd} on the socket's error queue (MSG_ERRQUEUE), called by {at(last.stack, position)}. "
+            "That call never blocks: the thread repeats it until the kernel has reported each zero-copy send as done, "
+            "and that is when the receiver has acknowledged the data.",
+            victims_text(victims),
+        ],
+        subjects=[last, *victims],
+        proof=[evidence(last, position, "reads the socket's error queue")],
+        steps=[f"ss -tnpi on the host, twice: does bytes_acked of the connection{on} grow? If not, look at the "
+               "receiver and the network between"],
+        rule="zero-copy-flush",
+    )  # fmt: skip
+
+
+def descriptor_of(stack: Stack) -> Tuple[Optional[int], str]:
     """The file descriptor of the innermost call, and " on descriptor 7"; None and "" where no argument shows it."""
     descriptor = stack.arg_number(0, "fd", "__fd", "sockfd", "s")
+    if stack.names[0].endswith("ioctl"):
+        values = (stack.arg_number(n, "request", "type") for n in range(min(4, len(stack))))
+        request = next((ioctl_request(value) for value in values if value is not None), "")
+        return descriptor, f" ({request})" if request else f" on descriptor {descriptor}" if descriptor else ""
     path = next((p for p in (stack.arg_string(n, *_PATHS) for n in range(min(2, len(stack)))) if p), "")
     on_path = f' for "{common.cut(path, 60)}"' if path and not stack.names[0].startswith(_MOVE_DATA) else ""
     return descriptor, (f" on descriptor {descriptor}" if descriptor is not None else "") + on_path
@@ -172,6 +242,9 @@ _MOVE_DATA = ("read", "write", "pread", "pwrite", "recv", "send", "ioctl")
 def _answering(subject: Subject) -> Tuple[str, str]:
     """What the thread does that has to answer, and what to look at."""
     stack = subject.stack
+    behind, shows = peer_of(stack, 0, min(len(stack), 12))
+    if behind is not None and behind.name == "spice-client":
+        return f"{who(subject)} has to answer, and waits itself in {at(stack, shows)} for {behind.says}.", behind.advice
     if subject.told.state == "idle":
         return (f"{who(subject)} rests: {subject.told.summary.split(' ← ')[0]}. Either it has just answered, or it has "
                 "missed what it was sent.",
@@ -182,7 +255,7 @@ def _answering(subject: Subject) -> Tuple[str, str]:
     if call is None:
         return (f"{who(subject)} has to answer: {subject.told.summary.split(' ← ')[0]}{within}.",
                 f"a second sample: what keeps {short(subject)}?")
-    descriptor, fd = _descriptor(stack)
+    descriptor, fd = descriptor_of(stack)
     tell = f": ls -l /proc/PID/fd/{descriptor} tells the other side" if descriptor is not None else ""
     return (f"{who(subject)} has to answer, and is itself in {call[0]}(){fd}{within}: that has to end first.",
             f"what {short(subject)} waits for in {call[0]}(){tell}")
@@ -290,7 +363,7 @@ def _page_wait(
              "query-migrate on both sides: postcopy-active or postcopy-paused?",
              "" if postcopy else "thread apply all bt: the postcopy listen and fault threads"]
     if paused is not None:
-        steps = [_recover(search.context, subject)]
+        steps = [recover(search.context, subject)]
     search.add(
         finding(
             "hang.waiting-for-peer",
@@ -310,7 +383,7 @@ def _page_wait(
     )
 
 
-def _recover(context: Context, subject: Subject) -> str:
+def recover(context: Context, subject: Subject) -> str:
     """How to recover; qapi/migration.json: migrate-recover may run out of band, since 3.0."""
     where = '{"%s": "migrate-recover", "arguments": {"uri": "tcp:ADDRESS:PORT"}}'
     if not any(h.lock == "BQL" for h in subject.held):

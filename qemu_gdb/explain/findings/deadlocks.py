@@ -12,8 +12,9 @@ from ..context import Context, Subject
 from ..stack import Stack
 from ..waits import Waiting, cycles
 from . import common
+from .calls import descriptor_of
 from .common import at, capital, evidence, finding, joined, listed, short, the, who
-from .links import ALL_THREADS, Search, proof_step, waiters_for
+from .links import ALL_THREADS, Search, blocked_call, proof_step, waiters_for
 from .rules import exclusive_caller, exclusive_inside, foreign_poll
 
 _MOST_ALIKE = 8  # threads in the same trouble that are told of one by one
@@ -598,6 +599,11 @@ def lock_against_poll(search: Search) -> None:
             )
         if theirs.kind == "graph-wrlock":
             sentences.append("An AioContext lock must not be held while waiting for the graph write lock.")
+        flushes = [(s, blocked_call(s.stack)) for s in context.with_role("thread-pool-worker")]
+        worker, call = next(((s, c) for s, c in flushes if c is not None), (None, None))
+        if worker is not None and call is not None:
+            sentences.append(f"{who(worker)} is in {call[0]}(){descriptor_of(worker.stack)[1]}, called by "
+                             f"{at(worker.stack, call[1])}: as likely the request that {short(poller)} waits for.")
         victims = [s for s in waiters_for(context, [poller]) if s is not subject]
         if victims:
             sentences.append(
@@ -614,7 +620,12 @@ def lock_against_poll(search: Search) -> None:
                     evidence(poller, theirs.at, f"polls {theirs.says}"),
                     evidence(subject, waiting.at, "waits for the lock"),
                 ],
-                steps=[proof_step(subject, waiting)],
+                steps=[
+                    proof_step(subject, waiting),
+                    f"is {short(worker)} still in {call[0]}() a minute later? Then that storage does not answer"
+                    if worker is not None and call is not None
+                    else "",
+                ],
                 rule="lock-against-poll",
             ),
             [poller, subject, *victims],

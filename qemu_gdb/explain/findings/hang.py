@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Set, Tuple
 
 from ...model import Finding
 from ..context import Context, Subject
 from ..waits import Waiting, chain
 from .calls import executing_holder, page_waits, system_call
+from .common import who
 from .deadlocks import exclusive_left, lock_against_poll, nested_polls, tell_cycles, tell_exclusive
 from .host_waits import kernel_waits
-from .links import Search, blocked_call
+from .links import Search, blocked_call, channels_of, peer_of
 from .polls import poll_wait, tool_requests
 from .rests import bql_wait, lock_wait, other_wait, rcu_stall, vcpu_stop
 
@@ -73,7 +74,15 @@ def _chains(search: Search) -> None:
         if subject is not end:
             victims.append(subject)
     # those that others wait for first: they may tell of a thread by itself, too (who asks the server for the main loop)
-    ordered = sorted(groups.values(), key=lambda group: (not group[1], group[0].told.role in ("helper", "unknown")))
+    ordered = sorted(
+        groups.values(),
+        key=lambda group: (
+            not group[1],
+            not any(held.lock == "BQL" for held in group[0].held),
+            group[0].told.role in ("helper", "unknown"),
+        ),
+    )
+    connections: List[Tuple[Set[int], Finding]] = []
     for last, victims in ordered[:_MOST_CHAINS]:
         if id(last) in search.told:
             continue
@@ -82,8 +91,18 @@ def _chains(search: Search) -> None:
             v for v in victims if not (v.told.role == "rcu" and v.waiting is not None and v.waiting.kind == "rcu")
         ]
         result = _last_link(context, last, victims)
-        if result is not None:
-            search.add(result, [last, *victims])
+        if result is None:
+            continue
+        mine = channels_of(last.stack)
+        same = next((found for used, found in connections if not used.isdisjoint(mine)), None)
+        if same is not None and not victims:
+            same.explanation += f" {who(last)} waits at the same connection: {last.told.summary}."
+            same.threads = list(dict.fromkeys([*same.threads, *result.threads]))
+            search.told.add(id(last))
+            continue
+        if mine:
+            connections.append((mine, result))
+        search.add(result, [last, *victims])
 
 
 def _workers(search: Search) -> None:
@@ -124,9 +143,16 @@ def _is_background(subject: Subject) -> bool:
         return subject.told.thread.history
     if waiting is not None and waiting.kind in ("bql", "aiocontext-lock", "rcu", "rcu-callbacks", "peer"):
         return False
+    if waiting is not None and subject.told.role == "external-library" and _asks_a_peer(subject, waiting):
+        return False
     if waiting is not None and waiting.kind == "mutex" and subject.told.role not in ("external-library", "unknown"):
         return False
     return not (subject.told.role == "unknown" and waiting is not None and _meaningful(waiting))
+
+
+def _asks_a_peer(subject: Subject, waiting: Waiting) -> bool:
+    peer, _ = peer_of(subject.stack, waiting.at, min(waiting.at + 8, len(subject.stack)))
+    return peer is not None and peer.name == "ceph-throttle"
 
 
 def _meaningful(waiting: Waiting) -> bool:

@@ -6,7 +6,7 @@ import re
 from dataclasses import field
 from typing import List, Optional, Sequence, Set, Tuple
 
-from ...knowledge import holders
+from ...knowledge import holders, peers
 from ...knowledge.waits import MOMENTARY_CALLERS
 from ...model import Finding
 from ...pattern import Pattern
@@ -17,7 +17,7 @@ from ..stack import Stack
 from ..waits import Waiting, chain
 from . import common
 from .common import at, capital, joined, listed, short, who
-from .steps import chardev_of
+from .steps import BY_CHARDEV, chardev_of
 
 _ALIAS = Pattern(r"^__(?:GI_+)?")  # __GI___read, __lseek64
 ALL_THREADS = "thread apply all bt"
@@ -40,7 +40,7 @@ class Search:
 
 def is_call(name: str) -> bool:
     """Whether a function is a system call that can take long, under any of libc's names for it."""
-    return name in holders.SYSCALLS or (name.startswith("__") and _ALIAS.sub("", name) in holders.SYSCALLS)
+    return name in peers.SYSCALLS or (name.startswith("__") and _ALIAS.sub("", name) in peers.SYSCALLS)
 
 
 def blocked_call(stack: Stack) -> Optional[Tuple[str, int]]:
@@ -165,25 +165,92 @@ def proof_step(subject: Subject, waiting: Waiting) -> str:
     return ""
 
 
-def peer_of(stack: Stack, start: int, stop: int) -> Tuple[Optional[holders.Peer], int]:
+def peer_of(stack: Stack, start: int, stop: int) -> Tuple[Optional[peers.Peer], int]:
     """The most telling outside party among the frames, and the position of the frame that shows it (None, 0)."""
     best: Optional[Tuple[int, int]] = None
     for position in range(start, stop):
         name = stack.names[position]
-        if not name or name in holders.PRIMITIVES or name in holders.SYSCALLS:
+        if not name or name in holders.PRIMITIVES or name in peers.SYSCALLS:
             continue
-        for rank, row in enumerate(holders.PEERS):
+        for rank, row in enumerate(peers.PEERS):
+            if row.name == "daemonize" and not (position and is_call(stack.names[position - 1])):
+                continue  # os_daemonize has forked, and does something else
             if name in row.functions and (best is None or rank <= best[0]):
                 best = (rank, position)
-    return (holders.PEERS[best[0]], best[1]) if best is not None else (None, 0)
+    if best is None:
+        return None, 0
+    return _by_device(stack, peers.PEERS[best[0]], best[1]), best[1]
 
 
-def peer_named(context: Context, peer: holders.Peer, subject: Subject) -> str:
+def _by_device(stack: Stack, peer: peers.Peer, position: int) -> peers.Peer:
+    """A vhost-user back-end as what it is for that device."""
+    if peer.name != "vhost-user":
+        return peer
+    for names, says, advice in peers.VHOST_USER_DEVICES:
+        if stack.find(names, position) is not None:
+            return peer._replace(says=says, title=f"{capital(says) if says.startswith('the ') else says} does not answer", advice=advice)
+    return peer
+
+
+def peer_detail(stack: Stack, peer: peers.Peer) -> str:
+    """What the peer was asked, where an argument tells it; "" where none does."""
+    if peer.name == "tpm-emulator":
+        command = stack.arg(stack.find(("tpm_emulator_ctrlcmd",)), "cmd")
+        return f"The command is {command.split(' ')[0]}." if command else ""
+    if peer.name == "gdb-connect":
+        port = stack.arg_string(stack.find(("gdbserver_start",)), "port_or_path")
+        return f"It listens at {port}." if port else ""
+    return ""
+
+
+def channels_of(stack: Stack) -> Set[int]:
+    """The I/O channels (io/channel*.c) among the innermost frames' arguments."""
+    found = set()
+    for position in range(min(len(stack), 16)):
+        name = stack.names[position]
+        opaque = ("opaque",) if name.startswith(("qio_channel_", "channel_")) else ()
+        value = stack.arg_number(position, "ioc", *opaque) if opaque or "ioc" in stack.frames[position].args else None
+        if value and value > 0xFFFF:
+            found.add(value)
+    return found
+
+
+def progress_of(stack: Stack, start: int = 0) -> Optional[peers.Progress]:
+    """The long work by nature that the stack is in."""
+    return next((row for row in peers.PROGRESS if stack.find(row.functions, start) is not None), None)
+
+
+def complete(context: Context) -> bool:
+    """Whether a text has each thread's stack: gdb's numbers from 1 on without a gap, and more than a frame each."""
+    subjects = context.live_subjects
+    numbers = sorted(s.number for s in subjects if s.number is not None)
+    return (
+        len(numbers) > 1
+        and len(numbers) == len(subjects)
+        and numbers == list(range(1, len(numbers) + 1))
+        and all(len(s.stack) > 1 and not s.told.thread.truncated_top for s in subjects)
+    )
+
+
+def main_stuck(context: Context) -> bool:
+    """Whether the main loop serves no monitor: it waits for a lock or a peer, or is in a call, inside its handlers."""
+    for loop in context.with_role("main-loop"):
+        waiting = loop.waiting
+        if (waiting is not None and not waiting.resting) or (
+            waiting is None and (loop.told.state == "blocked-syscall" or blocked_call(loop.stack) is not None)
+        ):
+            return True
+    return False
+
+
+def peer_named(context: Context, peer: peers.Peer, subject: Subject) -> str:
     """The outside party with its name and address, where facts have them; "" without."""
-    chardev = chardev_of(context, subject) if peer.name.startswith("chardev") else None
+    chardev = chardev_of(context, subject) if peer.name.startswith("chardev") or peer.name in BY_CHARDEV else None
     if chardev is None:
         return ""
     where = f" ({chardev.type}, {chardev.peer})" if chardev.peer else ""
+    if peer.name in BY_CHARDEV:
+        return f"{peer.says}, at chardev {chardev.id}{where}"
     if peer.name == "chardev-wait":
         return f"a client of chardev {chardev.id}{where}"
     return f"the peer of chardev {chardev.id}{where}"

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from typing import List, Optional, Tuple
 
-from ...knowledge import holders
+from ...knowledge import holders, peers
+from ...knowledge.match import Names
 from ...model import Evidence, Finding
+from ...pattern import Pattern
+from ..complaint import prose
 from ..context import Context, Subject
 from ..stack import Stack
 from ..waits import Waiting
 from . import common, host_waits
+from .calls import descriptor_of
 from .common import at, capital, evidence, finding, short, who
-from .links import ALL_THREADS, Search, actor, blocked_call, command_of, holding, lead, peer_of, victims_text
+from .links import (
+    ALL_THREADS,
+    Search,
+    actor,
+    blocked_call,
+    command_of,
+    holding,
+    lead,
+    peer_of,
+    progress_of,
+    victims_text,
+)
 from .requests import in_flight, one_each, request_text, server_of
 from .steps import for_nbd, for_peer
 
@@ -59,22 +74,37 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
             text, step = coroutine
             sentences.append(text)
             steps.append(step)
+        if waiting.row == "v9fs":
+            workers = [s for s in workers if s.stack.find(_V9FS) is not None]
         if workers:
             worker = next((w for w in workers if host_waits.label(w)), workers[0])
             call = blocked_call(worker.stack)
             name = call[0] if call else "a system call"
             kept, word = host_waits.sentence(worker), host_waits.label(worker)
-            then = f". {kept}" if kept else ": then the storage behind it is what does not answer."
-            sentences.append(f"{who(worker)} is in {name}(), which may be such a request{then}")
+            on = descriptor_of(worker.stack)[1]
+            called = f", called by {at(worker.stack, call[1])}," if call is not None else ","
+            if kept:
+                what = f"{'and works on one of them' if waiting.row == 'v9fs' else 'which may be such a request'}. {kept}"
+            elif waiting.row == "v9fs":
+                what = "and works on one of them: what is behind that path on the host does not answer."
+            else:
+                what = "which may be such a request: then the storage behind it is what does not answer."
+            sentences.append(f"{who(worker)} is in {name}(){on}{called} {what}")
             proof.append(evidence(worker, 0, f"in {name}()"))
-            steps.append(host_waits.step(worker) or
-                         f"is {short(worker)} still in {name}() a minute later? Then look at that storage")
+            steps.append(
+                host_waits.step(worker)
+                or ("look at that path in the directory that 9p shares (a FIFO? a dead mount?)"
+                    if waiting.row == "v9fs"
+                    else f"is {short(worker)} still in {name}() a minute later? Then look at that storage")
+            )
         graph = _graph_writer(stack, waiting)
         if graph:
             sentences.append(graph)
         if not workers and coroutine is None and not graph:
             hidden = "Which request that is, no stack shows: it is a coroutine that has yielded, or is in the kernel."
-            if waiting.kind == "graph-wrlock":
+            if waiting.row == "v9fs":
+                hidden = "Which 9p request that is, no stack shows: its coroutine has yielded."
+            elif waiting.kind == "graph-wrlock":
                 hidden = (
                     "Which reader that is, no stack shows: it is a coroutine that has yielded inside a read section."
                 )
@@ -87,6 +117,21 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
             sentences.append(hidden)
         if context.snapshot.source.kind == "text":
             steps += _text_steps(stack, waiting)
+        backup = _proxmox_backup(context, stack)
+        if backup:
+            sentences.append(backup)
+            steps.insert(0, "is the Proxmox Backup Server reachable? ss -tnp | grep 8007 on the host, and its task log")
+    replay = _under_replay(context, waiting)
+    if replay:
+        sentences.append(replay)
+        steps = ["the same without rr= (record/replay): does the drain end?", *steps]
+    progress = progress_of(stack, waiting.at)
+    if progress is not None:
+        sentences.append(progress.says)
+        value = stack.arg_number(waiting.at, "pos")
+        grows = f"frame {stack.level(waiting.at)}, twice: p pos ({value} here): while it grows, the command goes on"
+        steps.insert(0, grows if value is not None else progress.step)
+        confidence = "possible" if confidence == "likely" else confidence
     sentences += [holding(last), victims_text(victims)]
     if waiting.kind == "drain" or (waiting.kind in ("nested-poll", "drain-end", "job", "graph-wrlock")):
         subject_words = command or capital(actor(context, last))
@@ -104,6 +149,8 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
             title = f"{subject_words} waits {waiting.says}, polling in {stack.names[waiting.at]}"
         if word:
             title = f"{title.partition(', polling in')[0]}: {short(worker)} waits for {word}"
+    if progress is not None:
+        title = progress.title
     iothreads = [s for s in context.live_subjects if s.told.role == "iothread" and s is not last]
     stuck = [s for s in iothreads if s.waiting is not None and not s.waiting.resting and s not in victims]
     if stuck:
@@ -130,6 +177,32 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
         steps=steps,
         rule=f"poll.{waiting.kind}",
     )
+
+
+_V9FS = Names("v9fs_*", "local_*")
+_RECORD_REPLAY = Pattern(r"\brr=(record|replay)\b")
+
+
+def _under_replay(context: Context, waiting: Waiting) -> str:
+    """replay/replay-events.c, block/blkreplay.c: asynchronous events run at the checkpoints of the vCPU thread."""
+    if waiting.kind not in ("drain", "drain-end", "nested-poll", "job") or waiting.row == "v9fs":
+        return ""
+    shown = any(name.startswith("replay_") for s in context.live_subjects for name in s.stack.names)
+    if not shown and _RECORD_REPLAY.search(prose(context.snapshot)) is None:
+        return ""
+    return ("The machine runs under record/replay (rr=): a block request completes there only as an event of the log, "
+            "which the vCPU thread's progress brings, and that does not go on while this thread holds the BQL or the "
+            "VM is stopped.")
+
+
+def _proxmox_backup(context: Context, stack: Stack) -> str:
+    """Proxmox VE's backup jobs write by libproxmox_backup_qemu, whose own threads talk to the server."""
+    if stack.find(Names("backup_*", "pvebackup_*", "qmp_backup*", "block_copy*")) is None:
+        return ""
+    seen = any("proxmox_backup" in (f.library or "") or f.name.startswith("proxmox_backup_")
+               for s in context.live_subjects for f in s.stack.frames)
+    return ("This QEMU backs up by libproxmox_backup_qemu: the request may be held by the Proxmox Backup Server."
+            if seen else "")
 
 
 def tool_requests(search: Search) -> None:
@@ -217,7 +290,7 @@ def _polled_peer(
     last: Subject,
     victims: List[Subject],
     waiting: Waiting,
-    peer: holders.Peer,
+    peer: peers.Peer,
     sentences: List[str],
     proof: List[Evidence],
 ) -> Finding:
@@ -233,7 +306,7 @@ def _polled_peer(
         if call is None:
             continue
         asked, position = peer_of(subject.stack, call[1], min(call[1] + 14, len(subject.stack)))
-        if asked is peer:
+        if asked is not None and asked.name == peer.name:
             helper = subject
             sentences.append(f"{who(subject)} asks it, in {call[0]}() for {at(subject.stack, position)}.")
             proof.append(evidence(subject, position, f"in {call[0]}()"))
@@ -320,7 +393,7 @@ def _request_elsewhere(context: Context) -> Tuple[List[Subject], Optional[Tuple[
         ]
         if not names or stack.names[0] not in ("qemu_coroutine_switch", "qemu_coroutine_yield"):
             continue
-        peer = next((p for p in holders.PEERS if any(n in p.functions for n in names)), None)
+        peer = next((p for p in peers.PEERS if any(n in p.functions for n in names)), None)
         inner = names[0]
         key = next((n for n in reversed(names) if not n.startswith("__") and n != "makecontext"), inner)
         if peer is not None:
@@ -353,6 +426,10 @@ def _text_steps(stack: Stack, waiting: Waiting) -> List[str]:
                 "p *block_exports.lh_first (id, refcount, user_owned): a client, or its request, keeps its "
                 "export; qemu-requests tells the requests of those clients"
             )
+        elif waiting.row == "v9fs":
+            # hw/9pfs/9p.c: the PDUs that are being served
+            steps.append(f"frame {stack.level(waiting.at)}: p *s->active_list.lh_first: the 9p request (PDU) that is "
+                         "still served")
         elif waiting.kind in ("drain", "nested-poll", "job"):
             steps.append(
                 "qemu-requests (or, for each node: p *bs->tracked_requests.lh_first): which request is in flight, "

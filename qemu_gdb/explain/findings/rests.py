@@ -9,10 +9,24 @@ from ...knowledge.match import Names
 from ...knowledge.rests import GLIB_DISPATCHERS
 from ...model import Evidence, Finding
 from ..context import Context, Subject
+from ..owners import code_of, codes
 from ..waits import Waiting, unstopped_vcpus
 from . import common
+from .calls import descriptor_of, recover
 from .common import at, capital, evidence, finding, joined, listed, short, the, who
-from .links import ALL_THREADS, actor, command_of, holding, lead, peer_named, peer_of, proof_step, victims_text
+from .links import (
+    ALL_THREADS,
+    actor,
+    command_of,
+    holding,
+    lead,
+    peer_detail,
+    peer_named,
+    peer_of,
+    progress_of,
+    proof_step,
+    victims_text,
+)
 from .steps import for_peer
 
 
@@ -187,6 +201,9 @@ def lock_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
     stack = last.stack
     if last.told.role in ("rcu", "spice-worker", "external-library"):
         return None
+    child = _left_by_fork(context, last, victims, waiting)
+    if child is not None:
+        return child
     name = waiting.object
     sentences = [
         lead(context, last),
@@ -206,6 +223,33 @@ def lock_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
         proof=[evidence(last, waiting.at, f"waits {waiting.says}")],
         steps=[proof_step(last, waiting), ALL_THREADS],
         rule="lock-owner-unknown",
+    )
+
+
+def _left_by_fork(context: Context, last: Subject, victims: List[Subject], waiting: Waiting) -> Optional[Finding]:
+    """A user-mode child of fork() that wants a lock of a library: its owner was a thread of the parent."""
+    stack = last.stack
+    others = [s for s in context.live_subjects if s is not last and s.told.role != "rcu"]
+    if last.told.role != "user-mode" or others or last.number is None or waiting.at >= len(stack):
+        return None
+    row = next((row for row in holders.FORK_LOCKS if stack.names[waiting.at] in row[0]), None)
+    if row is None:
+        return None
+    _, owner, step = row
+    return finding(
+        "hang.deadlock",
+        f"A forked child waits for a lock of {owner} that nobody unlocks",
+        "likely",
+        [
+            lead(context, last),
+            f"{who(last)} is the only thread, and waits for a lock of {owner} ({at(stack, waiting.at)}). Threads do "
+            "not survive fork(): one that held the lock exists only in the parent, and in this process it stays locked "
+            "for ever.",
+        ],
+        subjects=[last, *victims],
+        proof=[evidence(last, waiting.at, f"waits {waiting.says}")],
+        steps=[step, "the parent (PPid in /proc/PID/status): did it have other threads when it forked?"],
+        rule="fork-lock",
     )
 
 
@@ -244,15 +288,20 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
         )
         or victims
         or held
+        or (peer is not None and peer.name == "ceph-throttle")
     ):
         pass
     else:
         return None
     sentences = [lead(context, last)]
     shown = next((p for p in range(waiting.at, end) if stack.names[p]), min(waiting.at, len(stack) - 1))
+    if peer is None:
+        shown = _library_entry(last, shown)
     where = at(stack, shown)
     proof = [evidence(last, waiting.at, f"waits {waiting.says}")]
     steps: List[str] = []
+    if waiting.row == "postcopy-pause":
+        return _postcopy_paused(context, last, victims, waiting, sentences, proof)
     if waiting.kind in ("peer",):
         sentences.append(f"It waits in {where} {waiting.says}.")
         title = f"{capital(actor(context, last))} waits {waiting.says}"
@@ -265,7 +314,7 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
             [*sentences, holding(last), victims_text(victims)],
             subjects=[last, *victims],
             proof=proof,
-            steps=steps or [f"what has to come is {waiting.object}"],
+            steps=[_PEER_STEPS.get(waiting.row, f"what has to come is {waiting.object}")],
             rule=f"wait.{waiting.row}",
         )
     if waiting.kind == "multifd-sync":
@@ -276,15 +325,19 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
         in_start = stack.find("qemu_init") is not None
         whom = peer_named(context, peer, last)
         through = f", called by {at(stack, peer_at)}," if peer_at > shown else ""
+        if peer_at > shown and code_of(stack.frames[shown]).owner != "qemu":
+            # a library's inside tells nobody anything
+            entry = peer_at if code_of(stack.frames[peer_at]).owner != "qemu" else _library_entry(last, shown)
+            where, through = at(stack, entry), through if peer_at > entry else ""
         sentences.append(f"It waits in {where}{through} for {whom or peer.says}.")
-        sentences += [holding(last), victims_text(victims)]
+        sentences += [peer_detail(stack, peer), holding(last), victims_text(victims)]
         title = f"QEMU is still starting: it waits for {whom.split(' (')[0] or peer.says}" if in_start else peer.title
         if in_start:
             sentences.append("No vCPU runs yet.")
         return finding(
             "hang.waiting-for-peer",
             title,
-            "certain" if whom else "likely",
+            "certain" if whom else "possible" if peer.name == "ceph-throttle" else "likely",
             sentences,
             subjects=[last, *victims],
             proof=proof,
@@ -293,6 +346,8 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
         )
     if waiting.kind == "vcpu-work":
         sentences.append(f"It waits in {where} {waiting.says}; the BQL is free meanwhile.")
+        if waiting.owners:
+            return _on_vcpu(last, victims, waiting, waiting.owners[0], sentences, proof, "vcpu-work")
         return finding(
             "hang.vcpu-stop",
             f"{capital(actor(context, last))} waits for work to be run on a vCPU",
@@ -306,6 +361,8 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
     if waiting.kind == "vcpu-start":
         new = [s for s in context.with_role("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other") if s.waiting is None]
         sentences.append(f"It waits in {where} {waiting.says}; the BQL is free meanwhile.")
+        if waiting.owners:
+            return _on_vcpu(last, victims, waiting, waiting.owners[0], sentences, proof, "vcpu-start")
         sentences += [f"{who(s)}: {s.told.summary}." for s in new[:2] if s.told.summary]
         return finding(
             "hang.vcpu-stop",
@@ -386,6 +443,87 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
             rule=f"wait.{waiting.kind}",
         )
     return None
+
+
+# qapi/migration.json: migrate-continue, 2.11 and later
+_PEER_STEPS = {
+    "pause-before-switchover": 'on a QMP monitor: {"execute": "migrate-continue", "arguments": {"state": '
+                               '"pre-switchover"}}',
+    "switchover-ack": "look at QEMU on the destination",
+}  # fmt: skip
+
+
+def _postcopy_paused(
+    context: Context, last: Subject, victims: List[Subject], waiting: Waiting, sentences: List[str],
+    proof: List[Evidence]
+) -> Finding:
+    """migration/migration.c, savevm.c, postcopy-ram.c: 3.0 and later; both sides wait for the recovery."""
+    stack = last.stack
+    also = [s for s in context.live_subjects
+            if s is not last and s.waiting is not None and s.waiting.row == "postcopy-pause"]
+    source = stack.names[waiting.at] in ("postcopy_pause", "postcopy_pause_return_path_thread")
+    sentences.append(f"It waits in {at(stack, waiting.at)} {waiting.says}.")
+    if also:
+        sentences.append(f"So {'does' if len(also) == 1 else 'do'} {listed(also)}.")
+    if not source:
+        sentences.append("The guest's accesses to pages that are still at the source wait until then.")
+    sentences += [holding(last), victims_text(victims)]
+    there = '{"execute": "migrate-recover", "arguments": {"uri": "tcp:ADDRESS:PORT"}}'
+    here = '{"execute": "migrate", "arguments": {"uri": "tcp:ADDRESS:PORT", "resume": true}}'
+    return finding(
+        "hang.waiting-for-peer",
+        "Postcopy is paused: the connection broke",
+        "likely",
+        sentences,
+        subjects=[last, *also, *victims],
+        proof=proof,
+        steps=[f"on the destination's QMP: {there}", f"then on the source's QMP: {here}"]
+        if source
+        else [recover(context, last)],
+        rule="postcopy-paused",
+    )  # fmt: skip
+
+
+def _on_vcpu(
+    last: Subject, victims: List[Subject], waiting: Waiting, vcpu: Subject, sentences: List[str],
+    proof: List[Evidence], rule: str
+) -> Finding:
+    """A wait for one vCPU's thread, which the pointer to its CPUState names."""
+    stack = vcpu.stack
+    does = vcpu.told.summary.split(" ← ")[0] or "see its stack"
+    if vcpu.told.state == "blocked-syscall":
+        does = f"it is in {stack.names[0].lstrip('_')}(){descriptor_of(stack)[1]}"
+    sentences.append(f"That is {the(vcpu)} (the same CPUState): {does}.")
+    steps = [f"{short(vcpu)} in a second sample: is it still in the same place?"]
+    if stack.names and stack.names[0].endswith("ioctl"):
+        if vcpu.told.state == "running-guest":
+            sentences.append("A signal (SIG_IPI) has to bring it out of KVM_RUN at once; if it stays there, the kernel "
+                             "keeps it.")
+        lwp = vcpu.told.thread.lwp
+        steps.insert(0, f"on the host: cat /proc/PID/task/{lwp if lwp is not None else 'LWP'}/stack: where the kernel "
+                     f"keeps {short(vcpu)}")
+    proof.append(evidence(vcpu, 0, "the thread of that vCPU"))
+    return finding(
+        "hang.vcpu-stop",
+        f"{capital(short(last))} waits for {the(vcpu)} to "
+        + ("start" if rule == "vcpu-start" else "run what is queued for it"),
+        "likely" if vcpu.told.state == "blocked-syscall" else "possible",
+        [*sentences, victims_text(victims)],
+        subjects=[last, vcpu, *victims],
+        proof=proof,
+        steps=steps,
+        rule=rule,
+    )  # fmt: skip
+
+
+def _library_entry(subject: Subject, shown: int) -> int:
+    """The function of a library that QEMU called, where the wait is inside the library."""
+    stack = subject.stack
+    caller = next((p for p in range(shown, min(shown + 12, len(stack))) if codes(stack)[p].owner == "qemu"), None)
+    if caller is None or any(codes(stack)[p].owner not in ("library", "unknown", "libc") for p in range(shown, caller)):
+        return shown
+    return next((p for p in range(caller - 1, shown, -1) if stack.names[p] and stack.names[p] not in GLIB_DISPATCHERS),
+                shown)
 
 
 # migration/multifd.c: the way from a new connection to the channel's thread, 4.0 to 10.2
@@ -485,6 +623,23 @@ def _join(
                 f"frame {stack.level(max(0, waiting.at - 1))}: which thread is joined",
             ],
             rule="join-with-bql",
+        )
+    progress = progress_of(stack, waiting.at)
+    if progress is not None:
+        workers = context.with_role(*waiting.answered_by) if waiting.answered_by else []
+        working = [s for s in workers if progress_of(s.stack) is progress]
+        sentences.append(progress.says)
+        if working:
+            sentences.append(f"{capital(listed(working))} {'does' if len(working) == 1 else 'do'} it.")
+        return finding(
+            "hang.blocked-syscall",
+            progress.title,
+            "possible",
+            [*sentences, holding(last), victims_text(victims)],
+            subjects=[last, *working[:4], *victims],
+            proof=proof,
+            steps=[progress.step],
+            rule="progress",
         )
     sentences += [holding(last), victims_text(victims)]
     whom = f"{the(target)} to end" if target is not None else "a thread to end"

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Dict, List, Optional
 
-from ...knowledge import holders
+from ...knowledge import peers
 from ...model import Chardev, Coroutine, Request
 from ...pattern import Pattern
 from ..context import Context, Subject
@@ -14,6 +14,7 @@ from ..stack import number
 from .requests import server_of, short_wait
 
 _NBD_SERVER = Pattern(r"NBD server at (\S+)")
+BY_CHARDEV = ("tpm-emulator", "usb-redirection", "smartcard")  # peers that a chardev connects
 _YANK_SINCE = 6  # qapi/yank.json: nbd nodes, socket chardevs and migrations since 6.0
 
 
@@ -27,20 +28,21 @@ def chardev_of(context: Context, subject: Subject) -> Optional[Chardev]:
     return None
 
 
-def for_peer(context: Context, peer: holders.Peer, subject: Subject) -> List[str]:
+def for_peer(context: Context, peer: peers.Peer, subject: Subject) -> List[str]:
     """What to look at, with the party's address where it is known, and how to cut it off."""
-    chardev = chardev_of(context, subject) if peer.name.startswith(("chardev", "vhost-user")) else None
+    by_chardev = peer.name.startswith(("chardev", "vhost-user")) or peer.name in BY_CHARDEV
+    chardev = chardev_of(context, subject) if by_chardev else None
     if chardev is None:
         return [peer.advice + _server(context, peer)]
     where = f" ({chardev.id}, {chardev.peer})" if chardev.peer else f" ({chardev.id})"
     steps = [peer.advice + where]
     # chardev/char-socket.c: a connected socket registers char_socket_yank_iochannel, which shuts it down
-    if chardev.type == "socket" and chardev.connected and peer.name == "chardev-write":
+    if chardev.type == "socket" and chardev.connected and peer.name in ("chardev-write", *BY_CHARDEV):
         steps += _yank(context, subject, "to cut that connection", {"type": "chardev", "id": chardev.id})
     return steps
 
 
-def _server(context: Context, peer: holders.Peer) -> str:
+def _server(context: Context, peer: peers.Peer) -> str:
     """ " (unix:/run/nbd.sock)": the NBD server, where every coroutine that waits for one waits for the same."""
     if peer.name != "nbd":
         return ""

@@ -6,6 +6,7 @@ from typing import Dict, Optional
 
 from ..helpers import helper_for
 from ..match import Names
+from ..rests import LOOP_OWNERS
 from ..waits import ENTERS_LOCK, INLINES_BQL, SIGNALS_CONDITION, WAKES
 from .rows import Row, View
 from .vcpus import ioctl_name
@@ -105,24 +106,20 @@ def _nested(view: View) -> bool:
     )
 
 
+# Who runs GLib's loop as its own: a thread's function, or QEMU's main loop
+_GLIB_LOOPS = frozenset(
+    ("", "qemu_thread_start", "start_thread", "main_loop_wait", "os_host_main_loop_wait", "g_thread_proxy",
+     *LOOP_OWNERS)
+)  # fmt: skip
+
+
 def _nested_glib(view: View) -> bool:
     """Whether a GLib main loop runs inside other work (hw/virtio/vhost-user.c did, up to 7.x)."""
     return (
         view.callee != ""
         and not view.has("iothread_run")
         and view.has("g_main_loop_run", "g_main_context_iteration")
-        and view.caller
-        not in (
-            "",
-            "iothread_run",
-            "qemu_thread_start",
-            "start_thread",
-            "main",
-            "main_loop_wait",
-            "os_host_main_loop_wait",
-            "g_thread_proxy",
-            "gdbus_shared_thread_func",
-        )
+        and view.caller not in _GLIB_LOOPS
     )
 
 
@@ -250,7 +247,7 @@ def _timed(view: View) -> bool:
     limit = view.number(None, "abstime")
     if limit is not None:
         return limit != 0
-    return any("timed" in n and "abstimed" not in n for n in view.names)
+    return any("timed" in n and "abstimed" not in n or "clockwait" in n or "wait_until" in n for n in view.names)
 
 
 def _condition(view: View) -> str:
