@@ -13,7 +13,9 @@ from .links import ALL_THREADS, complete, main_stuck
 MAX_STEPS = 3
 _SECOND_SAMPLE = "a second sample, some seconds later: which frames are the same?"
 _WITHOUT_GDB = ("addr2line", "coredumpctl", "glibc", "list", "rust")  # spellings of what is no debugger's session
-_ASKS_MONITOR = Pattern(r"^(?:info|query-\w+) |on a QMP monitor(?!.{0,9}oob|.{0,30}negotiated oob)")
+_ASKS_MONITOR = Pattern(
+    r"^(?:info (?:migrate|status|block|replay|cpus)|query-\w+)\b|on a QMP monitor(?!.{0,30}negotiated oob)"
+)
 _NEEDS_GDB = Pattern(r"\bframe \d|\$_siginfo|^(?:p|print|x/\w+) ")
 
 

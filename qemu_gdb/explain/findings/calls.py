@@ -170,7 +170,7 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     word = host_waits.label(last)
     if word and len(title) + len(word) < 110:
         title += f": it waits for {word}"
-    confidence = "likely" if (victims and role != "user-mode") or held or queued else "possible"
+    confidence = "likely" if (victims and role != "user-mode") or held or (queued and storage) else "possible"
     if progress is not None and not word:
         confidence = "possible"
     if storage and call.startswith("lseek") and kept is None and known is None:

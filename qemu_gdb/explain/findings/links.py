@@ -188,7 +188,8 @@ def _by_device(stack: Stack, peer: peers.Peer, position: int) -> peers.Peer:
         return peer
     for names, says, advice in peers.VHOST_USER_DEVICES:
         if stack.find(names, position) is not None:
-            return peer._replace(says=says, title=f"{capital(says) if says.startswith('the ') else says} does not answer", advice=advice)
+            name = capital(says) if says.startswith("the ") else says  # a program's name keeps its case
+            return peer._replace(says=says, title=f"{name} does not answer", advice=advice)
     return peer
 
 

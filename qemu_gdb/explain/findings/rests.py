@@ -325,7 +325,8 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
         in_start = stack.find("qemu_init") is not None
         whom = peer_named(context, peer, last)
         through = f", called by {at(stack, peer_at)}," if peer_at > shown else ""
-        if peer_at > shown and code_of(stack.frames[shown]).owner != "qemu":
+        foreign = code_of(stack.frames[shown]).owner != "qemu" and stack.names[shown] not in peer.functions
+        if peer_at > shown and foreign:
             # a library's inside tells nobody anything
             entry = peer_at if code_of(stack.frames[peer_at]).owner != "qemu" else _library_entry(last, shown)
             where, through = at(stack, entry), through if peer_at > entry else ""
