@@ -153,7 +153,8 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
         size = stack.arg_number(position, "size")
         sentences.append(known.says.format(size=f" {size_text(size)}" if size else ""))
         if host_waits.step(last) is None:
-            steps.append(next((step for names, step in known.by if stack.find(names, position) is not None), known.step))
+            step = next((step for names, step in known.by if stack.find(names, position) is not None), known.step)
+            steps.append(step)
     kept = host_waits.step(last)
     sentences.append(host_waits.sentence(last))
     if kept is not None:

@@ -9,7 +9,8 @@ from ..context import Context, Subject
 from ..waits import Waiting, chain
 from .calls import executing_holder, page_waits, system_call
 from .common import who
-from .deadlocks import exclusive_left, lock_against_poll, nested_polls, tell_cycles, tell_exclusive
+from .deadlocks import lock_against_poll, nested_polls, tell_cycles
+from .exclusive import exclusive_left, tell_exclusive
 from .host_waits import kernel_waits
 from .links import Search, blocked_call, channels_of, peer_of
 from .polls import poll_wait, tool_requests

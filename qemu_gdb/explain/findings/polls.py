@@ -84,7 +84,8 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
             on = descriptor_of(worker.stack)[1]
             called = f", called by {at(worker.stack, call[1])}," if call is not None else ","
             if kept:
-                what = f"{'and works on one of them' if waiting.row == 'v9fs' else 'which may be such a request'}. {kept}"
+                what = "and works on one of them" if waiting.row == "v9fs" else "which may be such a request"
+                what += f". {kept}"
             elif waiting.row == "v9fs":
                 what = "and works on one of them: what is behind that path on the host does not answer."
             else:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import List, Optional, Tuple
 
 from ...knowledge import holders
-from ...knowledge.match import Names
 from ...knowledge.rests import GLIB_DISPATCHERS
 from ...model import Evidence, Finding
 from ..context import Context, Subject
 from ..owners import code_of, codes
 from ..waits import Waiting, unstopped_vcpus
 from . import common
-from .calls import descriptor_of, recover
+from .calls import descriptor_of
 from .common import at, capital, evidence, finding, joined, listed, short, the, who
 from .links import (
     ALL_THREADS,
@@ -27,6 +26,7 @@ from .links import (
     proof_step,
     victims_text,
 )
+from .migrating import multifd, postcopy_paused
 from .steps import for_peer
 
 
@@ -301,7 +301,7 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
     proof = [evidence(last, waiting.at, f"waits {waiting.says}")]
     steps: List[str] = []
     if waiting.row == "postcopy-pause":
-        return _postcopy_paused(context, last, victims, waiting, sentences, proof)
+        return postcopy_paused(context, last, victims, waiting, sentences, proof)
     if waiting.kind in ("peer",):
         sentences.append(f"It waits in {where} {waiting.says}.")
         title = f"{capital(actor(context, last))} waits {waiting.says}"
@@ -318,7 +318,7 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
             rule=f"wait.{waiting.row}",
         )
     if waiting.kind == "multifd-sync":
-        return _multifd(context, last, victims, waiting, sentences, proof)
+        return multifd(context, last, victims, waiting, sentences, proof)
     if waiting.kind == "join":
         return _join(context, last, victims, waiting, sentences, proof)
     if peer is not None and waiting.kind in ("poll", "condvar", "nested-poll", "semaphore", "futex", "event", "sleep"):
@@ -454,37 +454,6 @@ _PEER_STEPS = {
 }  # fmt: skip
 
 
-def _postcopy_paused(
-    context: Context, last: Subject, victims: List[Subject], waiting: Waiting, sentences: List[str],
-    proof: List[Evidence]
-) -> Finding:
-    """migration/migration.c, savevm.c, postcopy-ram.c: 3.0 and later; both sides wait for the recovery."""
-    stack = last.stack
-    also = [s for s in context.live_subjects
-            if s is not last and s.waiting is not None and s.waiting.row == "postcopy-pause"]
-    source = stack.names[waiting.at] in ("postcopy_pause", "postcopy_pause_return_path_thread")
-    sentences.append(f"It waits in {at(stack, waiting.at)} {waiting.says}.")
-    if also:
-        sentences.append(f"So {'does' if len(also) == 1 else 'do'} {listed(also)}.")
-    if not source:
-        sentences.append("The guest's accesses to pages that are still at the source wait until then.")
-    sentences += [holding(last), victims_text(victims)]
-    there = '{"execute": "migrate-recover", "arguments": {"uri": "tcp:ADDRESS:PORT"}}'
-    here = '{"execute": "migrate", "arguments": {"uri": "tcp:ADDRESS:PORT", "resume": true}}'
-    return finding(
-        "hang.waiting-for-peer",
-        "Postcopy is paused: the connection broke",
-        "likely",
-        sentences,
-        subjects=[last, *also, *victims],
-        proof=proof,
-        steps=[f"on the destination's QMP: {there}", f"then on the source's QMP: {here}"]
-        if source
-        else [recover(context, last)],
-        rule="postcopy-paused",
-    )  # fmt: skip
-
-
 def _on_vcpu(
     last: Subject, victims: List[Subject], waiting: Waiting, vcpu: Subject, sentences: List[str],
     proof: List[Evidence], rule: str
@@ -525,68 +494,6 @@ def _library_entry(subject: Subject, shown: int) -> int:
         return shown
     return next((p for p in range(caller - 1, shown, -1) if stack.names[p] and stack.names[p] not in GLIB_DISPATCHERS),
                 shown)
-
-
-# migration/multifd.c: the way from a new connection to the channel's thread, 4.0 to 10.2
-_CONNECTS_MULTIFD = Names(
-    "multifd_new_send_channel_async",
-    "multifd_channel_connect",
-    "multifd_tls_channel_connect",
-    "multifd_tls_handshake_thread",
-    "multifd_tls_outgoing_handshake",
-)
-
-
-def _multifd(
-    context: Context,
-    last: Subject,
-    victims: List[Subject],
-    waiting: Waiting,
-    sentences: List[str],
-    proof: List[Evidence],
-) -> Finding:
-    stack = last.stack
-    channels = context.with_role("multifd-send", "multifd-recv")
-    complete = len(context.live_subjects) > 2 and bool(context.with_role("main-loop"))
-    sentences.append(f"It waits in {at(stack, waiting.at)} {waiting.says}.")
-    steps = []
-    connects = next((s for s in context.live_subjects if s.stack.find(_CONNECTS_MULTIFD) is not None), None)
-    if not channels and connects is not None:
-        sentences.append(
-            f"The channels are not there yet: {short(connects)} connects one in "
-            f"{at(connects.stack, connects.stack.find(_CONNECTS_MULTIFD) or 0)}"
-            + (f", and waits there in {connects.told.culprit}." if connects.waiting and connects.told.culprit else ".")
-        )
-        title = "The migration thread waits for multifd channels that are not connected yet"
-        confidence = "likely"
-        complete = False
-        steps.append("the other side of that connection: does it answer?")
-    elif not channels and complete:
-        sentences.append(
-            "No multifd thread exists in this process any more, so nobody can post that semaphore: the channels "
-            "ended (an error path) "
-            "without waking the migration thread."
-        )
-        title = "The migration thread waits for multifd channels that no longer exist"
-        confidence = "likely"
-        steps.append("query-migrate and QEMU's log: which error ended the channels")
-    else:
-        busy = [c for c in channels if c.waiting is None or not c.waiting.resting]
-        if busy:
-            sentences.append(f"{who(busy[0])}: {busy[0].told.summary or 'is not done'}.")
-        title = "The migration thread waits for a multifd channel"
-        confidence = "possible"
-        steps.append(ALL_THREADS)
-    return finding(
-        "hang.waiting-for-peer" if not (not channels and complete) else "hang.deadlock",
-        title,
-        confidence,
-        [*sentences, holding(last), victims_text(victims)],
-        subjects=[last, *victims],
-        proof=proof,
-        steps=steps,
-        rule="multifd-sync",
-    )
 
 
 def _join(
