@@ -223,7 +223,15 @@ def _signal(snapshot: Snapshot, segment: Segment) -> None:
             for thread in here[:1]:  # the record tells no signal, but it is one of a crash
                 thread.crashed = thread.current = True
         return
-    if any(t.crashed for t in threads):
+    taken = [t for t in threads if t.crashed]
+    if len(taken) > 1:  # lldb gives the signal of a core to every thread as its stop reason
+        those = [t for t in taken if chosen.name == "SIGABRT" and belonging.gives_up(t)] or [
+            t for t in taken if t.current
+        ]
+        for thread in taken if len(those) == 1 else ():
+            thread.crashed = thread is those[0]
+            thread.signal = chosen if thread.crashed else None
+    if taken:
         for thread in threads:
             if thread.crashed:
                 thread.signal = chosen

@@ -65,6 +65,7 @@ _SIGNAL_LINES = (
     Pattern(r"terminated with signal (?:(?P<name>SIG[A-Z0-9]+)|(?P<number>\d{1,2}))"),
     Pattern(r"^\s*Signal:\s*(?P<number>\d{1,2})\s*(?:\((?P<name>[A-Z0-9]+)\))?"),
     Pattern(r"COREDUMP_SIGNAL(?:_NAME\W{1,5}(?P<name>SIG[A-Z]+)|\W{1,5}(?P<number>\d{1,2})\b)"),
+    Pattern(r"QEMU internal (?P<name>SIG[A-Z]+) \{code="),  # linux-user/signal.c die_from_signal: of 10.0, not of 7.2
     Pattern(r"stop reason = signal (?P<name>SIG[A-Z0-9]+)"),
     Pattern(r"default action of signal (?P<number>\d{1,2})"),
     Pattern(r"Exception Type:\s+\S+\s+\((?P<name>SIG[A-Z]+)\)"),
@@ -100,7 +101,7 @@ _ASAN_SIGNAL = Pattern(
 )
 _FAULT_ADDRESS = Pattern(
     r"(?:fault(?:ing)? addr(?:ess)?:?|fault address:|^Crash address:|Access not within mapped region at address"
-    r"|unknown address|access to|^\*\*\* SIG[A-Z]+ \(@)\s*"
+    r"|unknown address|access to|\{code=\w+, addr=|^\*\*\* SIG[A-Z]+ \(@)\s*"
     r"(?P<address>0x[0-9a-fA-F]+)",
     re.IGNORECASE,
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
-from ..model import Explanation, Facts, IOThread, Snapshot, Thread, ThreadExplanation, VCpu
+from ..model import Explanation, Facts, IOThread, Message, Snapshot, Thread, ThreadExplanation, VCpu
+from . import own_words
 from .stack import Stack
 
 if TYPE_CHECKING:
@@ -57,6 +58,14 @@ class Context:
         from .runstate import told
 
         return told(self)
+    def messages(self) -> List[Message]:
+        """What the process wrote, without assertions that another run failed."""
+        return own_words.own(self.snapshot.messages, self.snapshot.threads)
+
+    @functools.cached_property
+    def foreign(self) -> List[Message]:
+        """Assertions in the text that none of its threads failed."""
+        return own_words.foreign(self.snapshot.messages, self.snapshot.threads)
 
     def by_lwp(self, lwp: Optional[int]) -> Optional[Subject]:
         return self._by_lwp.get(lwp) if lwp is not None else None

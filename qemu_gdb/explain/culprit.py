@@ -11,7 +11,7 @@ from ..knowledge.roles import ENTRIES, STARTERS
 from .blocked import blocked
 from .context import Context, Subject
 from .owners import code_of, codes
-from .recursion import find_recursion, is_deep, telling
+from .recursion import find_recursion, is_deep, overflowing, telling
 from .stack import Stack
 
 
@@ -57,7 +57,7 @@ LEAK = Question("who-forgets", (), "leak", "the function that had memory allocat
 def assign(context: Context) -> None:
     """Fill culprit, culprit_level and culprit_rule of every thread; roles and states are known already."""
     for subject in context.subjects:
-        _assign(subject)
+        _assign(context, subject)
         if subject.told.state_rule == "cut-above-a-failed-assertion":
             failed = [m.function for m in context.snapshot.messages if m.function]
             position = subject.stack.find(failed, 0, 3)
@@ -75,7 +75,7 @@ def allocates(subject: Subject) -> bool:
     return ALLOCATORS.match(next((n for n in stack.names if n), "")) is not None
 
 
-def _assign(subject: Subject) -> None:
+def _assign(context: Context, subject: Subject) -> None:
     told = subject.told
     told.culprit = told.culprit_level = None
     told.culprit_rule = ""
@@ -86,6 +86,8 @@ def _assign(subject: Subject) -> None:
         return
     if told.state == "crashed" or (told.state == "executing" and is_deep(subject.stack)):
         recursion = find_recursion(subject.stack)
+        if recursion is None and told.state_rule.startswith("signal:"):
+            recursion = overflowing(context.snapshot, subject.stack)
         named = telling(recursion, subject.stack) if recursion is not None else ""
         position = subject.stack.find(named) if named else None
         if position is not None:

@@ -10,6 +10,7 @@ from ..knowledge.functions import newer_than
 from ..knowledge.helpers import helper_for
 from ..knowledge.problems import Problem, expression_key, is_telling, problems
 from ..model import Explanation, KnownFix, Message, Snapshot, Thread, ThreadExplanation
+from . import own_words
 from .signature import Likeness, stack_similarity
 
 COMMIT_LINK = "https://gitlab.com/qemu-project/qemu/-/commit/"
@@ -162,12 +163,12 @@ def _seen(subject: Subject) -> Tuple[List[Tuple[str, ...]], List[str], List[Mess
         fatal = [t for t in threads if t.state in ("crashed", "aborting")]
         told = fatal or [t for t in threads if not _only_waits_behind(t, threads)] or threads
         candidates = [t.thread for t in told] + [t.thread for t in subject.threads if t.thread.history]
-        messages = subject.snapshot.messages
+        messages = own_words.own(subject.snapshot.messages, subject.snapshot.threads)
     elif isinstance(subject, Snapshot):
         ended = [t for t in subject.threads if (t.crashed or _ends(t)) and not t.history]
         present = ended or sorted((t for t in subject.threads if not t.history), key=lambda t: not t.current)
         candidates = present + [t for t in subject.threads if t.history]
-        messages = subject.messages
+        messages = own_words.own(subject.messages, subject.threads)
     else:
         candidates = [subject.thread if isinstance(subject, ThreadExplanation) else subject]
     stacks: List[Tuple[str, ...]] = []

@@ -648,7 +648,7 @@ def tell(context: Context) -> None:
     shapes: Dict[Tuple[object, ...], _Shape] = {}
     for index, subject in enumerate(context.subjects):
         thread = subject.told.thread
-        messages = [m for m in context.snapshot.messages if m.thread is None or m.thread == index]
+        messages = [m for m in context.messages if m.thread is None or m.thread == index]
         own = thread.lwp if thread.lwp in vcpus or thread.lwp in iothreads else None
         key = (*_key(subject), own, thread.crashed or thread.current)
         if key in known:

@@ -101,13 +101,14 @@ FATAL_PATHS: Tuple[FatalPath, ...] = (
     FatalPath("abort", "crash.abort", "abort()",
               Names("abort", "g_abort", "__abort_msg", "msvcrt!abort", "ucrtbase!abort")),
     FatalPath("raise", "crash.abort", "abort()",
-              Names("raise", "gsignal", "_lwp_kill", "__lwp_kill"),
-              Names("pthread_kill*", "__pthread_kill*", "__libc_signal_restore_set", "__restore_raise", "tgkill")),
+              Names("raise", "__raise", "gsignal", "_lwp_kill", "__lwp_kill"),
+              Names("pthread_kill*", "__pthread_kill*", "__libc_signal_restore_set", "__restore_raise", "tgkill",
+                    "thr_kill", "_thr_kill", "__sys_thr_kill")),
 )  # fmt: skip
 
 # More functions between a fatal path and the kernel, or QEMU's own that reports before it ends: none is to blame.
 _MACHINERY = Names(
-    "kill", "thr_kill", "thrkill", "_thr_send_sig", "libc_signal_restore_set", "__libc_signal_block_all",
+    "kill", "thrkill", "_thr_send_sig", "libc_signal_restore_set", "__libc_signal_block_all",
     "internal_signal_restore_set", "inline_raise", "do_raise", "raise_direct", "__libc_do_syscall",
     "backtrace_and_maps", "g_malloc_fail", "__interceptor_abort", "__asan*", "__sanitizer*",
     "_exit", "exit", "_int_malloc", "__libc_free", "libc_free", "free", "cfree", "__GI___libc_free", "tcache_*",

@@ -153,13 +153,20 @@ CPU_ABORTS: Dict[str, str] = {
     # exec.c, cputlb.c up to 2.12: "Trying to execute code outside RAM or ROM at 0x..."
     "get_page_addr_code": "The guest jumped to an address where there is neither RAM nor ROM: a wild jump of the "
                           "guest's, or firmware or a kernel that was loaded to another place.",
-    # accel/tcg/translate-all.c
-    "cpu_io_recompile": "The device access came from no translated block that TCG knows.",
+    # accel/tcg/translate-all.c, 5.2 to 10.2: tcg_tb_lookup(retaddr) finds none
+    "cpu_io_recompile": "The return address that it was given lies in no translated block that TCG knows: an "
+                        "inconsistency of QEMU's own, not of the guest's state. The helper that made the access passed "
+                        "a bad return address (GETPC() taken in the wrong function), or the block was thrown away "
+                        "meanwhile.",
     # tcg-accel-ops-icount.c, cpus.c: "Raised interrupt while not in I/O function"
     **dict.fromkeys(("icount_handle_interrupt", "tcg_handle_interrupt"),
                     "Under -icount an interrupt may be raised by a guest instruction only where translation allows "
                     "I/O: the instruction lacks its gen_io_start (translator_io_start)."),
 }  # fmt: skip
+
+
+# Those that give up because TCG's own bookkeeping does not fit, whatever the guest's CPU does.
+CPU_ABORTS_OF_TCG = frozenset(("cpu_io_recompile",))
 
 
 # Functions whose only likely failing assertion is the one about the BQL.
@@ -172,13 +179,13 @@ DISPATCH = Names(
     "memory_region_oldmmio_*", "access_with_adjusted_size", "memory_region_dispatch_*1",
 )  # fmt: skip
 
-# A device's access to memory: system/physmem.c, include/sysemu/dma.h, hw/pci.
+# A device's access to memory: system/physmem.c, include/sysemu/dma.h (include/system/dma.h), hw/pci, hw/usb/libhw.c.
 DMA = Names(
     "address_space_write", "address_space_read*", "address_space_rw", "address_space_st*", "address_space_ld*",
     "flatview_write", "flatview_read", "flatview_write_continue*", "flatview_read_continue*", "dma_memory_*",
     "pci_dma_*",
     "cpu_physical_memory_rw", "cpu_physical_memory_*", "dma_buf_*", "address_space_unmap", "stl_*_phys*", "ldl_*_phys*",
-    "st*_pci_dma", "ld*_pci_dma",
+    "st*_pci_dma", "ld*_pci_dma", "st*_dma", "ld*_dma", "usb_packet_map", "usb_packet_unmap",
 )  # fmt: skip
 
 # Generated guest code and its helpers: QEMU code that the guest's instruction called.

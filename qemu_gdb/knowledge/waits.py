@@ -23,6 +23,7 @@ _KINDS: Tuple[Tuple[str, str], ...] = (
     ("futex", "do_futex_wait_cancelable futex_lock_pi64 syscall_thread_switch internal_syscall_cancel syscall_cancel"),
     ("futex", "kernel_vsyscall"),  # how i386 enters the kernel
     ("futex", "syscall_cancel_arch internal_syscall_cancel_arch ___lwp_park60 _lwp_park60 ___lwp_park __umtx_op_err"),
+    ("futex", "umtx_op"),
     (
         "mutex",
         "lll_lock_wait lll_lock_wait_private lll_mutex_lock_optimized "
@@ -178,6 +179,8 @@ def kind_of_wait(name: str) -> str:
             bare = bare[3:].lstrip("_")
         if bare.startswith(("libc_", "nptl_")):
             bare = bare[5:]
+        elif bare.startswith("sys_") and name.startswith("_"):  # system calls of FreeBSD's libc: __sys__umtx_op
+            bare = bare[4:].lstrip("_")
         kind = _EXACT.get(bare)
         if kind is None and name.startswith(_PREFIXES):
             kind = next(k for p, k in _PREFIX if name.startswith(p))

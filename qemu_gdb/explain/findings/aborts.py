@@ -7,7 +7,7 @@ from typing import Dict, Optional, Tuple
 
 from ...knowledge import functions, rules
 from ...knowledge.aborts import FATAL_PATHS, FatalPath, fatal_path_of
-from ...knowledge.rules import CPU_ABORTS
+from ...knowledge.rules import CPU_ABORTS, CPU_ABORTS_OF_TCG
 from ...model import Evidence, Message
 from ...pattern import Pattern
 from ..context import Context, Subject
@@ -135,7 +135,7 @@ def _message(context: Context, subject: Subject) -> Optional[Message]:
     """The process's own line that goes with this crash."""
     order = ("assertion", "rust-panic", "hw-error", "error-abort", "cpu-abort", "malloc", "stack-smashing", "fortify",
              "glib")
-    messages = [m for m in context.snapshot.messages if m.kind in order]
+    messages = [m for m in context.messages if m.kind in order]
     index = next((i for i, s in enumerate(context.subjects) if s is subject), -1)
     mine = [m for m in messages if m.thread is None or m.thread == index]
     names = set(subject.stack.names[:24])
@@ -252,6 +252,11 @@ def _assertion(
         cause.sentences.append(f'The check is "{expression}"' + (f" at {spot}." if spot else "."))
     if blame is not None:
         _called_by(cause, blame)
+    for other in context.foreign[:1] if message is None else ():
+        cause.sentences.append(
+            f"The text also has an assertion of {other.function} ({common.location(other.file, other.line)}), which is "
+            "not the function that failed here: it is of another run."
+        )
     if said is not None:
         cause.proof.append(evidence(subject, said, f"{stack.names[said]}: {expression or 'assertion'}"))
     elif message is not None:
@@ -336,17 +341,35 @@ def _formatted(
     blame = blame_of(subject, start)
     function = function_at(subject, blame) or "an unnamed function"
     said = _said(stack, position, message, "cpu-abort")
+    said = _printed(context, said, function)
     headline = f"cpu_abort() in {function}" + (f': "{said}"' if said else "")
     cause = Cause(subject, row.kind, headline, row.name, blame=blame, function=function)
     spot = place(stack.frames[blame]) if blame is not None else ""
     cause.sentences.append(
-        (CPU_ABORTS.get(function) if not said else None)
+        (CPU_ABORTS.get(function) if not said or function in CPU_ABORTS_OF_TCG else None)
         or f"{function}{f' ({spot})' if spot else ''} met a state of the guest CPU that it can't emulate and gave up "
         "by cpu_abort()."
     )
     cause.proof.append(evidence(subject, position, f"cpu_abort{f': {said}' if said else ''}"))
-    cause.steps.append("the register dump that cpu_abort printed to stderr shows the guest CPU's state")
+    if function in CPU_ABORTS_OF_TCG:
+        helper = next((i for i in range(blame or 0, len(stack)) if stack.names[i].startswith("helper_")), None)
+        if helper is not None:
+            cause.sentences.append(f"Here that is {at(stack, helper)}.")
+            cause.steps.append(f"frame {stack.level(helper)}: which function takes the GETPC() for the access?")
+    else:
+        cause.steps.append("the register dump that cpu_abort printed to stderr shows the guest CPU's state")
     return cause
+
+
+def _printed(context: Context, said: str, function: str) -> str:
+    """What the process printed of a format, where the text has that line: with the values."""
+    start = said.split("%", 1)[0].strip()
+    if "%" not in said or len(start) < 8:
+        return said
+    for line in context.snapshot.unparsed[:4000]:
+        if start in line:
+            return oneline(line[line.index(start) :])
+    return next((oneline(m.text[m.text.index(start) :]) for m in context.snapshot.messages if start in m.text), said)
 
 
 _RAISED = Pattern(r"Unexpected error in (\w+)\(\) at ([^\s:]+):(\d+)")

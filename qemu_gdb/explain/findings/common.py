@@ -26,6 +26,10 @@ PLUMBING = Names(
     "pthread_kill*",
     "kill",
     "tgkill",
+    "__raise",  # libc of FreeBSD
+    "thr_kill",
+    "_thr_kill",
+    "__sys_thr_kill",
     "__assert_fail*",
     "__assert",
     "__assert_rtn",

@@ -10,6 +10,7 @@ from ...knowledge.helpers import is_cast
 from ...knowledge.roles import STARTERS
 from ...model import Evidence, Frame, Signal
 from ...pattern import Pattern
+from .. import printed
 from ..context import Context, Subject
 from ..owners import code_of
 from ..stack import Stack, number, once_a_stack, string, symbol
@@ -215,11 +216,7 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
     elif kind == "crash.bus-error":
         _bus_error(cause, function, address, signal)
     elif kind == "crash.illegal-instruction":
-        cause.sentences.append(
-            f"The processor refused an instruction{inside}: either a compiler trap after a place that must not be "
-            "reached (ud2), or an instruction that this host CPU lacks."
-        )
-        cause.steps.append("x/i $pc: ud2 is a trap of the compiler; anything else is a missing CPU feature of the host")
+        _illegal(context, cause, stack, top, inside)
     elif kind == "crash.arithmetic":
         cause.sentences.append(f"An integer division{inside} had the divisor 0 (or overflowed).")
         cause.steps.append("x/i $pc and info registers: which value was 0; then print it in the frame")
@@ -228,6 +225,47 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
     elif kind == "crash.abort":
         cause.headline = f"abort(){f' called in {function}' if function else '; the stack does not show by whom'}"
     return cause
+
+
+_TRAPS = ("ud2", "udf", "brk", "trap", "int3", "ebreak", "unimp")  # what compilers and assert-like macros emit
+
+
+def _illegal(context: Context, cause: Cause, stack: Stack, top: int, inside: str) -> None:
+    """An instruction that the processor refused: a compiler's trap, one that it lacks, or TCG's for another host."""
+    frame = stack.frames[top] if top < len(stack) else None
+    shown = printed.instruction_at(context.snapshot, frame.pc) if frame is not None else None
+    told = f' "{shown.text}"' if shown is not None else " an instruction"
+    if shown is not None:
+        cause.proof.append(evidence(cause.subject, top, f"pc 0x{shown.pc:x}: {shown.text}"))
+    if frame is not None and code_of(frame).owner == "jit":
+        cause.headline = "Illegal instruction in code that TCG generated"
+        cause.blame = cause.function = None
+        cause.sentences.append(
+            f"The processor refused{told}, which TCG itself wrote into its code buffer. TCG emits what it found the "
+            "host to have when QEMU started: the host does not execute all that it reports (a hypervisor's or an "
+            "emulator's virtual CPU), QEMU found out a feature wrongly, or the code buffer was overwritten."
+        )
+        if shown is None:
+            cause.steps.append("x/i $pc: which instruction")
+        cause.steps.append("the host's /proc/cpuinfo: does it have that instruction's feature, and is the host a VM?")
+        cause.steps.append("run with -d op_opt,out_asm -D FILE: which TCG operation emits that instruction")
+        return
+    if shown is not None and shown.text.split()[0].startswith(_TRAPS):
+        cause.sentences.append(
+            f"The processor stopped at{told}{inside}: a compiler's trap for what may not be reached."
+        )
+        return
+    if shown is not None:
+        cause.sentences.append(
+            f"The processor refused{told}{inside}: this host CPU lacks it, or the code was built for another."
+        )
+        cause.steps.append("the host's /proc/cpuinfo: does it have that instruction's feature?")
+        return
+    cause.sentences.append(
+        f"The processor refused an instruction{inside}: either a compiler trap after a place that must not be "
+        "reached (ud2), or an instruction that this host CPU lacks."
+    )
+    cause.steps.append("x/i $pc: ud2 is a trap of the compiler; anything else is a missing CPU feature of the host")
 
 
 # QEMU's handlers of fault signals: linux-user/signal.c, bsd-user/signal.c, util/oslib-posix.c, accel/kvm
@@ -327,6 +365,9 @@ def _bad_pointer(
         cause.headline = f"Invalid address 0x{address:x} accessed in {function}{tail}"
         if mark:
             cause.sentences.append(f"The address is {mark}.")
+    printed_null = False
+    if not names and not odd and (address is None or address < 0x10000):
+        printed_null = _printed_null(context, cause, stack, positions, function + tail)
     if culprit is not None and blame is not None and culprit != blame:
         cause.sentences.append(
             f"{function} is a helper; the pointer came from {at(stack, culprit)}"
@@ -350,11 +391,27 @@ def _bad_pointer(
             f"frame {stack.level(blame) if blame is not None else 0}, then: p $_siginfo._sifields._sigfault.si_addr, "
             "x/i $pc, info registers, info locals: which pointer was bad"
         )
-    elif where is not None and cause.kind == "crash.null-dereference" and not names:
+    elif where is not None and cause.kind == "crash.null-dereference" and not names and not printed_null:
         cause.steps.append(
             f"frame {stack.level(blame) if blame is not None else 0}, then x/i $pc and info locals: which pointer "
             f"is NULL"
         )
+
+
+def _printed_null(context: Context, cause: Cause, stack: Stack, positions: List[int], where: str) -> bool:
+    """Name the pointer where somebody had the debugger print one of these frames' own, and it was NULL."""
+    for expression in printed.null_values(context.snapshot):
+        root = re.match(r"[*&(]*([A-Za-z_]\w*)", expression)
+        frames = [stack.frames[p] for p in positions]
+        if root is None or not any(root.group(1) in f.args or root.group(1) in f.locals for f in frames):
+            continue
+        if cause.kind != "crash.null-dereference":  # no address tells it
+            cause.kind, cause.confidence = "crash.null-dereference", "likely"
+            cause.headline = f"NULL pointer in {where}"
+        cause.sentences = [f"{expression} is NULL, as the debugger printed it in the text."]
+        cause.proof.append(Evidence(text=f"{expression} = 0x0", thread=cause.subject.number))
+        return True
+    return False
 
 
 _SWITCHES = frozenset(

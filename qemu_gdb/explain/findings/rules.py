@@ -8,11 +8,11 @@ from ...knowledge import holders, rules
 from ...model import Finding
 from ...role_words import role_words
 from ..context import Context, Subject
-from ..recursion import find_recursion, telling
+from ..recursion import find_recursion, interval, telling
 from ..stack import Stack
 from . import common
 from .aborts import coroutine_line
-from .cause import Cause
+from .cause import Cause, is_helper
 from .common import at, capital, evidence, finding, who
 
 _MOST = 8  # broken rules that are told
@@ -216,14 +216,14 @@ def _recursion(context: Context, cause: Cause) -> List[Finding]:
     if not names:
         return []
     named = telling(recursion, cause.subject.stack) or names[-1]
-    chain = " → ".join(reversed(names[:8]))
+    chain = interval(recursion, common.PLUMBING)
     return [
         finding(
             "rule.recursion",
             f"{named} is entered again and again inside its own call",
             "likely",
             [
-                f"The interval is {chain} → {names[-1]}."
+                f"The interval is {chain} → {chain.partition(' → ')[0]}."
                 if recursion.times
                 else f"The stack goes on to level {recursion.last}; where it begins to repeat is not shown. Inside: "
                 f"{chain}.",
@@ -316,17 +316,7 @@ def dispatches(stack: Stack) -> List[Tuple[int, str, str]]:
 
 def _reentrancy(context: Context, subject: Subject) -> Optional[Finding]:
     stack = subject.stack
-    if not any(
-        n
-        in (
-            "memory_region_dispatch_write",
-            "memory_region_dispatch_read",
-            "access_with_adjusted_size",
-            "memory_region_write_accessor",
-            "memory_region_read_accessor",
-        )
-        for n in stack.names
-    ):
+    if stack.find(rules.DISPATCH) is None:
         return None
     entries = dispatches(stack)
     for index, (inner, name, opaque) in enumerate(entries):
@@ -334,35 +324,61 @@ def _reentrancy(context: Context, subject: Subject) -> Optional[Finding]:
             same = (opaque and opaque == other_opaque) or (name == other and not (opaque and other_opaque))
             if same and stack.find(rules.DMA, inner + 1, outer) is not None:
                 return _entered_twice(subject, inner, outer)
+    # a stack that begins inside the inner access: both are to the same region
+    regions: Dict[str, int] = {}
+    for position in stack.find_all(_DISPATCHERS):
+        region = stack.arg(position, "mr")
+        if region is None:
+            continue
+        inner = regions.setdefault(region, position)
+        if stack.find(rules.DMA, inner + 1, position) is not None:
+            handler = next((p for p in range(position - 1, inner, -1) if _of_device(stack, p)), None)
+            return _entered_twice(subject, inner, handler if handler is not None else position)
     # a report that was cut before the outer access: the device's own function stands on both sides of a dispatch
     first: Dict[str, int] = {}
     for position, name in enumerate(stack.names[:400]):
-        inner = first.setdefault(name, position) if name and "hw/" in (stack.frames[position].file or "") else position
+        if not (name and _of_device(stack, position) and "hw/" in (stack.frames[position].file or "")):
+            continue
+        inner = first.setdefault(name, position)
         if inner == position or stack.find(rules.DMA, inner + 1, position) is None:
             continue
-        if stack.find(("memory_region_dispatch_write", "memory_region_dispatch_read"), inner + 1, position) is not None:
+        if stack.find(_DISPATCHERS, inner + 1, position) is not None:
             return _entered_twice(subject, inner, position)
     return None
 
 
+_DISPATCHERS = ("memory_region_dispatch_write", "memory_region_dispatch_read")
+
+
+def _of_device(stack: Stack, position: int) -> bool:
+    """Whether a frame can be a device model's own: neither memory's, nor DMA's, nor of a header."""
+    name, file = stack.names[position], stack.frames[position].file or ""
+    if not name or name in rules.DMA or name in rules.DISPATCH or name in common.PLUMBING or "include/" in file:
+        return False
+    return not is_helper(name) and (not file or not common.is_rooted(file) or "hw/" in file)
+
+
 def _entered_twice(subject: Subject, inner: int, outer: int) -> Finding:
+    """Told by the device's own functions on both sides of its DMA, the nearest ones."""
     stack = subject.stack
-    name, other = stack.names[inner], stack.names[outer]
-    dma = stack.find(rules.DMA, inner + 1, outer)
-    between = next(
-        (
-            stack.names[p]
-            for p in range(outer - 1, inner, -1)
-            if stack.names[p] and stack.names[p] not in rules.DMA and stack.names[p] not in rules.DISPATCH
-        ),
-        other,
-    )
+    dispatch = stack.find(rules.DISPATCH, inner) or inner
+    dma = stack.find(rules.DMA, dispatch, outer + 1) or inner
+    near = next((p for p in range(dma, len(stack)) if _of_device(stack, p)), outer)
+    dma = next((p for p in range(near - 1, dma, -1) if stack.names[p] in rules.DMA), dma)  # what the device called
+    entered = next((p for p in range(dispatch - 1, -1, -1) if _of_device(stack, p)), None)
+    shown = entered if entered is not None else outer  # its inner end is not shown: the same region's handler
+    name, other = stack.names[shown], stack.names[near]
+    again = f"and enters {at(stack, shown)}" if entered is not None else f"(those of {at(stack, shown)})"
     sentences = [
-        f"While {at(stack, outer)} serves an access, its own DMA ({between}, then {at(stack, dma or inner)}) writes to "
-        f"or reads from the device's registers again and enters {at(stack, inner)}: the guest aimed the DMA at the "
-        "device itself.",
+        f"The DMA that {at(stack, near)} does (by {at(stack, dma)}) writes to or reads from the device's own registers "
+        f"{again}, before the first access has returned: the guest aimed the DMA at the device itself.",
         'QEMU 8.1 and later refuse this for most devices ("Blocked re-entrant IO").',
     ]
+    steps = []
+    if stack.arg(dispatch, "mr") and stack.names[dispatch] in rules.DISPATCH:
+        # include/exec/memory.h, include/system/memory.h: MemoryRegion.disable_reentrancy_guard, of 8.1
+        steps.append(f"frame {stack.level(dispatch)}: p mr->name and p mr->disable_reentrancy_guard (if it has that): "
+                     "which registers the DMA hit, and whether this device opts out of the guard")
     return finding(
         "rule.mmio-reentrancy",
         f"A device is entered twice: {name} runs inside {other}, by DMA",
@@ -370,9 +386,10 @@ def _entered_twice(subject: Subject, inner: int, outer: int) -> Finding:
         sentences,
         subjects=[subject],
         rule="mmio-reentrancy",
+        steps=steps,
         proof=[
-            evidence(subject, inner, f"{name} second time"),
-            evidence(subject, outer, f"{other} first time"),
+            evidence(subject, entered if entered is not None else inner, f"{name} second time"),
+            evidence(subject, near, f"the DMA of {other}"),
         ],
     )
 

@@ -6,7 +6,7 @@ from typing import Dict, List, Optional, Tuple
 
 from ...model import Message
 from ...pattern import Pattern
-from .. import rust
+from .. import guest_calls, rust
 from ..aborts import FATAL_PATHS, fatal_path_of, gives_up
 from ..helpers import is_cast
 from ..match import Names
@@ -186,20 +186,24 @@ _DEATHS: Dict[str, Tuple[Optional[Names], str, str, str]] = {
 }  # fmt: skip
 
 
-# linux-user/syscall.c, mmap.c, bsd-user: the function that serves a system call is called after it
-_HANDLER = Pattern(
-    r"(?:do_|safe_)(?!syscall)(\w+)$|target_(mmap|munmap|mprotect|mremap|madvise|msync|shmat|shmdt)(?:__\w+)?$"
-)
+def _guest_call(view: View) -> str:
+    """The system call by the innermost function that carries out one, just inside of the switch over their numbers."""
+    entry = next((i for i, n in enumerate(view.all_names) if n in guest_calls.ENTRIES), 0)
+    for name in view.all_names[max(0, entry - 4) : entry]:
+        call = guest_calls.guest_call(name, view.number((name,), "send"))
+        if call:
+            return call
+    return ""
 
 
 # linux-user/syscall.c, bsd-user: what the guest asked for
 def _user(view: View) -> str:
     number = view.number(("do_syscall", "do_syscall1", "do_freebsd_syscall"), "num")
-    call = next((m.group(1) or m.group(2) for n in view.names if (m := _HANDLER.match(n))), "")
-    if any(n in ("do_syscall", "do_syscall1", "do_freebsd_syscall") for n in view.names):
+    if any(n in guest_calls.ENTRIES for n in view.names):
+        call = _guest_call(view)
         detail = f" {call}" if call else (f" {number}" if number is not None else "")
         return f"makes the guest program's system call{detail}"
-    if any(n in ("do_syscall", "do_syscall1", "do_freebsd_syscall") for n in view.outer):
+    if any(n in guest_calls.ENTRIES for n in view.outer):
         return "makes the guest program's system call"
     if any("signal" in n for n in view.names):
         return "delivers a signal to the guest program"
@@ -367,8 +371,12 @@ ROWS = (
             "loader_exec",
             "target_mmap*",
             "target_munmap",
-            "do_freebsd_syscall",
+            "target_cpu_loop",
+            "freebsd_syscall",
+            "do_freebsd_*",
+            "do_bsd_*",
             "do_openat",
+            "do_guest_openat",
             "do_ioctl",
             "do_execve*",
             "do_sendrecvmsg*",
