@@ -229,3 +229,211 @@ def test_tcgs_own_inconsistency_is_not_the_guests_state():
     assert "inconsistency of QEMU's own" in found.explanation and "can't emulate" not in found.explanation
     assert "helper_vse8_v (frame 5)" in found.explanation
     assert any("GETPC()" in step for step in found.next_steps)
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Whose code it is, and steps that print what is there
+
+MESA = """\
+           PID: 2541 (qemu-system-x86)
+        Signal: 11 (SEGV)
+    Executable: /usr/bin/qemu-system-x86_64
+
+                Stack trace of thread 2541:
+                #0  0x00007a3b0c5c2d6b n/a (radeonsi_dri.so + 0x9c2d6b)
+                #1  0x00007a3b19d1a8b0 virgl_renderer_submit_cmd (libvirglrenderer.so.1 + 0x1a8b0)
+                #2  0x00007a3b1a8b2f61 virtio_gpu_virgl_process_cmd (hw-display-virtio-gpu-gl.so + 0x3f61)
+                #3  0x00005e84a3b6b5a1 virtio_gpu_process_cmdq (qemu-system-x86_64 + 0x36b5a1)
+                #4  0x00005e84a40cd3f6 aio_bh_poll (qemu-system-x86_64 + 0x8cd3f6)
+                #5  0x00005e84a40ce6b7 main_loop_wait (qemu-system-x86_64 + 0x8ce6b7)
+"""
+
+
+def test_a_crash_in_a_driver_of_mesas_names_it_and_qemus_own_module():
+    explained = told(MESA)
+    found = explained.findings[0]
+    assert found.title == "Segmentation fault in radeonsi_dri.so (Mesa), under virgl_renderer_submit_cmd"
+    assert "QEMU's nearest frame is virtio_gpu_virgl_process_cmd" in found.explanation
+    assert any("versions of Mesa" in step and "gl=off" in step for step in found.next_steps)
+
+
+USB = """\
+Using `-device qemu-xhci -device usb-host,vendorid=0x0bda` the guest unplugs, QEMU dies
+qemu-system-x86_64: ../hw/usb/core.c:563: usb_packet_check_state: Assertion `!"usb packet in unexpected state"' failed.
+Program terminated with signal SIGABRT, Aborted.
+#0  __pthread_kill_implementation (no_tid=0, signo=6) at ./nptl/pthread_kill.c:44
+#1  0x00007ffff64287f3 in __GI_abort () at ./stdlib/abort.c:79
+#2  0x00007ffff6439e96 in __GI___assert_fail () at ./assert/assert.c:101
+#3  0x00005555558ea4d6 in usb_packet_check_state (p=p@entry=0x7fff8c01bd48, expected=USB_PACKET_ASYNC) at ../hw/usb/core.c:563
+#4  0x00005555558ea8cc in usb_packet_complete (dev=dev@entry=0x555557c9d0a0, p=p@entry=0x7fff8c01bd48) at ../hw/usb/core.c:511
+"""  # noqa: E501
+
+
+def test_a_devices_name_is_no_program_and_a_step_prints_the_packet():
+    explained = told(USB)
+    assert explained.program == "qemu-system-x86_64"
+    found = explained.findings[0]
+    assert found.title.startswith('Assertion "!"usb packet in unexpected state"" failed')
+    assert found.next_steps == ["print *p in frame 3"]
+
+
+REENTRY = """\
+Co-routine re-entered recursively
+Program terminated with signal SIGABRT, Aborted.
+#0  0x0000727f3824526e in __GI_raise (sig=6) at ../sysdeps/posix/raise.c:26
+#1  0x0000727f382288ff in __GI_abort () at ./stdlib/abort.c:79
+#2  0x00005a1b9ad3d0d1 in qemu_aio_coroutine_enter (ctx=0x5a1b9c5be7f0, co=<optimized out>) at ../util/qemu-coroutine.c:161
+#3  0x00005a1b9ad3b3a2 in aio_co_enter (ctx=<optimized out>, co=<optimized out>) at ../util/async.c:713
+#4  0x00005a1b9ac68d5e in job_enter_cond_locked (job=0x5a1b9e2c2a10, fn=0x0) at ../job.c:597
+#5  0x00005a1b9ac8bc2a in child_job_drained_end (c=<optimized out>) at ../blockjob.c:157
+"""  # noqa: E501
+
+
+def test_no_step_prints_what_was_optimized_out():
+    first, rule = told(REENTRY).findings[:2]
+    assert first.next_steps == ["print *job in frame 4"]
+    assert rule.next_steps == ["print *job->co in frame 4: caller, scheduled and entry tell who entered it before"]
+
+
+def test_a_duplicate_id_is_one_whose_device_is_not_gone():
+    found = main_finding("""\
+Unexpected error in object_property_try_add() at ../qom/object.c:1167:
+qemu-kvm: attempt to add duplicate property 'nic1' to object (type 'container')
+#0  0x00007f1e0d174db5 in abort () from /lib64/libc.so.6
+#1  0x0000560a1d8f7c2d in error_handle_fatal (errp=<optimized out>, err=0x560a20a1b3c0) at ../util/error.c:40
+#2  0x0000560a1d8f7e68 in error_setg_internal (errp=0x560a1e2d1b60 <error_abort>) at ../util/error.c:97
+#3  0x0000560a1d7d92c3 in object_property_try_add (obj=0x560a1f7b7bd0, name=0x560a20ab11d0 "nic1") at ../qom/object.c:1167
+#4  0x0000560a1d5be2b0 in qdev_set_id (dev=0x560a20f3d2e0, id=0x560a20ab11d0 "nic1") at ../softmmu/qdev-monitor.c:593
+""")  # noqa: E501
+    assert 'the id "nic1" is there still' in found.explanation
+    assert any("DEVICE_DELETED" in step for step in found.next_steps)
+
+
+NULL = """\
+Program terminated with signal SIGSEGV, Segmentation fault.
+#0  object_get_class (obj=0x0) at ../qom/object.c:1031
+#1  0x0000555555a01b4c in scsi_device_purge_requests (sdev=0x0, sense=...) at ../hw/scsi/scsi-bus.c:1675
+#2  0x0000555555a01b5c in scsi_qdev_unrealize (qdev=<optimized out>) at ../hw/scsi/scsi-bus.c:251
+#3  0x0000555555a01b6c in device_set_realized (obj=<optimized out>, value=<optimized out>) at ../hw/core/qdev.c:602
+"""
+
+
+def test_a_null_pointer_is_followed_to_the_caller_that_has_it_first():
+    found = main_finding(NULL)
+    assert '"obj" is 0x0 in frame 0, and so is "sdev" in frame 1; scsi_qdev_unrealize (frame 2)' in found.explanation
+    assert "came from scsi_device_purge_requests" not in found.explanation
+    assert found.next_steps[0].startswith("frame 2, info locals")
+
+
+def test_a_null_vector_is_of_the_requests_element():
+    found = main_finding("""\
+Program terminated with signal SIGSEGV, Segmentation fault.
+#0  virtio_net_handle_ctrl_iov (vdev=0x56124e0b7c60, in_sg=0x0, in_num=1) at ../hw/net/virtio-net.c:1560
+#1  0x000056124b1f5b3a in virtio_net_handle_ctrl (vdev=0x56124e0b7c60, vq=0x7f1be80bd240) at ../hw/net/virtio-net.c:1623
+""")
+    assert found.next_steps[0].startswith("frame 1, p *elem")
+
+
+def test_without_debug_information_no_locals_are_asked_for():
+    bare = "\n".join(line.split(" at ../")[0] for line in NULL.replace("obj=0x0", "").splitlines())
+    steps = main_finding(bare).next_steps
+    assert any("install QEMU's debug symbols" in step for step in steps)
+    assert not any("info locals" in step for step in steps)
+
+
+def test_a_worker_of_virtiofsd_is_not_its_main_thread():
+    explained = told("""\
+           PID: 3417 (virtiofsd)
+        Signal: 6 (ABRT)
+  Command Line: /usr/lib/virtiofsd --fd=27 -o source=/srv/share
+    Executable: /usr/lib/virtiofsd
+       Message: Process 3417 (virtiofsd) of user 0 dumped core.
+
+                Stack trace of thread 3460:
+                #0  0x00007f6c1a4434b8 abort (libc.so.6 + 0x254b8)
+                #1  0x0000561e9bf51446 rust_panic (virtiofsd + 0x2e446)
+                #2  0x0000561e9bf510d2 core::result::unwrap_failed (virtiofsd + 0x2e0d2)
+                #3  0x0000561e9bfc0b3e virtiofsd::passthrough::PassthroughFs::forget_one (virtiofsd + 0x9db3e)
+                #4  0x0000561e9bf9a2cc virtiofsd::VhostUserFsThread<F>::process_queue_serial (virtiofsd + 0x772cc)
+""")
+    assert explained.threads[0].role != "tool-main"
+    assert any("install virtiofsd's debug symbols" in step for step in explained.findings[0].next_steps)
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Order and rules
+
+def test_what_the_failing_function_called_did_not_lead_to_it():
+    explained = told("""\
+*** Error in `/usr/libexec/qemu-kvm': double free or corruption (!prev): 0x00007f5b1c0019a0 ***
+======= Backtrace: =========
+/lib64/libc.so.6(+0x81299)[0x7f5b3a1a2299]
+/usr/libexec/qemu-kvm(qemu_vfree+0x1e)[0x55a1b2c3d4ee]
+/usr/libexec/qemu-kvm(qcow2_close+0x9d)[0x55a1b2b0f01d]
+/usr/libexec/qemu-kvm(bdrv_unref+0x1a4)[0x55a1b2ad1a14]
+/usr/libexec/qemu-kvm(bdrv_close_all+0x8b)[0x55a1b2ad2b3b]
+/usr/libexec/qemu-kvm(main+0x1c3a)[0x55a1b28c1c3a]
+""")
+    assert explained.threads[0].culprit == "qcow2_close"
+    assert "qemu_vfree" not in explained.threads[0].summary
+
+
+def test_a_crash_in_the_vnc_workers_loop_is_no_rest():
+    explained = told("""\
+==40871==ERROR: AddressSanitizer: heap-use-after-free on address 0x61d0000a2f18 at pc 0x55b3a5a0cc5d
+READ of size 8 at 0x61d0000a2f18 thread T7 (vnc_worker)
+    #0 0x55b3a5a0cc5c in vnc_worker_thread_loop ../ui/vnc-jobs.c:305
+    #1 0x55b3a5a0d4c1 in vnc_worker_thread ../ui/vnc-jobs.c:350
+    #2 0x55b3a6ac0f11 in qemu_thread_start ../util/qemu-thread-posix.c:541
+
+Thread T7 (vnc_worker) created by T0 here:
+    #0 0x7f1d5f058685 in __interceptor_pthread_create asan_interceptors.cpp:216
+    #1 0x55b3a6ac11b3 in qemu_thread_create ../util/qemu-thread-posix.c:581
+    #2 0x55b3a5a0d69a in vnc_start_worker_thread ../ui/vnc-jobs.c:372
+    #3 0x55b3a59ffe48 in vnc_display_init ../ui/vnc.c:3481
+""")
+    assert "no display update" not in explained.findings[0].explanation + explained.threads[0].summary
+    assert not any("reads from a VNC client" in t.summary for t in explained.threads)
+
+
+CHECKED = """\
+qemu-system-i386: {line} failed.
+Program terminated with signal SIGABRT, Aborted.
+#0  0x00007ffff62288cd in __GI_abort () at ./stdlib/abort.c:73
+#1  0x00007ffff6228820 in __GI___assert_fail () at ./assert/assert.c:101
+#2  0x0000555555a04b3c in {function}
+#3  0x00005555559e02c9 in {caller}
+"""
+
+
+def test_the_replay_mutex_is_taken_before_the_bql():
+    found = told(CHECKED.format(
+        line="../replay/replay-internal.c:231: replay_mutex_lock: Assertion `!bql_locked()'",
+        function="replay_mutex_lock () at ../replay/replay-internal.c:231",
+        caller="vm_stop_force_state (state=RUN_STATE_SAVE_VM) at ../system/cpus.c:790"))
+    rule = next(f for f in found.findings if f.kind == "rule.bql-not-held")
+    assert "replay mutex first, then the BQL" in rule.explanation and "not recursive" not in rule.explanation
+    assert rule.next_steps and "vm_stop_force_state (frame 3)" in rule.next_steps[0]
+
+
+def test_who_may_throw_away_all_translated_code():
+    found = main_finding(CHECKED.format(
+        line="../accel/tcg/tb-maint.c:770: tb_flush__exclusive_or_serial: Assertion `!runstate_is_running() || "
+             "(current_cpu && cpu_in_serial_context(current_cpu))'",
+        function="tb_flush__exclusive_or_serial () at ../accel/tcg/tb-maint.c:770",
+        caller="gdb_breakpoint_remove_all (cs=0x5624b4b9c000) at ../gdbstub/system.c:663"))
+    assert "only while no vCPU runs any of it" in found.explanation
+    assert any("gdb_breakpoint_remove_all (frame 3)" in step for step in found.next_steps)
+
+
+def test_generated_code_is_no_stripped_function():
+    explained = told("""\
+Thread 7 received signal SIGSEGV, Segmentation fault.
+#0  0x00007ff61a2b3c4d in hpet_ram_read (opaque=0x0, addr=240, size=4) at ../hw/timer/hpet.c:440
+#1  0x00007ff61a3b4d5e in access_with_adjusted_size (addr=240) at ../system/memory.c:573
+#2  0x00007ff61a4c5e6f in do_ld_mmio_beN (cpu=0x1f0a1c00000, addr=4275044592) at ../accel/tcg/cputlb.c:1990
+#3  0x000001f0b0012345 in ?? ()
+#4  0x00007ff61a4d6f70 in cpu_exec (cpu=0x1f0a1c00000) at ../accel/tcg/cpu-exec.c:1040
+#5  0x00007ff61a4e7081 in mttcg_cpu_thread_fn (arg=0x1f0a1c00000) at ../accel/tcg/tcg-accel-ops-mttcg.c:94
+""")
+    assert not any(n.kind == "notice.partial-symbols" for n in explained.notices)

@@ -284,7 +284,7 @@ def test_an_emulated_system_call_is_named_as_such():
     thread, finding, _ = read("safe_syscall_end safe_pselect6 do_select do_syscall cpu_loop main")
     assert "makes the guest program's system call pselect6" in finding["title"]
     thread, _, _ = read("recvmsg do_sendrecvmsg do_socketcall do_syscall cpu_loop main")
-    assert thread["summary"] == "receives from a socket (recvmsg) ← makes the guest program's system call"
+    assert thread["summary"] == "receives from a socket (recvmsg) ← makes the guest program's system call socketcall"
 
 
 def test_a_call_of_exit_is_told_with_its_caller():

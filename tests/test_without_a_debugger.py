@@ -245,7 +245,7 @@ def test_windbgs_analysis_is_read_and_its_own_commands_are_advised():
     found = explained.findings[0]
     assert found.kind == "crash.null-dereference"
     assert found.title == "NULL pointer plus 0x30 dereferenced in gd_draw_event"
-    assert found.next_steps[0] == ".frame 0, then u @$ip and dv: which pointer is NULL"
+    assert found.next_steps[0] == ".frame 0, then u @$ip and r: which pointer is NULL"
 
 
 def test_a_windows_exception_has_its_own_name():

@@ -161,6 +161,10 @@ def _finish_thread(thread: Thread, dumped: bool) -> None:
             thread.coroutine = True
 
 
+_RUNS_CODE = ("cpu_exec", "cpu_exec_loop", "cpu_loop_exec_tb", "cpu_exec_setjmp", "tcg_cpus_exec", "tcg_cpu_exec")
+_HELPERS = ("helper_", "do_ld", "do_st", "cpu_ld", "cpu_st", "full_ld", "full_st", "store_helper", "load_helper")
+
+
 def _kinds(frames: List[Frame]) -> None:
     """Mark inlined frames and generated code."""
     with_pc = 0
@@ -186,7 +190,13 @@ def _kinds(frames: List[Frame]) -> None:
                 inner.kind = "inline"
             inner = frame
     for index, frame in enumerate(frames):
-        if index and canonical_name(frame.function) == "cpu_tb_exec":
+        name = canonical_name(frame.function)
+        # accel/tcg/cpu-exec.c: cpu_tb_exec calls the code; where it was inlined, a helper stands right inside the code
+        calls = name == "cpu_tb_exec" or (
+            name in _RUNS_CODE and index > 1 and frames[index - 1].function is None
+            and canonical_name(frames[index - 2].function).startswith(_HELPERS)
+        )
+        if index and calls:
             for above in reversed(frames[max(0, index - 4) : index]):
                 if above.function is not None:
                     break

@@ -23,6 +23,7 @@ _COMMAND_BARE = Pattern(r"(?P<command>(?:[\w~./-]*/)?(?P<program>qemu|kvm)(?P<ar
 _STARTING = Pattern(
     r"(?:Starting program:|[Cc]ommand ?line:|Run till exit|\bRunning:)\s*[`'\"]?(?P<command>\S.*?)[`]?\s*$"
 )
+_OF_A_DEVICE = Pattern(r"(?:-(?:device|global|object|usbdevice)|\bdevice_add)[ =]['\"]?$")  # its value is no program
 _GOES_ON = Pattern(r"(?:\\|\s--?[a-z][\w-]*|,)\s*$")  # a command line that a mailer or a shell broke after an option
 _NO_ARGUMENT = Pattern(r"==|[A-Z\[#(>*{]|0x|\d+:|$")
 _ACCELERATOR = Pattern(r"(?:-accel[ =]|[,\s]accel=|-machine accel=)(?P<name>[a-z]+)(?P<more>:[a-z:]+)?")
@@ -81,7 +82,7 @@ def _command(snapshot: Snapshot, lines: List[str], index: int) -> None:
     match = _STARTING.search(line)
     command = match.group("command") if match is not None else line.lstrip("$#%> ")
     found = _COMMAND.search(command) or _COMMAND_BARE.match(command)
-    if found is None:
+    if found is None or _OF_A_DEVICE.search(command[: found.start("command")]):
         return
     text = found.group("command").strip()
     for below in lines[index + 1 : index + 40]:

@@ -58,6 +58,8 @@ class Context:
         from .runstate import told
 
         return told(self)
+
+    @functools.cached_property
     def messages(self) -> List[Message]:
         """What the process wrote, without assertions that another run failed."""
         return own_words.own(self.snapshot.messages, self.snapshot.threads)

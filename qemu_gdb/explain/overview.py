@@ -158,7 +158,8 @@ def _of_a_library(name: str) -> bool:
 def _qemu_library(subject: Subject) -> bool:
     return any(
         frame.library
-        and re.search(r"(?:^|/)(?:qemu-(?:system|img|io|nbd|storage)|qemu-kvm|accel-(?:tcg|qtest))", frame.library)
+        and re.search(r"(?:^|/)(?:qemu-(?:system|img|io|nbd|storage)|qemu-kvm|accel-(?:tcg|qtest)"
+                     r"|hw-(?:display|usb|s390x)-)", frame.library)
         for frame in subject.stack.frames
     )
 
@@ -331,7 +332,8 @@ def _symbols(context: Context) -> None:
         _notice(
             context,
             "notice.partial-symbols",
-            f"{unnamed} of QEMU's frames have no name (static functions of a stripped program).",
+            f"{unnamed} of QEMU's frames {'has' if unnamed == 1 else 'have'} no name (static functions of a stripped "
+            "program).",
         )
 
 

@@ -24,7 +24,10 @@ class Code(NamedTuple):
     in_qemu: bool = False  # the frame lies in QEMU's own program or module, whatever its name
 
 
-_QEMU_OBJECT = r"(?i)(?:^|/)(?:lib)?(?:qemu|xemu|utm)[\w.+-]*|/qemu/|(?:^|/)accel-[\w-]+\.so|(?:^|/)kvm$"
+_QEMU_OBJECT = (
+    r"(?i)(?:^|/)(?:lib)?(?:qemu|xemu|utm)[\w.+-]*|/qemu/"
+    r"|(?:^|/)(?:accel|audio|block|chardev|hw|ui)-[\w-]+\.so$|(?:^|/)kvm$"
+)
 _LIBC_OBJECT = r"(?:^|/)(?:libc|libpthread|ld-linux|ld-musl|libsystem_\w+|ntdll|kernel32|kernelbase|libm|libdl|librt)\b"
 _LIBC_FILE = (
     r"(?:^|/)(?:sysdeps|nptl|csu|libio|malloc|debug|elf|setjmp|posix|signal|stdlib|string|time|misc|io|bits|glibc[^/]*)/"

@@ -490,6 +490,9 @@ def _by_program(context: Context, subject: Subject, process: Process) -> Optiona
         role = {"tool": "tool-main", "test": "test", "user": "user-mode"}[process.kind]
         if process.kind == "tool" and subject.told.thread.number not in (None, 1):
             return None
+        pid, lwp = context.snapshot.source.pid, subject.told.thread.lwp
+        if process.kind == "tool" and pid is not None and lwp is not None and lwp != pid:
+            return None  # another thread than the one that has the process's id
         return role, f"only-thread-of-a-{process.kind}-program"
     thread = subject.told.thread
     if thread.lwp is not None and thread.lwp == process.main_lwp and process.kind == "system":

@@ -303,9 +303,12 @@ class Story:
             ))  # fmt: skip
         return found
 
-    def links(self, skip: FrozenSet[str] = frozenset(), full: bool = False) -> List[Tuple[int, bool, str]]:
+    def links(
+        self, skip: FrozenSet[str] = frozenset(), full: bool = False, start: int = 0
+    ) -> List[Tuple[int, bool, str]]:
         """Weight, whether it triggers, and phrase of what a summary may name, the innermost first.
 
+        :param start: position of the frame that parts have to reach out to: what is inside of it led nowhere
         :param full: name the device beside the register of a guest access
         """
         found: List[Tuple[int, bool, str]] = []
@@ -316,6 +319,8 @@ class Story:
             name = part.row.name if part.row is not None else ""
             if name in skip or (command is not None and index > command) or _LINKS <= index < len(self.parts) - _LINKS:
                 continue  # what brings a command to its function is no news
+            if part.last < start:
+                continue
             if name in _INNERMOST and any(p.row is not None and p.row.name == name for p in self.parts[:index]):
                 continue
             text = self.part_text(part, short=True)
@@ -533,10 +538,10 @@ def _busy(story: Story, limit: int = SUMMARY_LIMIT) -> str:
 _VAGUE = frozenset(("device", "display", "networking", "chardev"))  # layers that say nothing without a function
 
 
-def _after(story: Story, first: str, skip: FrozenSet[str]) -> str:
+def _after(story: Story, first: str, skip: FrozenSet[str], start: int = 0) -> str:
     links = []
     layers: Set[str] = set()
-    for weight, trigger, text in story.links(skip):
+    for weight, trigger, text in story.links(skip, start=start):
         while " → " in text and text.rsplit(" → ", 1)[1] in (*first.split(), "…"):
             text = text.rsplit(" → ", 1)[0]
         layer, _, name = text.rpartition(": ")
@@ -570,8 +575,11 @@ def _crash(context: Context, subject: Subject, story: Story) -> str:
         None,
     )
     where = ""
+    inner = 0
     if subject.told.culprit:
         where = f" in {subject.told.culprit}"
+        level = subject.told.culprit_level
+        inner = next((p for p, f in enumerate(subject.stack.frames) if f.level == level), 0)
     elif position is not None and story.view.all_names[position] in STARTERS:
         where = " in code without a name"
     elif position is not None:
@@ -579,9 +587,9 @@ def _crash(context: Context, subject: Subject, story: Story) -> str:
     top = story.view.all_names[0] if story.view.all_names else ""
     plain = TABLE.row(top) is None and not helper_for(top, "crash")
     if subject.told.culprit and top and top != subject.told.culprit and plain:
-        where = f" in {top}"
+        where, inner = f" in {top}", 0
     first = f"{name}{where}"
-    return _after(story, first, frozenset(("signal", "memory copy", "abort", "mutex")))
+    return _after(story, first, frozenset(("signal", "memory copy", "abort", "mutex")), inner)
 
 
 def summarize(context: Context, subject: Subject, story: Story) -> str:

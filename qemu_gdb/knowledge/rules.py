@@ -23,7 +23,7 @@ ASSERTED: Tuple[AssertedRule, ...] = (
     # system/cpus.c bql_lock_impl: g_assert(!bql_locked()); also synchronize/exclusive helpers
     AssertedRule("bql-held-twice", "rule.bql-not-held",
                  Pattern(r"!\s*\(?(?:bql_locked|qemu_mutex_iothread_locked)\(\)"),
-                 "Here the BQL must not be held: it is not recursive, and this code takes it itself.",
+                 "Here the BQL must not be held.",
                  "{function} needs the BQL free, and {thread} holds it already"),
     # system/memory.c, accel/tcg/tcg-accel-ops.c, hw/core/cpu...: qemu_mutex_iothread_locked() until 8.2, bql_locked()
     AssertedRule("bql", "rule.bql-not-held", Pattern(r"(?:bql_locked|qemu_mutex_iothread_locked)\(\)"),
@@ -64,6 +64,27 @@ ASSERTED: Tuple[AssertedRule, ...] = (
                  "A request is completed in the AioContext that it was submitted in.",
                  "{function} runs in another AioContext than its object belongs to"),
 )  # fmt: skip
+
+
+class HeldRule(NamedTuple):
+    """Why a function must not be called with the BQL held."""
+
+    rule: str
+    step: str  # "{caller}" is filled in
+
+
+_RECURSIVE = HeldRule("The BQL is not recursive, and this takes it.",
+                      "{caller} or who called it: who took the BQL before?")
+# By the functions that check !bql_locked().
+BQL_HELD: Dict[str, HeldRule] = {
+    # system/cpus.c, cpus.c, softmmu/cpus.c
+    **dict.fromkeys(("bql_lock_impl", "qemu_mutex_lock_iothread_impl"), _RECURSIVE),
+    # replay/replay-internal.c (5.2 to 10.2), include/system/replay.h: replay_mutex_lock is empty without record/replay
+    "replay_mutex_lock": HeldRule(
+        "The order of the two locks is the replay mutex first, then the BQL: a thread that waits for the replay mutex "
+        "with the BQL held would stop the one that has it and needs the BQL.",
+        "{caller} or its callers have to drop the BQL around this, or to take the replay mutex before the BQL"),
+}  # fmt: skip
 
 
 # Well-known checks: the function in whose source the check is the only one that aborts, and what it means.
@@ -141,10 +162,21 @@ CHECKS: Dict[str, str] = {
     "cpu_asidx_from_attrs": "The CPU asked for an address space that this CPU does not have (SMM or secure memory).",
     # hw/pci/pci.c
     "pcibus_reset": "A device still asserts an interrupt line after the reset of its bus.",
+    # accel/tcg/tb-maint.c, since 10.2; do_tb_flush before has no check
+    "tb_flush__exclusive_or_serial": "All translated code may be thrown away only while no vCPU runs any of it: with "
+    "the VM stopped (!runstate_is_running()), or by a vCPU in an exclusive section or serial context "
+    "(cpu_in_serial_context()). Here the VM runs, and the caller is neither.",
     # tcg/region.c
     "tcg_region_initial_alloc__locked": "The TCG code buffer has no region left for one more vCPU thread: its "
                                         "regions are sized at "
     "start by the number of vCPUs.",
+}  # fmt: skip
+
+
+# What to look at where one of the checks above fails; "{caller}" is filled in.
+CHECK_STEPS: Dict[str, str] = {
+    "tb_flush__exclusive_or_serial": "was the VM running (info status)? Then {caller} has to stop it first (vm_stop) "
+                                     "or to queue the flush (queue_tb_flush)",
 }  # fmt: skip
 
 

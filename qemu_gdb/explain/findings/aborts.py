@@ -252,6 +252,9 @@ def _assertion(
         cause.sentences.append(f'The check is "{expression}"' + (f" at {spot}." if spot else "."))
     if blame is not None:
         _called_by(cause, blame)
+        outer = common.qemu_frame(stack, blame + 1)
+        if function in rules.CHECK_STEPS and outer is not None:
+            cause.steps.append(rules.CHECK_STEPS[function].format(caller=at(stack, outer)))
     for other in context.foreign[:1] if message is None else ():
         cause.sentences.append(
             f"The text also has an assertion of {other.function} ({common.location(other.file, other.line)}), which is "
@@ -294,7 +297,10 @@ def _strip_assertion(expression: str) -> str:
     found = re.match(r"(?:assertion failed: ?\(?)(.*?)\)?$", text)
     if found:
         text = found.group(1)
-    return text.strip("`'\"") or text
+    closes = {"`": "'", "'": "'", '"': '"'}.get(text[:1])
+    if closes is not None and len(text) > 2 and text.endswith(closes) and text[0] not in text[1:-1]:
+        return text[1:-1]
+    return text
 
 
 def _hw_error(context: Context, subject: Subject, position: int, start: int, message: Optional[Message]) -> Cause:
@@ -372,6 +378,7 @@ def _printed(context: Context, said: str, function: str) -> str:
     return next((oneline(m.text[m.text.index(start) :]) for m in context.snapshot.messages if start in m.text), said)
 
 
+_DUPLICATE = Pattern(r"attempt to add duplicate property '([^']+)' to object \(type '([^']+)'\)")
 _RAISED = Pattern(r"Unexpected error in (\w+)\(\) at ([^\s:]+):(\d+)")
 
 
@@ -432,6 +439,16 @@ def _error_abort(
     cause.proof.append(evidence(subject, position, stack.names[position]))
     if caller is not None:
         cause.proof.append(evidence(subject, caller, "errp is &error_abort"))
+    duplicate = _DUPLICATE.search(said) or _DUPLICATE.search(message.text if message is not None else "")
+    if duplicate and duplicate.group(2) == "container":
+        # qom/object.c object_property_try_add; system/qdev-monitor.c puts devices with an id into /machine/peripheral
+        name = duplicate.group(1)
+        cause.sentences.append(
+            f'An object with the id "{name}" is there still. A device_del only asks the guest: device and id are '
+            "there until the event DEVICE_DELETED comes."
+        )
+        cause.steps.append(f'was device_del of "{name}" sent before, and had DEVICE_DELETED come? (QMP log; qom-list '
+                           "/machine/peripheral)")
     if not said:
         cause.steps.append(
             'the error\'s text is on stderr ("Unexpected error in ..."), or: print *err in the error_handle frame'

@@ -7,7 +7,7 @@ from typing import List
 from ...model import Finding
 from ...pattern import Pattern
 from ..context import Context
-from . import debuggers
+from . import debuggers, printable
 from .links import ALL_THREADS, complete, main_stuck
 
 MAX_STEPS = 3
@@ -16,6 +16,7 @@ _WITHOUT_GDB = ("addr2line", "coredumpctl", "glibc", "list", "rust")  # spelling
 _ASKS_MONITOR = Pattern(
     r"^(?:info (?:migrate|status|block|replay|cpus)|query-\w+)\b|on a QMP monitor(?!.{0,30}negotiated oob)"
 )
+_NEEDS_SYMBOLS = Pattern(r"\binfo locals|\bp(?:rint)? [*(&]|\bprint the\b")
 _NEEDS_GDB = Pattern(r"\bframe \d|\$_siginfo|^(?:p|print|x/\w+) ")
 
 
@@ -52,14 +53,23 @@ def _text(context: Context, main: Finding) -> None:
         crashed = next((s for s in subjects if s.number in main.threads), None)
         if crashed is not None and crashed.told.role == "rcu":
             steps.append("run with AddressSanitizer (configure --enable-asan): it names who freed the object first")
+    program = context.explanation.program or ""
+    whose = "virtiofsd's" if "virtiofsd" in program else "QEMU's"  # no part of QEMU since 8.0
+    bare = bool(subjects) and not any(f.file for s in subjects[:1] for f in s.stack.frames)
+    crashed = next((s for s in subjects if s.number in main.threads or len(subjects) == 1), None)
+    if crash and crashed is not None:
+        steps[:] = printable.without_sources(crashed, steps)
     dialect = context.snapshot.source.dialect
-    if crash and dialect in _WITHOUT_GDB and any(_NEEDS_GDB.search(step) for step in steps):
+    prints = next((i for i, step in enumerate(steps) if _NEEDS_SYMBOLS.search(step)), None)
+    if bare and prints is not None:
+        first = 0 if crash else max(prints, 1)
+        steps.insert(first, f"install {whose} debug symbols: this text has no files and arguments")
+    if crash and bare and not any("debug symbols" in step for step in steps):
+        steps.append(f"install {whose} debug symbols and take bt full again: this text has no files and arguments")
+    if crash and dialect in _WITHOUT_GDB:
         pid = context.snapshot.source.pid if dialect == "coredumpctl" else None
-        steps.insert(0, f"coredumpctl gdb {pid}: that core in gdb, for what follows" if pid else
-                     "open a core in gdb (`coredumpctl gdb PID`) for what follows; it may number the frames otherwise")
-    if (
-        crash
-        and main.kind not in ("crash.assertion", "crash.hw-error")
-        and not any(f.file for s in subjects[:1] for f in s.stack.frames)
-    ):
-        steps.append("install QEMU's debug symbols and take bt full again: this text has no files and arguments")
+        if any(_NEEDS_GDB.search(step) or (pid and "take bt full" in step) for step in steps):
+            steps.insert(
+                0, f"coredumpctl gdb {pid}: that core in gdb, for what follows" if pid else
+                "open a core in gdb (`coredumpctl gdb PID`) for what follows; it may number the frames otherwise"
+            )

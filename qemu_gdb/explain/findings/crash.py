@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from typing import Dict, List, Optional
+from typing import List, Optional
 
 from ...knowledge.aborts import DEFERRED, fatal_path_of
 from ...model import Finding, Message
 from ...pattern import Pattern
 from ..context import Context, Subject
 from ..recursion import DEEP
-from ..stack import Stack, number, once_a_stack, string, symbol
-from . import common, fault_facts
+from ..stack import Stack, once_a_stack
+from . import common, fault_facts, printable
 from .aborts import aborted
 from .cause import Cause, check_of, fatal_signal, is_fatal
 from .common import oneline, place, who
-from .faults import ALIGNED, as_told, faulted
+from .faults import as_told, faulted
 from .guest_signal import guest_died
 from .recursion import overflow
 from .sanitizers import sanitizer
@@ -254,7 +253,7 @@ def told(context: Context, cause: Cause) -> Finding:
         rule=f"crash.{cause.row}",
     )
     if not result.next_steps and cause.recursion is None:
-        result.next_steps = _default_steps(context, cause)
+        result.next_steps = printable.default_steps(context, cause)
     return result
 
 
@@ -283,38 +282,3 @@ def _guest(context: Context, cause: Cause) -> str:
     if cause.kind in ("crash.bus-error", "crash.heap-corruption"):
         return ""
     return "What is seen: the guest's own access leads to the failing code."
-
-
-def _default_steps(context: Context, cause: Cause) -> List[str]:
-    stack, blame = cause.subject.stack, cause.blame
-    steps: List[str] = []
-    if blame is not None:
-        frame = stack.frames[blame]
-        subjectish = _object_of(cause.expression, frame.args) if cause.expression else None
-        if subjectish:
-            steps.append(f"print *{subjectish} in frame {frame.level}")
-        elif context.snapshot.source.kind == "text":
-            pointer = next(
-                (
-                    n
-                    for n, v in frame.args.items()
-                    if v.startswith("0x")
-                    and (number(v) or 0) > 0xFFFF
-                    and string(v) is None
-                    and not symbol(v)
-                    and n in ALIGNED
-                    and n != "opaque"
-                ),
-                None,
-            )
-            if pointer:
-                steps.append(f"print *{pointer} in frame {frame.level}")
-            else:
-                steps.append(f"frame {frame.level}, info locals")
-    return steps
-
-
-def _object_of(expression: Optional[str], args: Dict[str, str]) -> Optional[str]:
-    """The pointer that an assertion looks through, where it is an argument or simply a name (bs->refcnt > 0: bs)."""
-    found = re.search(r"\b([A-Za-z_]\w*)->", expression or "")
-    return found.group(1) if found else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import List, Optional, Tuple
 
-from ...knowledge import pointers, signals
+from ...knowledge import graphics, pointers, signals
 from ...knowledge.helpers import is_cast
 from ...knowledge.roles import STARTERS
 from ...model import Evidence, Frame, Signal
@@ -82,12 +82,48 @@ def null_arguments(stack: Stack, position: int) -> List[str]:
     return found
 
 
+def _passed_from(stack: Stack, where: int) -> Optional[int]:
+    """Who passed a NULL pointer to the frame at ``where``: out of callers whose own first pointer, or one of the same
+    name, is NULL.
+    """
+    names = set(null_arguments(stack, where))
+    passed = common.qemu_frame(stack, where + 1)
+    while passed is not None and passed - where < 6 and passed + 1 < len(stack):
+        nulls = null_arguments(stack, passed)
+        if not names.intersection(nulls) and next(iter(stack.frames[passed].args), "") not in nulls:
+            break
+        if common.qemu_frame(stack, passed + 1) != passed + 1:
+            break
+        names.update(nulls)
+        passed += 1
+    return passed
+
+
+def _from_the_guest(stack: Stack, names: List[str], passed: int) -> List[str]:
+    """The element of a virtqueue that a NULL vector is of: hw/virtio/virtio.c virtqueue_pop, of the guest's request."""
+    vectors = [n for n in names if n in ("in_sg", "out_sg", "iov", "sg")]
+    if not vectors or "vq" not in stack.frames[passed].args:
+        return []
+    return [f"frame {stack.level(passed)}, p *elem (or what info locals has): in_num, in_sg, out_num and out_sg of the "
+            "guest's request"]
+
+
 def nameless(frame: Frame) -> str:
     """A frame without a name as a title has it: "qemu-system-x86_64+0x5d1b55"."""
     where = (frame.library or "").rsplit("/", 1)[-1]
     if where and frame.offset is not None:
         return f"{where}+0x{frame.offset:x}"
     return f"unnamed code of {where}" if where else "code without a name"
+
+
+def _unnamed(frame: Frame) -> str:
+    """Code without a name: of which library it is, where that is not QEMU's own."""
+    code = code_of(frame)
+    base = (frame.library or "").rsplit("/", 1)[-1]
+    if not base or code.in_qemu or code.owner == "libc":
+        return "unnamed code"
+    whose, _ = graphics.drawer_of(base)
+    return f"{base} ({whose})," if whose else f"{base},"
 
 
 def _symbolize(frame: Frame) -> Optional[str]:
@@ -199,7 +235,7 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
     if blame is None and len(stack):
         inside = f" in {stack.names[0] or nameless(stack.frames[0])}"
     if blame is not None and not stack.names[top] and blame > top:
-        inside, spot = f" in unnamed code under {function}", ""
+        inside, spot = f" in {_unnamed(stack.frames[top])} under {function}", ""
     cause = Cause(
         subject,
         kind,
@@ -306,13 +342,14 @@ def _bad_pointer(
     if frame is not None and not frame.function and (named := _symbolize(frame)):
         cause.steps.append(named)
     if blame is not None and blame > top and frame is not None and not frame.function:
-        function, spot = f"unnamed code under {function}", ""
+        function, spot = f"{_unnamed(frame)} under {function}", ""
     tail = f", {spot}" if spot else ""
     if address is not None and address < 0x10000:
         cause.kind = "crash.null-dereference"
         offset = f" plus 0x{address:x}" if address else ""
         cause.headline = f"NULL pointer{offset} dereferenced in {function}{tail}"
     names: List[str] = []
+    chained = False  # whether callers' own pointers are told to be NULL, too
     where = blame
     positions = [p for p in range(top, min((culprit if culprit is not None else top) + 1, top + 5)) if p < len(stack)]
     for position in positions:
@@ -330,20 +367,28 @@ def _bad_pointer(
         cause.kind = "crash.null-dereference"
         if where is not None:
             shown = joined([f'"{n}"' for n in names[:2]])
-            passed = common.qemu_frame(stack, where + 1)
+            passed = _passed_from(stack, where)
             if passed is not None and not all(stack.names[where + 1 : passed]):
                 passed = None  # code without a name stands between, perhaps generated code
             by = f"; {stack.names[passed]} (frame {stack.level(passed)}) passed it" if passed is not None else ""
             if address is None or address == 0 or len(names) == 1:
                 cause.headline = f"NULL pointer {shown} in {stack.names[where] or function}{tail}"
-            if is_cast(stack.names[where]) and passed is not None:
-                spot = place(stack.frames[passed])
-                cause.headline = f"NULL pointer cast by {stack.names[where]}() in {stack.names[passed]}" + (
+            caster = common.qemu_frame(stack, where + 1)
+            if is_cast(stack.names[where]) and caster is not None and passed is not None:
+                spot = place(stack.frames[caster])
+                cause.headline = f"NULL pointer cast by {stack.names[where]}() in {stack.names[caster]}" + (
                     f", {spot}" if spot else ""
                 )
+            chained = passed is not None and passed > where + 1
+            also = [(p, null_arguments(stack, p)) for p in range(where + 1, passed if passed is not None else 0)]
+            chain = "".join(f', and so is "{more[0]}" in frame {stack.level(p)}' for p, more in also if more)
             cause.sentences.append(
-                f"{shown} {'are' if len(names) > 1 else 'is'} 0x0 in frame {stack.level(where)}{by}."
+                f"{shown} {'are' if len(names) > 1 else 'is'} 0x0 in frame {stack.level(where)}{chain}{by}."
             )
+            if passed is not None and stack.frames[passed].file:
+                cause.steps += _from_the_guest(stack, names, passed)
+                if chain:
+                    cause.steps.append(f"frame {stack.level(passed)}, info locals: where does the NULL come from?")
             cause.proof.append(evidence(subject, where, f"{joined(names[:2])} = 0x0"))
     elif odd and where is not None:
         name, value, why = odd[0]
@@ -369,15 +414,19 @@ def _bad_pointer(
     if not names and not odd and (address is None or address < 0x10000):
         printed_null = _printed_null(context, cause, stack, positions, function + tail)
     if culprit is not None and blame is not None and culprit != blame:
-        cause.sentences.append(
-            f"{function} is a helper; the pointer came from {at(stack, culprit)}"
-            + (f", {place(stack.frames[culprit])}." if place(stack.frames[culprit]) else ".")
-        )
+        if not chained:
+            cause.sentences.append(
+                f"{function} is a helper; the pointer came from {at(stack, culprit)}"
+                + (f", {place(stack.frames[culprit])}." if place(stack.frames[culprit]) else ".")
+            )
         cause.proof.append(evidence(subject, culprit, f"called from {stack.names[culprit]}"))
         if stack.names[culprit] and stack.names[culprit] not in cause.headline and cause.headline.endswith(function):
             cause.headline += f", called by {stack.names[culprit]}"
     if culprit is not None:
         _library(cause, subject, culprit)
+    drawer = next((step for f in stack.frames[top : top + 3] if (step := graphics.drawer_of(f.library or "")[1])), "")
+    if drawer:
+        cause.steps.append(drawer)
     if any(n in _SWITCHES for n in stack.names[: (blame or 0) + 2]):
         cause.sentences.append(
             "A fault in the switch of stacks itself means a coroutine whose stack or saved context is gone (entered "

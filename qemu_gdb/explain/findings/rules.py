@@ -68,6 +68,7 @@ def _asserted(context: Context, cause: Cause) -> List[Finding]:
     blame = cause.blame
     sentences = [row.rule.format(function=function)]
     entry = _entry(stack, blame)
+    steps: List[str] = []
     if row.name in ("bql", "global-state"):
         if subject.told.role == "iothread":
             way = _way(stack, blame)
@@ -84,6 +85,12 @@ def _asserted(context: Context, cause: Cause) -> List[Finding]:
             )
         else:
             sentences.append(f"{who(subject)} came here" + (f" from {entry}" if entry else "") + " without taking it.")
+    elif row.name == "bql-held-twice" and function in rules.BQL_HELD:
+        held = rules.BQL_HELD[function]
+        sentences.append(held.rule)
+        caller = common.qemu_frame(stack, blame + 1) if blame is not None else None
+        if caller is not None:
+            steps.append(held.step.format(caller=at(stack, caller)))
     elif row.name == "in-coroutine":
         trampoline = stack.find("coroutine_trampoline")
         sentences.append(
@@ -110,6 +117,7 @@ def _asserted(context: Context, cause: Cause) -> List[Finding]:
             sentences,
             subjects=[subject],
             proof=proof,
+            steps=steps,
             rule=f"asserted.{row.name}",
         )
     ]
@@ -202,10 +210,22 @@ def _coroutine_entry(context: Context, cause: Cause) -> List[Finding]:
             [f"{capital(meaning)}{by}.", "Whoever queued or kept that coroutine did so after it had ended, or twice."],
             subjects=[cause.subject],
             proof=[evidence(cause.subject, position, line)],
-            steps=["print *co in the coroutine-enter frame: caller, scheduled and entry tell who entered it before"],
+            steps=_coroutine_steps(stack, position),
             rule="coroutine-entry",
         )
     ]
+
+
+def _coroutine_steps(stack: Stack, position: int) -> List[str]:
+    """Print the coroutine by a pointer to it that the frames show: its own, or the job's whose it is."""
+    asks = "caller, scheduled and entry tell who entered it before"
+    for outer in range(position, min(position + 8, len(stack))):
+        for argument, expression in (("co", "co"), ("job", "job->co")):
+            if (stack.arg_number(outer, argument) or 0) > 0xFFFF:
+                return [f"print *{expression} in frame {stack.level(outer)}: {asks}"]
+    if any("optimized out" in f.args.get("co", "") for f in stack.frames[position : position + 4]):
+        return []
+    return [f"print *co in the coroutine-enter frame: {asks}"]
 
 
 def _recursion(context: Context, cause: Cause) -> List[Finding]:

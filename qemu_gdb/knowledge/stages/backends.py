@@ -60,14 +60,12 @@ def _net(view: View) -> str:
 def _vnc(view: View) -> str:
     names = view.names
     if any(n.startswith("vnc_worker_thread") for n in names):
-        return (
-            "encodes a display update for a VNC client"
-            if len(names) > 2 or view.inner and not any("cond" in n for n in view.inner)
-            else "no display update to encode"
-        )
+        if len(names) > 2 or (view.inner and not any("cond" in n for n in view.inner)):
+            return "encodes a display update for a VNC client"
+        return "no display update to encode" if view.inner else "works on the queue of display updates"
     if any("write" in n or "flush" in n for n in names):
         return "sends to a VNC client"
-    if any("read" in n for n in names):
+    if any("read" in n.replace("thread", "") for n in names):
         return "reads from a VNC client"
     if any("disconnect" in n for n in names):
         return "disconnects a VNC client"
