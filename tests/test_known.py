@@ -110,7 +110,7 @@ def test_fix_that_this_qemu_has_comes_last_and_says_so():
 def test_version_that_is_not_told_is_estimated_from_functions_and_files(others, newer):
     fix = find_known(Snapshot(threads=[SD_WRITE, Thread(frames=others)], messages=[WPNUM]))[0]
     assert (fix.release, fix.has_fix, fix.confidence) == ("6.1.0", newer or None, "possible" if newer else "likely")
-    assert ("bql_lock_impl" in fix.matched and "came after 7.2" in fix.matched) is newer
+    assert ("came after 7.2" in fix.matched or "system/cpus.c came after 8.1" in fix.matched) is newer
 
 
 @pytest.mark.parametrize(
@@ -286,3 +286,41 @@ def test_other_threads_of_a_crash_bring_no_problems_of_their_own():
     hang = thread("ppoll", "aio_poll", "bdrv_drain_all_begin", "bdrv_drain_all", "do_vm_stop", "qmp_stop", "main")
     crash = thread("raise", "abort", "a_function_of_tomorrow", "aio_bh_poll", "main_loop_wait", "main")
     assert find_known(Snapshot(threads=[hang, crash])) == []
+
+
+@pytest.mark.parametrize(
+    "everyday",
+    [
+        ("virtio_reset", "virtio_bus_reset", "virtio_pci_reset"),
+        ("io_channel_send_full", "qemu_chr_write_buffer", "qemu_chr_write", "qemu_chr_fe_write"),
+        ("translator_loop", "gen_intermediate_code", "tb_gen_code"),
+        ("qemu_fdatasync", "handle_aiocb_flush", "aio_worker"),
+        ("dump_core_and_abort", "force_sig"),
+        ("bdrv_close", "bdrv_delete", "bdrv_unref"),
+        ("bdrv_drained_begin", "blk_drain"),
+        ("virtio_scsi_data_plane_handle_cmd", "virtio_queue_notify_aio_vq", "virtio_queue_host_notifier_aio_poll"),
+    ],
+)
+def test_everyday_paths_alone_match_nothing(everyday):
+    assert find_known(Snapshot(threads=[thread("a_function_of_tomorrow", *everyday, "main_loop_wait")])) == []
+
+
+def test_a_path_alone_whose_fix_this_qemu_has_is_another_problem():
+    leak = thread("multifd_send_sync_main", "migration_thread", "qemu_thread_start")
+    assert any(fix.release == "4.2.0" for fix in find_known(Snapshot(threads=[leak], version="4.1.0")))
+    assert not any(fix.release == "4.2.0" for fix in find_known(Snapshot(threads=[leak], version="8.1.0")))
+
+
+def test_a_source_files_path_tells_that_a_fix_is_there():
+    leak = thread("multifd_send_sync_main", "migration_thread", "qemu_thread_start")
+    newer = Thread(frames=[Frame(0, "main_loop_wait", "/build/qemu/util/fdmon-poll.c", 1)])
+    assert any(fix.release == "4.2.0" for fix in find_known(Snapshot(threads=[leak])))
+    assert not any(fix.release == "4.2.0" for fix in find_known(Snapshot(threads=[leak, newer])))
+
+
+def test_a_hang_is_no_failed_assertion():
+    crash = thread("sd_wpbits", "sd_normal_command", "sd_do_command", "sdbus_do_command", "sdhci_send_command")
+    assert find_known(Snapshot(threads=[crash]))
+    number = next(n for _, n in problems().asserting("sd_wpbits"))
+    commits = problems().problem(number).commits
+    assert not any(fix.commit in commits for fix in find_known(Snapshot(threads=[crash]), hangs=True))

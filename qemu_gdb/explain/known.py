@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
+from ..knowledge import paths
+from ..knowledge.everyday import EVERYDAY
 from ..knowledge.folding import ENDS, fold, is_layer
-from ..knowledge.functions import newer_than
+from ..knowledge.functions import is_qemu_function, newer_than
 from ..knowledge.helpers import helper_for
 from ..knowledge.problems import Problem, expression_key, is_telling, problems
 from ..model import Explanation, KnownFix, Message, Snapshot, Thread, ThreadExplanation
@@ -88,19 +90,22 @@ class _Age(NamedTuple):
         return has_fix(self.version, release)
 
 
-def find_known(subject: Subject, version: Optional[str] = None, limit: int = 3) -> List[KnownFix]:
+def find_known(
+    subject: Subject, version: Optional[str] = None, limit: int = 3, hangs: bool = False
+) -> List[KnownFix]:
     """The known problems that match best, at most ``limit``, best first; empty when none is near.
 
     ``version`` is QEMU's as it tells it ("8.2.0", "7.2.9 (Debian 1:7.2+dfsg-7+deb12u7)"); a Snapshot brings its own.
+    ``hangs``: the process hangs, so that a failed assertion's problem is another one.
     ``score`` is 0..1. ``confidence`` is "certain" only for the same assertion reached on the same path.
     """
     try:
-        return _found(subject, version, limit)
+        return _found(subject, version, limit, hangs)
     except (OSError, ValueError):  # the index is missing or damaged: the rest of an explanation does without
         return []
 
 
-def _found(subject: Subject, version: Optional[str], limit: int) -> List[KnownFix]:
+def _found(subject: Subject, version: Optional[str], limit: int, hangs: bool) -> List[KnownFix]:
     stacks, enders, messages = _seen(subject)
     if version is None:
         snapshot = subject.snapshot if isinstance(subject, Explanation) else subject
@@ -111,8 +116,13 @@ def _found(subject: Subject, version: Optional[str], limit: int) -> List[KnownFi
     _by_stack(stacks, matches)
     for number in [n for n, m in matches.items() if m.likeness is None and helper_for(m.assertion, "crash")]:
         del matches[number]  # what a helper asserts of its arguments is broken by any of its callers
+    if hangs and matches:
+        for number in problems().crashes().intersection(matches):
+            del matches[number]
     told: Dict[str, KnownFix] = {}
     age = _age(subject, version)
+    for number in [n for n, m in matches.items() if not m.assertion and _had(age, n)]:
+        del matches[number]  # a path alone, and the fix is there: another problem
     _settle(matches)
     ranked = sorted((_rank(match, age), number) for number, match in matches.items() if match.score >= _LEAST)
     for _, number in ranked:
@@ -126,6 +136,11 @@ def _found(subject: Subject, version: Optional[str], limit: int) -> List[KnownFi
         if len(told) >= limit:
             break
     return list(told.values())
+
+
+def _had(age: _Age, number: int) -> bool:
+    """Whether this QEMU has a problem's fix already."""
+    return age.has((problems().problem(number).releases or ("",))[0] or None) is True
 
 
 def _age(subject: Subject, version: Optional[str]) -> _Age:
@@ -143,6 +158,9 @@ def _age(subject: Subject, version: Optional[str]) -> _Age:
         after, agreed = newer_than(name, file)
         if after:
             shown.setdefault(after, {})[name] = agreed
+        by_path = paths.after(file)
+        if by_path is not None and file is not None and is_qemu_function(name):
+            shown.setdefault(by_path, {})[f"a path like {file}"] = True
     for after in sorted(shown, key=lambda release: _release(release) or (), reverse=True):
         if len(shown[after]) >= _WITNESSES or any(shown[after].values()):
             return _Age(None, after, tuple(sorted(shown[after], key=lambda name: not shown[after][name])[:2]))
@@ -276,7 +294,7 @@ def _path(likeness: Likeness) -> float:
 
 def _holds(likeness: Likeness) -> bool:
     """Whether a likeness is enough to stand alone: telling functions near the top, not only a common tail."""
-    if likeness.first > 4:
+    if likeness.first > 4 or all(function in EVERYDAY for function in likeness.functions):
         return False
     if len(likeness.functions) == 1:  # then all the rest must be the same, too
         return likeness.first == 0 and likeness.share >= 0.9 and likeness.weight >= 4.5

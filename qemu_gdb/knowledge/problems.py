@@ -6,7 +6,7 @@ import functools
 import math
 import os
 import re
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from .folding import is_layer
 from .hashing import stable_hash
@@ -105,6 +105,11 @@ class Problems:
                 for key, problem in (item.split(":") for item in value.split(" ")):
                     found.setdefault(int(problem), []).append((function, key))
         return found
+
+    @functools.lru_cache(maxsize=1)  # noqa: B019
+    def crashes(self) -> FrozenSet[int]:
+        """The problems in which an assertion failed."""
+        return frozenset(self.assertions())
 
     def asserting(self, function: str) -> List[Tuple[str, int]]:
         """(expression key, problem) of every known assertion in a function."""

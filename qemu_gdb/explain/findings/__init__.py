@@ -114,7 +114,7 @@ def _known(context: Context, findings: List[Finding]) -> None:
         return
     from ..known import find_known
 
-    main.known_fixes = find_known(context.explanation)
+    main.known_fixes = find_known(context.explanation, hangs=main.kind.startswith("hang."))
     sure = next((f for f in main.known_fixes if f.confidence == "certain" and f.release), None)
     if sure is not None and sure.commit and not sure.has_fix:
         main.next_steps.insert(0, f"update to QEMU {sure.release} or later, or apply commit {sure.commit[:12]}")
