@@ -295,7 +295,6 @@ def test_other_threads_of_a_crash_bring_no_problems_of_their_own():
         ("io_channel_send_full", "qemu_chr_write_buffer", "qemu_chr_write", "qemu_chr_fe_write"),
         ("translator_loop", "gen_intermediate_code", "tb_gen_code"),
         ("qemu_fdatasync", "handle_aiocb_flush", "aio_worker"),
-        ("dump_core_and_abort", "force_sig"),
         ("bdrv_close", "bdrv_delete", "bdrv_unref"),
         ("bdrv_drained_begin", "blk_drain"),
         ("virtio_scsi_data_plane_handle_cmd", "virtio_queue_notify_aio_vq", "virtio_queue_host_notifier_aio_poll"),
@@ -303,6 +302,10 @@ def test_other_threads_of_a_crash_bring_no_problems_of_their_own():
 )
 def test_everyday_paths_alone_match_nothing(everyday):
     assert find_known(Snapshot(threads=[thread("a_function_of_tomorrow", *everyday, "main_loop_wait")])) == []
+
+
+def test_the_end_of_an_emulated_program_is_no_known_problem():
+    assert find_known(Snapshot(threads=[thread("sigsuspend", "dump_core_and_abort", "cpu_loop", "main")])) == []
 
 
 def test_a_path_alone_whose_fix_this_qemu_has_is_another_problem():

@@ -55,8 +55,10 @@ def _text(context: Context, main: Finding) -> None:
             steps.append("run with AddressSanitizer (configure --enable-asan): it names who freed the object first")
     program = context.explanation.program or ""
     whose = "virtiofsd's" if "virtiofsd" in program else "QEMU's"  # no part of QEMU since 8.0
-    bare = bool(subjects) and not any(f.file for s in subjects[:1] for f in s.stack.frames)
-    crashed = next((s for s in subjects if s.number in main.threads or len(subjects) == 1), None)
+    died = [s for s in subjects if s.told.state in ("crashed", "aborting")]
+    crashed = next((s for s in subjects if s.number in main.threads or len(subjects) == 1), next(iter(died), None))
+    shown = [crashed] if crash and crashed is not None else subjects
+    bare = bool(subjects) and not any(f.file for s in shown for f in s.stack.frames)
     if crash and crashed is not None:
         steps[:] = printable.without_sources(crashed, steps)
     dialect = context.snapshot.source.dialect
