@@ -9,10 +9,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .model import Snapshot, from_plain
 
+ATTACHING = ".attaching"  # the suffix of the file that is there while gdb attaches
 _GDBINIT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "gdbinit.py")
 
 
@@ -26,6 +28,8 @@ def attach(pid: int, samples: int = 1, interval: float = 1.0) -> List[Snapshot]:
 
     :raises Failed: no such process, not allowed, no gdb
     """
+    from .capture import tasks
+
     program = f"/proc/{pid}/exe"
     try:
         real = os.readlink(program)
@@ -35,7 +39,25 @@ def attach(pid: int, samples: int = 1, interval: float = 1.0) -> List[Snapshot]:
         raise Failed(f"not allowed to look at process {pid}; root may") from None
     except OSError as error:
         raise Failed(f"process {pid}: {error.strerror}") from None
+    kept = tasks.stuck(pid)
+    if kept:  # gdb would wait for them, with all others stopped
+        return [tasks.snapshot(pid, kept)]
     task = {"pid": pid, "samples": samples, "interval": interval}
+    try:
+        return _attach(program, real, task)
+    except _Unstoppable as error:
+        return [tasks.snapshot(pid, error.kept, error.stopped_ms)]
+
+
+class _Unstoppable(Exception):
+    """gdb waits for threads that can't be stopped."""
+
+    def __init__(self, kept: List[int], stopped_ms: float) -> None:
+        super().__init__()
+        self.kept, self.stopped_ms = kept, stopped_ms
+
+
+def _attach(program: str, real: str, task: Dict[str, Any]) -> List[Snapshot]:
     same = False
     with contextlib.suppress(OSError):
         same = os.path.samefile(program, real)
@@ -47,8 +69,40 @@ def attach(pid: int, samples: int = 1, interval: float = 1.0) -> List[Snapshot]:
         try:
             shutil.copyfile(program, copy)
         except OSError as error:
-            raise Failed(f"process {pid}: cannot read its program: {error.strerror}") from None
+            raise Failed(f"process {task['pid']}: cannot read its program: {error.strerror}") from None
         return _run([copy], task)
+
+
+_PATIENCE_S = 1.0  # that an attach lasts before its threads are looked at
+
+
+def _until_it_ends(process: subprocess.Popen[bytes], task: Dict[str, Any], answer: str) -> bytes:
+    """gdb's error output. Where it waits for a thread that fell into an uninterruptible sleep since: end gdb.
+
+    :raises _Unstoppable: gdb was ended, and the process runs on
+    """
+    from .capture import tasks
+
+    if "pid" not in task:
+        return process.communicate()[1]
+    pid = int(task["pid"])
+    stopped = tasks.stopped(pid)
+    while True:
+        try:
+            return process.communicate(timeout=0.5)[1]
+        except subprocess.TimeoutExpired:
+            began = None
+            with contextlib.suppress(OSError):
+                began = os.stat(answer + ATTACHING).st_mtime
+        if began is not None and time.time() - began > _PATIENCE_S:
+            kept = tasks.stuck(pid)
+            if kept:
+                process.kill()
+                process.communicate()
+                if not stopped:  # stops that gdb has asked for and not yet seen would reach the process later
+                    with contextlib.suppress(OSError):
+                        os.kill(pid, signal.SIGCONT)
+                raise _Unstoppable(kept, round((time.time() - began) * 1000, 1))
 
 
 def core(path: str, program: Optional[str] = None) -> List[Snapshot]:
@@ -112,7 +166,7 @@ def _run(target: Sequence[str], task: Dict[str, Any]) -> List[Snapshot]:
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                               env=environment) as process:
             try:
-                _, errors = process.communicate()
+                errors = _until_it_ends(process, task, answer)
             except KeyboardInterrupt:
                 try:
                     process.wait(10)

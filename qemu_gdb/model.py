@@ -81,6 +81,7 @@ class Thread:
     queued_s: Optional[float] = None  # and ready to run, waiting for one
     sampled: bool = False  # a sample of a processor's time: it ran when it was taken
     kernel: List[Frame] = field(default_factory=list)  # the host kernel's own frames, further in than frames[0]
+    unstoppable: bool = False  # of a live process: stays in an uninterruptible sleep, where no debugger can stop it
 
 
 @record

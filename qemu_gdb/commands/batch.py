@@ -12,6 +12,7 @@ from typing import Any, Dict, List
 import gdb
 
 from ..capture import processor
+from ..driver import ATTACHING
 from ..model import SCHEMA, Notice, Snapshot, to_plain
 from . import base, imports, parameters, subject  # noqa: F401  base and parameters: imported before the attach
 from .libraries import Libraries
@@ -41,7 +42,7 @@ def _attach(task: Dict[str, Any]) -> List[Snapshot]:
     for sample in range(samples):
         if sample:
             time.sleep(interval)
-        snapshots.append(_once(pid))
+        snapshots.append(_once(pid, task["answer"] + ATTACHING))
         print(f"sample {sample + 1} of {samples}", file=sys.stderr, flush=True)
     return snapshots
 
@@ -82,11 +83,14 @@ def _preload(libraries: List[str]) -> None:
     gdb.execute("inferior 1", to_string=True)
 
 
-def _once(pid: int) -> Snapshot:
+def _once(pid: int, marker: str) -> Snapshot:
     libraries = Libraries(pid)
     used = processor.times(pid)
+    with open(marker, "w", encoding="ascii"):
+        pass
     before = time.monotonic()
     gdb.execute(f"attach {pid}", to_string=True)
+    os.remove(marker)
     try:
         libraries.read_needed()
         snapshot = subject.of_process()

@@ -111,10 +111,13 @@ class KernelWait(NamedTuple):
         return f"{self.part.says}, {self.way}"
 
 
-def kernel_wait(frames: Sequence[Frame]) -> Optional[KernelWait]:
-    """What a task waits for in the kernel, by its frames there; None where it runs, or they tell nothing known."""
+def kernel_wait(frames: Sequence[Frame], sleeps: bool = False) -> Optional[KernelWait]:
+    """What a task waits for in the kernel, by its frames there; None where it runs, or they tell nothing known.
+
+    ``sleeps``: it is known to.
+    """
     names = [frame.name for frame in frames]
-    if not any(_WAITS.search(name) for name in names[:_NEAR]):
+    if not sleeps and not any(_WAITS.search(name) for name in names[:_NEAR]):
         return None
     rows = [part_of(frame.name, frame.library) if frame.name else None for frame in frames]
     chosen = next((row for row in rows if row is not None and not row.general), None) or next(
@@ -134,5 +137,5 @@ def beside(subject: Subject) -> Optional[KernelWait]:
     thread = subject.told.thread
     if not thread.kernel or thread.sampled:
         return None
-    found = kernel_wait(thread.kernel)
+    found = kernel_wait(thread.kernel, thread.unstoppable)
     return found if found is not None and found.part.tells else None

@@ -114,7 +114,7 @@ def _innermost_only(subject: Subject, top: Blocked) -> Optional[State]:
         return "running-guest", "innermost-frame-only"
     if role in ("main-loop", "iothread", "monitor-iothread") and top.kind == "poll":
         return "idle", "innermost-frame-only"
-    if role in ("rcu", "vnc-worker", "thread-pool-worker", "spice-worker") and top.kind != "mutex":
+    if role in ("rcu", "vnc-worker", "thread-pool-worker", "spice-worker") and top.kind not in ("mutex", "syscall"):
         return "idle", "innermost-frame-only"
     return None
 

@@ -12,7 +12,7 @@ from .match import Names
 # Frames in which a thread only sleeps or takes a lock; the first other frame above them is the one that waits.
 PRIMITIVES = Names(
     # libc, newer and older (nptl, musl, *BSD, macOS) and Windows
-    "futex_*", "__futex_*", "___futex_*", "do_futex_wait*", "__lll_*", "lll_*", "_L_lock_*", "_L_cond_lock_*",
+    "futex", "futex_*", "__futex_*", "___futex_*", "do_futex_wait*", "__lll_*", "lll_*", "_L_lock_*", "_L_cond_lock_*",
     "pthread_*", "__GI___futex_*", "__new_sem_wait*", "new_sem_wait*", "sem_wait*", "sem_timedwait*", "___sem_*",
     "sem_clockwait*", "__sem_*", "syscall", "__internal_syscall_cancel", "__syscall_cancel*", "_pthread_*",
     "__psynch_*", "__ulock_wait*", "semaphore_wait_trap", "semaphore_timedwait_trap", "__semwait_signal*",

@@ -14,7 +14,8 @@ _KINDS: Tuple[Tuple[str, str], ...] = (
     # libc's own layers under the calls
     (
         "futex",
-        "syscall futex_wait futex_wait_cancelable futex_abstimed_wait futex_abstimed_wait_cancelable do_futex_wait",
+        "syscall futex futex_wait futex_wait_cancelable futex_abstimed_wait futex_abstimed_wait_cancelable "
+        "do_futex_wait",
     ),
     (
         "futex",

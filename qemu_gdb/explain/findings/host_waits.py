@@ -34,8 +34,46 @@ def label(subject: Subject) -> str:
     return found.part.says if found is not None else ""
 
 
+def _unstoppable(search: Search) -> None:
+    """Tell of the threads that stay in an uninterruptible sleep."""
+    context = search.context
+    kept = [s for s in context.live_subjects if s.told.thread.unstoppable]
+    for subject in kept[:_MOST]:
+        found = kernel.beside(subject)
+        call = subject.stack.names[0] if len(subject.stack) else ""
+        path = subject.stack.frames[0].locals.get("path", "") if call else ""
+        where = f"{call}()" if call else "a call of the kernel"
+        where += f" on {path.rsplit('/', 1)[-1]}" if path else ""
+        waits = f" for {found.part.says}" if found is not None else ""
+        inner = subject.told.thread.kernel[0].name if subject.told.thread.kernel else ""
+        steps = [found.part.step] if found is not None and found.part.step else []
+        if not steps:
+            steps = ["the host's dmesg (\"blocked for more than 120 seconds\"), and as root: cat "
+                     f"/proc/{context.snapshot.source.pid}/task/{subject.told.thread.lwp}/stack"]
+        search.add(
+            finding(
+                "hang.blocked-syscall",
+                f"{capital(who(subject))} does not return from {where}: it waits in the host's kernel{waits}",
+                "certain",
+                [
+                    f"The call is on {path}." if path else "",
+                    f"It was watched for 3 s and did not run: an uninterruptible sleep (state D)"
+                    f"{f': {found.way}' if found is not None else f', in {inner}' if inner else ''}.",
+                    "No debugger can stop it there: gdb waits for it, with the other threads of the guest stopped. "
+                    "So this was read without gdb.",
+                ],
+                subjects=[subject],
+                proof=[Evidence(text="/proc/PID/task/LWP/status: state D, no context switch")],
+                steps=[*steps, "when that call has returned: qemu-gdb attach again, for QEMU's own part in it"],
+                rule="unstoppable",
+            ),
+            [subject],
+        )
+
+
 def kernel_waits(search: Search) -> None:
     """Tell of threads whose user stack alone would be an ordinary moment."""
+    _unstoppable(search)
     context = search.context
     kept = [s for s in context.live_subjects if s.told.state_rule == kernel.KEEPS and id(s) not in search.told]
     for subject in kept[:_MOST]:
