@@ -381,7 +381,8 @@ def _bad_pointer(
                 )
             chained = passed is not None and passed > where + 1
             also = [(p, null_arguments(stack, p)) for p in range(where + 1, passed if passed is not None else 0)]
-            chain = "".join(f', and so is "{more[0]}" in frame {stack.level(p)}' for p, more in also if more)
+            further = [f'"{more[0]}" in frame {stack.level(p)}' for p, more in also if more]
+            chain = f", and so {'is' if len(further) == 1 else 'are'} {joined(further)}" if further else ""
             cause.sentences.append(
                 f"{shown} {'are' if len(names) > 1 else 'is'} 0x0 in frame {stack.level(where)}{chain}{by}."
             )
