@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from qemu_gdb.capture import text
-from qemu_gdb.explain import explain
+from texts import told
 
 MAIN = """
 Thread 1 (Thread 0x7f01 (LWP 9922)):
@@ -35,12 +33,6 @@ Thread 3 (Thread 0x7f03 (LWP 9931)):
 #5  0x16 in start_thread () from /lib64/libpthread.so.0
 #6  0x17 in clone () from /lib64/libc.so.6
 """ + MAIN
-
-
-def told(source):
-    snapshots = text.parse(source)
-    assert len(snapshots) == 1
-    return explain(snapshots[0])
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -1,20 +1,10 @@
 # ruff: noqa: E501, E101, W191  (pasted lines are as long as they are)
 """Each tool's way to print a stack is read: the texts are written for these tests, the formats are the tools'."""
 
-import textwrap
-
 import pytest
+from texts import one, parse
 
 from qemu_gdb.capture import text
-
-
-def parse(source):
-    return text.parse(textwrap.dedent(source))
-
-
-def one(source):
-    (snapshot,) = parse(source)
-    return snapshot
 
 
 def names(thread):

@@ -1,21 +1,10 @@
 # ruff: noqa: E501  (pasted lines are as long as they are)
 """Stacks that tools show as lists, trees, tables or one line are read: stand-ins in the tools' formats."""
 
-import textwrap
-
 import pytest
+from texts import one, parse
 
-from qemu_gdb.capture import text
 from qemu_gdb.explain import explain_all
-
-
-def parse(source):
-    return text.parse(textwrap.dedent(source))
-
-
-def one(source):
-    (snapshot,) = parse(source)
-    return snapshot
 
 
 def names(thread):

@@ -1,23 +1,12 @@
 # ruff: noqa: E501  (pasted lines are as long as they are)
 """What stands near a stack is read: signals, assertions in every libc's words, errors, command line, version, processes."""
 
-import textwrap
-
 import pytest
+from texts import one, parse
 
-from qemu_gdb.capture import text
 from qemu_gdb.capture.frame_messages import messages_from_frames, string_value
 
 STACK = "#0  0x01 in f () at ../a.c:1\n#1  0x02 in main () at ../b.c:2\n"
-
-
-def parse(source):
-    return text.parse(textwrap.dedent(source))
-
-
-def one(source):
-    (snapshot,) = parse(source)
-    return snapshot
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from qemu_gdb.capture import text
-from qemu_gdb.explain import explain
-
-
-def told(source):
-    snapshots = text.parse(source)
-    assert len(snapshots) == 1
-    return explain(snapshots[0])
-
+from texts import told
 
 ABORTED = """\
 #0  0x00007ffff64a26ac in __pthread_kill_implementation () from /usr/lib/libc.so.6

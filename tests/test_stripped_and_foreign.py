@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+from texts import told
+
 from qemu_gdb.capture import text
-from qemu_gdb.explain import explain, explain_all
+from qemu_gdb.explain import explain_all
 from qemu_gdb.render.safe import Form
 from qemu_gdb.render.text import render
-
-
-def told(source):
-    snapshots = text.parse(source)
-    assert len(snapshots) == 1
-    return explain(snapshots[0])
-
 
 STRIPPED = """\
 app-emulation/qemu-8.1.2, stripped. The VM froze.
