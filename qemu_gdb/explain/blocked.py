@@ -61,6 +61,8 @@ def blocked(stack: Stack) -> Blocked:
         if names and not names[0]:
             return _in_a_nameless_poll(stack)
         return Blocked("")
+    if last == 0 and kinds[0] == "futex" and names[0] == "syscall" and names[1:2] and "io_uring" in names[1]:
+        kinds[0] = "syscall"  # liburing enters the kernel by it
     if last == 0 and kinds[0] == "mutex" and names[0].startswith("qemu_") and stack.level(0) == 0:
         return Blocked("")  # QEMU's wrapper has not called pthread_mutex_lock, or has come back
     if last == 0 and (_is_kvm_run(stack) or names[0] == "ioctl" and names[1:2] and names[1] in _RUNS):

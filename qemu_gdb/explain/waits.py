@@ -72,6 +72,8 @@ def _by_frames(stack: Stack) -> Optional[Waiting]:
         # (a list of bare names may have left that out)
         return None
     innermost = next((n for n in names[:3] if n and n != "syscall"), "")
+    if names[:1] == ("syscall",) and "io_uring" in innermost:
+        return _nested_poll(stack)  # io_uring_enter() by liburing: no futex
     if innermost.lstrip("_") in WAKES or not SIGNALS_CONDITION.isdisjoint(names[:4]):
         return None
     if end:
@@ -296,6 +298,8 @@ def find_held(subject: Subject) -> List[Held]:
         skip = set(waiting.releases) if waiting is not None else set()
     if _without_aiocontext_locks(stack):
         skip.add("AioContext lock")
+    if waiting is not None and waiting.kind == "mutex":
+        skip.add(waiting.object)  # it waits for it
     for row in _holders(stack):
         if row.lock in skip or (row.roles and role not in row.roles) or any(h.lock == row.lock for h in held):
             continue

@@ -321,6 +321,7 @@ NESTED_POLLS: Tuple[NestedPoll, ...] = (
 # Locks that HOLDERS knows besides the BQL and those of AioContexts: the mutex's symbol and the functions that take it.
 NAMED_LOCKS: Tuple[Tuple[str, str, Names], ...] = (
     ("mmap_lock", "mmap_mutex", Names("mmap_lock")),  # linux-user/mmap.c, bsd-user/mmap.c; one thread may take it twice
+    ("kvm_slots_lock", "kml_slots_lock", Names("kvm_slots_lock")),  # accel/kvm/kvm-all.c
 )
 
 
@@ -398,6 +399,28 @@ HOLDERS: Tuple[Holder, ...] = (
     # qemu-coroutine of the main loop: the incoming migration (migration.c)
     Holder("incoming-coroutine", "BQL", Names("process_incoming_migration_co"), ("main-loop", "coroutine"), "likely",
            "the incoming migration's coroutine runs in the main loop, with the BQL held"),
+    # assert(bql_locked()), assert(qemu_mutex_iothread_locked()) in 5.2, 7.2, 10.0 or 10.2: all functions that have it,
+    # but for those that give the BQL up further in
+    Holder("asserts-bql", "BQL", Names(*"""
+    accel_ioctl_inhibit_begin arm_cpu_do_interrupt arm_handle_psci_call arm_reset_cpu arm_set_cpu_off
+    arm_set_cpu_off_async_work arm_set_cpu_on arm_set_cpu_on_and_reset arm_set_cpu_on_and_reset_async_work
+    arm_set_cpu_on_async_work close_port console_can_read console_read cpu_check_irqs cpu_interrupt cpu_set_ignne
+    do_hcr_write emulate_spapr_hypercall fire_watch_cb gicv3_cpuif_update hcrx_write imx6_clear_reset_bit
+    imx7_clear_reset_bit kvm_dirty_ring_flush kvm_xen_soft_reset migration_block_activate migration_block_inactivate
+    net_rx_packet net_tx_packets pegasos2_hypercall pegasos_hypercall qemu_s390_clear_io_flic
+    qemu_s390_flic_dequeue_crw_mchk qemu_s390_flic_dequeue_io qemu_s390_flic_dequeue_service qemu_s390_flic_has_any
+    qemu_s390_flic_reset qemu_s390_inject_crw_mchk qemu_s390_inject_io qemu_s390_inject_service
+    qemu_semihosting_console_block_until_ready qemu_semihosting_console_inc qemu_semihosting_console_ready
+    qmp_dump_skeys s390_qmp_dump_skeys update_ckc_timer xen_evtchn_deliver_pirq_msi xen_evtchn_set_callback_param
+    xen_evtchn_set_gsi xen_evtchn_snoop_msi xen_evtchn_soft_reset xen_evtchn_translate_pirq_msi xen_netdev_connect
+    xen_netdev_disconnect xen_overlay_map_shinfo_page
+    """.split()), (), "likely", "it checks that it runs with the BQL held"),
+    # --- accel/kvm/kvm-all.c: kvm_slots_lock() around these, 3.1 to 10.2
+    Holder("kvm-slots", "kvm_slots_lock",
+           Names("kvm_dirty_ring_reap", "kvm_dirty_ring_reap_locked", "kvm_set_phys_mem", "kvm_region_commit",
+                 "kvm_section_update_flags", "kvm_log_sync", "kvm_log_sync_global", "kvm_log_clear",
+                 "kvm_physical_log_clear", "kvm_physical_sync_dirty_bitmap"),
+           (), "likely", "KVM's memory slots and dirty logs change with that lock held"),
     # --- linux-user/mmap.c, syscall.c, elfload.c; bsd-user/mmap.c; accel/tcg/user-exec.c, cpu-exec.c, tb-maint.c
     Holder("user-mmap", "mmap_lock",
            Names("target_mmap*", "target_munmap", "target_mprotect", "target_mremap", "target_shmat", "do_shmat",

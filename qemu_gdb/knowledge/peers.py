@@ -34,7 +34,7 @@ STORAGE_CALLS = frozenset(
     lstat lstat64 statx fstatat fstatat64 newfstatat statfs statfs64 fstatfs fstatfs64 getdents getdents64 readdir
     readdir64 opendir access faccessat unlink unlinkat rename renameat renameat2 mkdir mkdirat rmdir mknodat linkat
     symlinkat readlink readlinkat fchmodat fchownat utimensat truncate truncate64 fgetxattr getxattr lgetxattr
-    fsetxattr setxattr lsetxattr listxattr llistxattr lremovexattr flock fcntl fcntl64 syncfs""".split()
+    fsetxattr setxattr lsetxattr listxattr llistxattr lremovexattr flock fcntl fcntl64 syncfs io_uring_enter""".split()
 )
 
 
@@ -47,6 +47,17 @@ class Peer(NamedTuple):
     title: str
     advice: str
     role: str = ""  # of the thread of this process that answers
+
+
+# chardev/char-socket.c tcp_chr_wait_connected (2.x to 10.2): with server=off it connects, and sleeps between attempts
+CONNECTS = Names("g_usleep", "nanosleep", "clock_nanosleep", "usleep", "tcp_chr_connect_client_sync", "connect",
+                 "socket_connect", "qio_channel_socket_connect_sync")
+CHARDEV_SERVER = Peer(
+    "chardev-connect", Names(), "the server of a socket chardev (server=off)",
+    "QEMU waits for the server of a chardev: nobody listens there",
+    "start the program that listens on that chardev's socket (for vhost-user its back-end, Open vSwitch for one); "
+    "without reconnect=N QEMU gives up at the first refusal",
+)
 
 
 # The first row that a stack matches counts: who owns a chardev, a socket or a library's call, before what it goes by.
@@ -88,6 +99,7 @@ PEERS: Tuple[Peer, ...] = (
     Peer("nbd", Names("nbd_receive_negotiate", "nbd_start_negotiate", "nbd_client_connect",
                       "nbd_co_do_establish_connection",
                       "nbd_establish_connection", "nbd_read", "nbd_receive_*", "nbd_connect", "nbd_client_init",
+                      "nbd_co_receive_*", "nbd_co_do_receive_*", "nbd_reply_chunk_iter_receive",
                       "nbd_co_establish_connection", "nbd_do_establish_connection"),
          "the NBD server", "An NBD server does not answer", "look at that NBD server"),
     # migration

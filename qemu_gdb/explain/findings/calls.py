@@ -395,29 +395,38 @@ def recover(context: Context, subject: Subject) -> str:
 
 
 def executing_holder(context: Context, last: Subject, victims: List[Subject]) -> Optional[Finding]:
+    waiting = [v for v in victims if v.waiting is not None]
     held = next((h for h in last.held if h.lock == "BQL"), None)
+    direct = [v for v in waiting if v.waiting is not None and any(h.lock == v.waiting.object for h in last.held)]
     stack = last.stack
     position = common.qemu_frame(stack)
-    waiting = [v for v in victims if v.waiting is not None]
     if not waiting or position is None:
         return None
     culprit = stack.find(last.told.culprit) if last.told.culprit else None
     if culprit is None:
         culprit = position
+    if held is None and direct:
+        waiting = direct
     kind_word = waiting[0].waiting.object if waiting[0].waiting is not None else "a lock"
-    lock = "the BQL" if held is not None else kind_word
+    lock = "the BQL" if held is not None or kind_word == "BQL" else kind_word
+    behind = [v for v in victims if v not in waiting] if held is None and direct else []
     delivers = held is not None and held.at is not None and stack.names[held.at] == "cpu_handle_interrupt"
     guest = last.told.state == "running-guest" and not delivers
+    in_call = last.told.state == "blocked-syscall" and not guest
     short_things = "device accesses and commands are short in a healthy QEMU"
-    if guest:
+    if in_call:
+        short_things = "the call is short on a healthy host"
+    elif guest:
         short_things = "a thread that wants it kicks the vCPU out of the guest"
     elif delivers:
         short_things = "the delivery of an interrupt is short"
     basis = f" ({held.basis})" if held is not None and (guest or delivers or held.confidence == "certain") else ""
     sentences = [
         lead(context, last),
-        f"It executes {'guest code' if guest else at(stack, culprit)} and holds {lock}{basis}.",
-        f"{capital(listed(victims))} {'waits' if len(victims) == 1 else 'wait'} for it.",
+        f"It {'is in' if in_call else 'executes'} {'guest code' if guest else at(stack, culprit)}"
+        f" and holds {lock}{basis}.",
+        f"{capital(listed(direct or victims))} {'waits' if len(direct or victims) == 1 else 'wait'} for it"
+        + (f", {listed(behind)} behind {'it' if len(direct) == 1 else 'them'}." if behind else "."),
         f"One sample can't tell a short wait from a stuck one: {short_things}.",
     ]
     place = "guest code" if guest else stack.names[culprit]
@@ -428,6 +437,12 @@ def executing_holder(context: Context, last: Subject, victims: List[Subject]) ->
     if len(title) > 90:
         title = f"{capital(short(last))} holds {lock} in {place}; others wait"
     steps = [f"take a second sample: if {short(last)} is still in {place}, it loops there or is very slow"]
+    if in_call:
+        tid = last.told.thread.lwp or "TID"
+        steps = [
+            f"take a second sample: is {short(last)} still in that call?",
+            f"on the host, as root: cat /proc/PID/task/{tid}/stack; dmesg",
+        ]
     if guest:
         steps = [f"take a second sample: does {listed(victims)} still wait? Then the kick did not reach the vCPU"]
     return finding(

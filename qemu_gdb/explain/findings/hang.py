@@ -7,6 +7,7 @@ from typing import Dict, List, Optional, Set, Tuple
 from ...model import Finding
 from ..context import Context, Subject
 from ..waits import Waiting, chain
+from . import yielded
 from .calls import executing_holder, page_waits, system_call
 from .common import who
 from .deadlocks import lock_against_poll, nested_polls, tell_cycles
@@ -46,6 +47,7 @@ def find(context: Context) -> List[Finding]:
     exclusive_left(search)
     _workers(search)
     tool_requests(search)
+    yielded.tell(search)
     if context.snapshot.source.dialect in _PROFILES:
         search.findings[:] = [f for f in search.findings if f.kind != "hang.blocked-syscall"]
     order = {"certain": 0, "likely": 1, "possible": 2}

@@ -51,6 +51,8 @@ def blocked_call(stack: Stack) -> Optional[Tuple[str, int]]:
         name, first = stack.names[1], 1
     if not is_call(name):
         return None
+    if name == "syscall" and "io_uring" in (stack.names[first + 1] if first + 1 < len(stack) else ""):
+        return "io_uring_enter", first + 1
     position = first + 1
     while position < len(stack) and (
         is_call(stack.names[position])
@@ -183,7 +185,9 @@ def peer_of(stack: Stack, start: int, stop: int) -> Tuple[Optional[peers.Peer], 
 
 
 def _by_device(stack: Stack, peer: peers.Peer, position: int) -> peers.Peer:
-    """A vhost-user back-end as what it is for that device."""
+    """A vhost-user back-end as what it is for that device, a socket chardev's peer by who connects to whom."""
+    if peer.name == "chardev-wait" and stack.find(peers.CONNECTS, 0, position + 1) is not None:
+        return peers.CHARDEV_SERVER
     if peer.name != "vhost-user":
         return peer
     for names, says, advice in peers.VHOST_USER_DEVICES:

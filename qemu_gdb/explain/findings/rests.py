@@ -215,7 +215,7 @@ def lock_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
     label = "an AioContext lock" if waiting.kind == "aiocontext-lock" else ("a mutex" if len(name) > 40 else name)
     title = f"{capital(actor(context, last))} waits for {label}; who holds it is not shown"
     return finding(
-        "hang.deadlock" if False else "hang.bql-held" if any(h.lock == "BQL" for h in last.held) else "hang.deadlock",
+        "hang.bql-held" if any(h.lock == "BQL" for h in last.held) else "hang.deadlock",
         title,
         "possible",
         sentences,

@@ -42,7 +42,7 @@ def find(context: Context, before: List[Finding]) -> List[Finding]:
         found.append(state)
     slowed = purpose.find(context)
     found += slowed
-    if not found and not hangs:
+    if not found and not hangs and not any(f.rule == "yielded" for f in before):
         quiet = _quiet(context)
         if quiet is not None:
             found.append(quiet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..match import Names
+from ..peers import CONNECTS
 from .rows import Row, View
 
 
@@ -13,6 +14,8 @@ def _chardev(view: View) -> str:
     known = view.object(None, "chr", "s", "be")
     which = f" {known.split()[-1]}" if known else which
     if any("wait_connected" in n or ("accept" in n and "accept_input" not in n) for n in names):
+        if any(n in CONNECTS for n in view.all_names[: view.first + 1]):
+            return f"waits for the server of chardev{which}"
         return f"waits for a client of chardev{which}"
     if any("accept_input" in n for n in names):
         return f"takes more input from chardev{which}" if which else "takes more input from a chardev"
