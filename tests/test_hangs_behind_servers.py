@@ -1,7 +1,16 @@
-"""What waits for a server, the host's storage or an I/O limit, and what holds KVM's slots. Stand-ins by hand."""
+"""What waits for a server, the host's storage or an I/O limit, and what holds KVM's slots. The stacks that are not a
+real QEMU's are stand-ins by hand."""
 
 from __future__ import annotations
 
+import contextlib
+import re
+import socket
+import subprocess
+import time
+
+import machine
+import pytest
 from stacks import MAIN, MUTEX, START, thread
 
 from qemu_gdb.explain import explain
@@ -19,13 +28,52 @@ def coroutine(words):
     return thread(f"{YIELDS} {words}", coroutine=True)
 
 
+@contextlib.contextmanager
+def starting(socket_option):
+    """A QEMU that does not get beyond the vhost-user chardev ``cv``; yields its Popen."""
+    command = [
+        machine.QEMU, "-display", "none", "-nodefaults", "-m", "48", "-object",
+        "memory-backend-memfd,id=m,size=48M,share=on", "-numa", "node,memdev=m", "-chardev",
+        f"socket,id=cv,{socket_option}", "-netdev", "vhost-user,id=n,chardev=cv", "-device", "virtio-net-pci,netdev=n",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(2)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("option", "title", "step"),
+    [
+        ("server=off,reconnect=1", "it waits for the server of a socket chardev (server=off)", "start the program"),
+        ("server=on", "it waits for a client on a socket chardev (wait=on)", "connect a client to that chardev"),
+        ("server=off", "it waits for the program at the other end of a vhost-user chardev", "look at that program"),
+    ],
+    ids=["nobody-listens", "nobody-connects", "no-answer"],
+)
+def test_a_starting_qemu_says_whom_it_waits_for(idle_qemu, tmp_path, option, title, step):
+    path = tmp_path / "other.sock"
+    with socket.socket(socket.AF_UNIX) as silent:
+        if option == "server=off":
+            silent.bind(str(path))
+            silent.listen(1)
+        with starting(f"path={path},{option}") as process:
+            (told,) = machine.gdb(["-p", process.pid], "qemu-explain")
+    told = re.sub(r"\s+", " ", told)
+    assert re.search(r"HANG QEMU is still starting: " + re.escape(title).replace(r"\ ", "( likely)? "), told), told
+    assert step in told and f"(cv, {path})" in told.replace("/ ", "/"), told
+
+
 def test_a_chardev_that_connects_waits_for_its_server():
     (found,) = told(
         thread(f"__GI___clock_nanosleep __GI___nanosleep g_usleep tcp_chr_wait_connected qemu_chr_wait_connected "
                f"net_vhost_user_init net_init_vhost_user net_client_init qemu_init {MAIN}", number=1, lwp=1001),
     ).findings  # fmt: skip
     assert found.title == "QEMU is still starting: it waits for the server of a socket chardev (server=off)"
-    assert "reconnect" in found.next_steps[0]
+    assert found.next_steps[0].startswith("start the program that listens on that chardev's socket")
 
 
 def test_a_chardev_that_listens_waits_for_a_client():

@@ -55,8 +55,7 @@ CONNECTS = Names("g_usleep", "nanosleep", "clock_nanosleep", "usleep", "tcp_chr_
 CHARDEV_SERVER = Peer(
     "chardev-connect", Names(), "the server of a socket chardev (server=off)",
     "QEMU waits for the server of a chardev: nobody listens there",
-    "start the program that listens on that chardev's socket (for vhost-user its back-end, Open vSwitch for one); "
-    "without reconnect=N QEMU gives up at the first refusal",
+    "start the program that listens on that chardev's socket (for vhost-user its back-end, Open vSwitch for one)",
 )
 
 
@@ -82,7 +81,7 @@ PEERS: Tuple[Peer, ...] = (
     # chardev/char-socket.c
     Peer("chardev-wait", Names("tcp_chr_wait_connected", "qemu_chr_wait_connected", "qmp_chardev_open_socket",
                                "tcp_chr_connect_client_sync", "tcp_chr_accept_server_sync",
-                               "qmp_chardev_open_socket_server"),
+                               "qmp_chardev_open_socket_server", "qio_net_listener_wait_client"),
          "a client on a socket chardev (wait=on)", "QEMU waits for a client on a chardev",
          "connect a client to that chardev, or create it with wait=off"),
     # hw/virtio/vhost-user.c: until 9.x it spins a nested GMainLoop or blocks in read
@@ -91,6 +90,10 @@ PEERS: Tuple[Peer, ...] = (
                              "vhost_user_[!s]*", "vhost_user_s[!e]*", "vhost_user_se[!r]*"),
          "the vhost-user back-end", "The vhost-user back-end does not answer",
          "look at the back-end process (virtiofsd, DPDK, ...): it has not answered this request"),
+    # net/vhost-user.c: it waits for its chardev, then starts the back-end; what is further in is static
+    Peer("vhost-user-start", Names("net_init_vhost_user"), "the program at the other end of a vhost-user chardev",
+         "The program at the other end of a vhost-user chardev does not answer",
+         "look at that program (Open vSwitch, DPDK, passt, ...): does it run, and is it connected to that socket?"),
     # crypto/tlssession.c, io/channel-tls.c
     Peer("tls", Names("qcrypto_tls_session_handshake", "qio_channel_tls_handshake*", "gnutls_handshake"),
          "the peer of a TLS handshake", "A TLS handshake is not answered by its peer",

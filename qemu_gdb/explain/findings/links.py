@@ -186,7 +186,7 @@ def peer_of(stack: Stack, start: int, stop: int) -> Tuple[Optional[peers.Peer], 
 
 def _by_device(stack: Stack, peer: peers.Peer, position: int) -> peers.Peer:
     """A vhost-user back-end as what it is for that device, a socket chardev's peer by who connects to whom."""
-    if peer.name == "chardev-wait" and stack.find(peers.CONNECTS, 0, position + 1) is not None:
+    if peer.name in ("chardev-wait", "vhost-user-start") and stack.find(peers.CONNECTS, 0, position + 1) is not None:
         return peers.CHARDEV_SERVER
     if peer.name != "vhost-user":
         return peer

@@ -14,6 +14,8 @@ from ..stack import number
 from .requests import server_of, short_wait
 
 _NBD_SERVER = Pattern(r"NBD server at (\S+)")
+_SOCKET_CHARDEV = Pattern(r" -chardev '?socket,(\S+)")
+_OTHER_SOCKET = Pattern(r" -(?:serial|parallel|monitor|qmp|qmp-pretty|gdb) '?(?:unix|tcp|telnet|websocket):")
 BY_CHARDEV = ("tpm-emulator", "usb-redirection", "smartcard")  # peers that a chardev connects
 _YANK_SINCE = 6  # qapi/yank.json: nbd nodes, socket chardevs and migrations since 6.0
 
@@ -33,13 +35,24 @@ def for_peer(context: Context, peer: peers.Peer, subject: Subject) -> List[str]:
     by_chardev = peer.name.startswith(("chardev", "vhost-user")) or peer.name in BY_CHARDEV
     chardev = chardev_of(context, subject) if by_chardev else None
     if chardev is None:
-        return [peer.advice + _server(context, peer)]
+        return [peer.advice + (_sole_socket(context) if by_chardev else _server(context, peer))]
     where = f" ({chardev.id}, {chardev.peer})" if chardev.peer else f" ({chardev.id})"
     steps = [peer.advice + where]
     # chardev/char-socket.c: a connected socket registers char_socket_yank_iochannel, which shuts it down
     if chardev.type == "socket" and chardev.connected and peer.name in ("chardev-write", *BY_CHARDEV):
         steps += _yank(context, subject, "to cut that connection", {"type": "chardev", "id": chardev.id})
     return steps
+
+
+def _sole_socket(context: Context) -> str:
+    """ " (cv, /run/vhost.sock)": the socket chardev of the command line, where it has but that one; else ""."""
+    command = context.snapshot.command_line or ""
+    options = _SOCKET_CHARDEV.findall(command)
+    if len(options) != 1 or _OTHER_SOCKET.search(command):
+        return ""
+    given = dict(part.partition("=")[::2] for part in options[0].strip("'").split(","))
+    address = given.get("path") or ":".join(filter(None, (given.get("host"), given.get("port"))))
+    return f" ({given.get('id', 'without an id')}, {address})" if address else ""
 
 
 def _server(context: Context, peer: peers.Peer) -> str:
