@@ -89,7 +89,7 @@ class Message:
     """A line near the stack that the process or a tool wrote."""
 
     # assertion, glib, hw-error, qemu-error, error-abort, sanitizer, malloc, stack-smashing, fortify, cpu-abort,
-    # rust-panic, kernel-fault, seccomp, oom-kill, told-to-end, qemu-died, other
+    # rust-panic, fuzzer, kernel-fault, seccomp, oom-kill, told-to-end, qemu-died, other
     kind: str
     text: str
     function: Optional[str] = None

@@ -165,14 +165,23 @@ _RUNS_CODE = ("cpu_exec", "cpu_exec_loop", "cpu_loop_exec_tb", "cpu_exec_setjmp"
 _HELPERS = ("helper_", "do_ld", "do_st", "cpu_ld", "cpu_st", "full_ld", "full_st", "store_helper", "load_helper")
 
 
+def _catches(function: Optional[str]) -> bool:
+    """Whether a function is libFuzzer's for a signal (FuzzerLoop.cpp): what called it is the kernel's trampoline."""
+    return function is not None and function.startswith("fuzzer::Fuzzer::") and "Callback" in function
+
+
 def _kinds(frames: List[Frame]) -> None:
     """Mark inlined frames and generated code."""
     with_pc = 0
+    inner_name: Optional[str] = None
     for frame in frames:
         with_pc += frame.pc is not None
         name = frame.function
         if name is not None and name.startswith("code_gen_buffer"):
             frame.kind = "jit"
+        elif name is None and _catches(inner_name):
+            frame.kind = "signal"
+        inner_name = name
     if with_pc * 3 >= len(frames):
         inner: Optional[Frame] = None
         for frame in frames:

@@ -20,7 +20,7 @@ INTERESTING = Pattern(
     r"Command ?line|exception|dumped|Exception|WARNING: Thread|data race|Abort|abort|panicked at"
     r"|oom-kill|ut of memory|terminating on|kill_qemu|- code [c4]"
     r"|Access [Vv]iol|caused an? |Crash (?:reason|address)|=\?{8}|blocks are|Attempt to |_ADDRESS: |ExceptionCode"
-    r"|SECCOMP|=1326"
+    r"|SECCOMP|=1326|libFuzzer"
 )
 
 _NAMES = {
@@ -49,15 +49,31 @@ _SHELL = Pattern(
 # What ends a program on Windows: winnt.h, ntstatus.h; WinDbg and Wine give the number
 _EXCEPTION_CODES = {
     "c0000005": "EXCEPTION_ACCESS_VIOLATION",
+    "c0000006": "EXCEPTION_IN_PAGE_ERROR",
     "c000001d": "EXCEPTION_ILLEGAL_INSTRUCTION",
+    "c0000095": "EXCEPTION_INT_OVERFLOW",
+    "c0000096": "EXCEPTION_PRIV_INSTRUCTION",
     "c0000094": "EXCEPTION_INT_DIVIDE_BY_ZERO",
     "c00000fd": "EXCEPTION_STACK_OVERFLOW",
     "c0000374": "STATUS_HEAP_CORRUPTION",
     "c0000409": "STATUS_STACK_BUFFER_OVERRUN",
     "40000015": "STATUS_FATAL_APP_EXIT",
 }
+# What Dr. Mingw calls them: src/mgwhelp/ of drmingw
+_EXCEPTION_WORDS = {
+    "access violation": "EXCEPTION_ACCESS_VIOLATION",
+    "in page error": "EXCEPTION_IN_PAGE_ERROR",
+    "illegal instruction": "EXCEPTION_ILLEGAL_INSTRUCTION",
+    "privileged instruction": "EXCEPTION_PRIV_INSTRUCTION",
+    "integer divide by zero": "EXCEPTION_INT_DIVIDE_BY_ZERO",
+    "integer overflow": "EXCEPTION_INT_OVERFLOW",
+    "stack overflow": "EXCEPTION_STACK_OVERFLOW",
+    "heap corruption": "STATUS_HEAP_CORRUPTION",
+    "breakpoint": "EXCEPTION_BREAKPOINT",
+}
 FATAL = frozenset(
-    ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS", "SIGTRAP", "SIGXFSZ", *_EXCEPTION_CODES.values()]
+    ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS", "SIGTRAP", "SIGXFSZ", "SIGXCPU",
+     *_EXCEPTION_CODES.values(), *_EXCEPTION_WORDS.values()]
 )
 
 _SIGNAL_LINES = (
@@ -76,6 +92,8 @@ _SIGNAL_LINES = (
     Pattern(r"Fatal signal (?P<number>\d{1,2}) \("),
     Pattern(r"^Crash reason:\s+(?P<name>SIG[A-Z]+)\b"),
     Pattern(r"^\s*signal:?\s+(?:(?P<number>\d{1,2})\b|(?P<name>SIG[A-Z]+))", re.IGNORECASE),
+    # systemd's service manager, src/core/unit.c, with the process's number and name before
+    Pattern(r"Killing process \d{1,10} \([^)]{1,32}\) with signal (?P<name>SIG[A-Z]+)"),
     Pattern(r"caught (?:signal )?(?P<name>SIG[A-Z]+)|crash(?:ed|es) with (?:signal )?(?P<name2>SIG[A-Z]+)"),
 )
 _SIGNAL_HINT = Pattern(
@@ -107,7 +125,7 @@ _FAULT_ADDRESS = Pattern(
 )
 _WINDOWS = Pattern(
     r"(?P<text>Unhandled exception: page fault on \w+ access to (?P<address>0x[0-9a-fA-F]+)"
-    r"|\(\w+\.\w+\): Access violation|caused an Access Violation at location "
+    r"|\(\w+\.\w+\): Access violation|caused an? (?P<named>[A-Z][A-Za-z ]{3,40}) at location "
     r"|Crash reason:\s+EXCEPTION_ACCESS_VIOLATION|Unhandled exception at 0x.*?(?P<access>Access violation)"
     r"|(?:- code |ExceptionCode: |[Ee]xception(?: code)?:? (?:0x)?)(?P<code>[c4][0-9a-fA-F]{7})\b)"
 )
@@ -168,6 +186,7 @@ _SANITIZER = Pattern(
     r"|LeakSanitizer|"
     r"UndefinedBehaviorSanitizer|HWAddressSanitizer|RaceHunter)\b:? ?(?P<what>.*)"
 )
+_FUZZER = Pattern(r"^(?:ERROR|SUMMARY): libFuzzer: \S")  # FuzzerLoop.cpp of LLVM's compiler-rt
 _VALGRIND = Pattern(
     r"^(?:Invalid (?:read|write|free)|Use of uninitialised|Conditional jump or move|Possible data race"
     r"|Conflicting (?:load|store) by thread \d"
@@ -234,6 +253,8 @@ def signal_of(line: str) -> Optional[Signal]:
         if name is None and number is None:
             continue
         signal = signal_named(name, number, line)
+        if line.startswith("Killing process") or ": Killing process" in line:
+            signal.code = 0  # SI_USER: by kill()
         return _with_address(signal, line)
     match = _EXC.search(line)
     if match is not None:
@@ -258,9 +279,11 @@ def signal_of(line: str) -> Optional[Signal]:
     match = _WINDOWS.search(line)
     if match is not None:
         code = (match.group("code") or "c0000005").lower()
-        if code not in _EXCEPTION_CODES:
+        named = match.group("named")
+        name = _EXCEPTION_WORDS.get(named.lower()) if named else _EXCEPTION_CODES.get(code)
+        if name is None:
             return None
-        signal = Signal(name=_EXCEPTION_CODES[code], text=_clip(line))
+        signal = Signal(name=name, text=_clip(line))
         if match.group("address"):
             signal.address = int(match.group("address"), 16)
         else:
@@ -341,6 +364,8 @@ def message_of(line: str) -> Optional[Message]:
     match = _SANITIZER.search(line) if "Sanitizer" in line or "RaceHunter" in line else None
     if match is not None:
         return Message("sanitizer", _clip(line))
+    if "libFuzzer" in line and _FUZZER.match(line):
+        return Message("fuzzer", _clip(line))
     if _VALGRIND.match(line):
         return Message("sanitizer", _clip(line))
     match = _UNEXPECTED.search(line) if "Unexpected error" in line else None

@@ -81,3 +81,28 @@ def values(snapshot: Snapshot) -> List[Tuple[str, str]]:
 def null_values(snapshot: Snapshot) -> List[str]:
     """The pointers that somebody had gdb print, and that are NULL."""
     return [name for name, value in values(snapshot) if value.startswith("(") and value.endswith(("*) 0x0", "*)0x0"))]
+
+
+_CODE = Pattern(r"\bsi_code ?= ?(-?\d{1,9})")
+_POINTER = Pattern(r"(?:\(.{0,60}\*\) ?)?(0x[0-9a-fA-F]{1,16})\b")
+
+
+def signal_code(snapshot: Snapshot) -> Optional[int]:
+    """The si_code of the signal, where somebody had the debugger print it."""
+    for asked, value in values(snapshot):
+        if asked.endswith("si_code") and value.lstrip("-").isdigit():
+            return int(value[:10])
+    for line in _lines(snapshot):
+        found = _CODE.search(line) if "si_code" in line else None
+        if found is not None:
+            return int(found.group(1))
+    return None
+
+
+def signal_address(snapshot: Snapshot) -> Optional[int]:
+    """The si_addr of the signal, where it was printed alone."""
+    for asked, value in values(snapshot):
+        found = _POINTER.match(value) if asked.endswith("si_addr") else None
+        if found is not None:
+            return int(found.group(1), 16)
+    return None

@@ -32,6 +32,7 @@ from . import kernel
 from .blocked import Blocked, blocked, is_bql, returns_at_once
 from .complaint import CRASH, HANG, prose
 from .context import Context, Subject
+from .fuzzer import report_of
 from .owners import code_of, codes
 from .stack import Stack, number, once_a_stack
 
@@ -226,7 +227,7 @@ def _mark_fatal(context: Context) -> None:
                 _set(subject, "crashed", f"signal:{name}")
             elif subject.told.thread.crashed and not name:
                 _set(subject, "crashed", "report-says-so")
-    if _by_sanitizer(context, live):
+    if _by_sanitizer(context, live) or _by_fuzzer(context, live):
         return
     name = signals.named(snapshot.signal)
     if name and name not in FAULTS and name not in ABORTS:
@@ -266,10 +267,10 @@ def _trap(context: Context, subject: Subject) -> None:
 def _can_have_taken(subject: Subject, name: str) -> bool:
     """Whether a thread can have raised a signal where it stands: one that waits in the kernel was only sent it.
 
-    A blocked system call can end in SIGSYS (seccomp), KVM_RUN in SIGBUS (poisoned guest memory).
+    A blocked system call can end in SIGSYS (seccomp) or SIGXFSZ (a write), KVM_RUN in SIGBUS (poisoned guest memory).
     """
     state = subject.told.state
-    if name == "SIGSYS" and state == "blocked-syscall":
+    if name in ("SIGSYS", "SIGXFSZ") and state == "blocked-syscall":
         return True
     if name in FAULTS and subject.stack.names[0] in _TOUCHES_ITS_LOCK:
         return True
@@ -342,6 +343,16 @@ def _by_sanitizer(context: Context, live: List[Subject]) -> bool:
     victim = next((s for s in live if s.told.thread.crashed or s.told.thread.current), live[0])
     if victim.told.state not in ("aborting", "crashed"):
         _set(victim, "crashed", "sanitizer-report")
+    return True
+
+
+def _by_fuzzer(context: Context, live: List[Subject]) -> bool:
+    """The stack of a libFuzzer report: where it refused memory or caught a signal the process ends."""
+    report = report_of(context.snapshot)
+    if report is None:
+        return False
+    if report.ended and live[0].told.state not in ("aborting", "crashed"):
+        _set(live[0], "crashed" if report.what == "deadly signal" else "aborting", "fuzzer-report")
     return True
 
 

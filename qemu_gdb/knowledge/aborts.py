@@ -110,7 +110,7 @@ FATAL_PATHS: Tuple[FatalPath, ...] = (
 _MACHINERY = Names(
     "kill", "thrkill", "_thr_send_sig", "libc_signal_restore_set", "__libc_signal_block_all",
     "internal_signal_restore_set", "inline_raise", "do_raise", "raise_direct", "__libc_do_syscall",
-    "backtrace_and_maps", "g_malloc_fail", "__interceptor_abort", "__asan*", "__sanitizer*",
+    "backtrace_and_maps", "g_malloc_fail", "__interceptor_abort", "__asan*", "__sanitizer*", "fuzzer::*",
     "_exit", "exit", "_int_malloc", "__libc_free", "libc_free", "free", "cfree", "__GI___libc_free", "tcache_*",
     "malloc", "libc_malloc", "realloc", "calloc", "memalign", "_int_memalign", "_mid_memalign", "posix_memalign",
     "_int_realloc", "libc_calloc", "libc_realloc", "__kernel_vsyscall", "kernel_vsyscall",

@@ -29,6 +29,10 @@ SIGNALS: Dict[str, Tuple[str, str]] = {
     "EXCEPTION_ACCESS_VIOLATION": ("crash.invalid-access", "Access violation"),
     "EXCEPTION_ILLEGAL_INSTRUCTION": ("crash.illegal-instruction", "Illegal instruction"),
     "EXCEPTION_INT_DIVIDE_BY_ZERO": ("crash.arithmetic", "Division by zero"),
+    "EXCEPTION_INT_OVERFLOW": ("crash.arithmetic", "Integer overflow"),
+    "EXCEPTION_PRIV_INSTRUCTION": ("crash.illegal-instruction", "Privileged instruction"),
+    "EXCEPTION_IN_PAGE_ERROR": ("crash.bus-error", "Memory that Windows could not read from its file"),
+    "EXCEPTION_BREAKPOINT": ("crash.signal", "Breakpoint instruction"),
     "EXCEPTION_STACK_OVERFLOW": ("crash.stack-overflow", "Stack overflow"),
     "STATUS_HEAP_CORRUPTION": ("crash.heap-corruption", "Windows found its heap corrupted"),
     "STATUS_STACK_BUFFER_OVERRUN": ("crash.abort", "Fast fail: abort(), or a damaged stack,"),
@@ -41,6 +45,7 @@ FAULTS: FrozenSet[str] = frozenset(
         "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP", "EXC_BAD_ACCESS", "EXC_BAD_INSTRUCTION",
         "EXC_ARITHMETIC", "EXCEPTION_ACCESS_VIOLATION", "EXCEPTION_ILLEGAL_INSTRUCTION",
         "EXCEPTION_INT_DIVIDE_BY_ZERO", "EXCEPTION_STACK_OVERFLOW", "STATUS_HEAP_CORRUPTION", "SIGSTKFLT", "SIGEMT",
+        "EXCEPTION_INT_OVERFLOW", "EXCEPTION_PRIV_INSTRUCTION", "EXCEPTION_IN_PAGE_ERROR", "SIGXFSZ", "SIGXCPU",
     }
 )  # fmt: skip
 ABORTS: FrozenSet[str] = frozenset(
@@ -56,6 +61,15 @@ NUMBERS: Dict[int, str] = {
 def named(signal: Optional[Signal]) -> str:
     """A signal's name, by its number where only that is known; "" where neither tells, or without a signal."""
     return (signal.name or NUMBERS.get(signal.number or 0, "")).upper() if signal is not None else ""
+
+
+def only_stops(signal: Optional[Signal]) -> bool:
+    """Whether a debugger stopped at a signal that its process ignores.
+
+    SIGPIPE: os-posix.c os_setup_early_signal_handling of system emulators and qemu-nbd, 5.2 to 10.2; main() of
+    qemu-img, qemu-io, qemu-storage-daemon and qemu-pr-helper.
+    """
+    return named(signal) == "SIGPIPE" and signal is not None and "received signal" in signal.text
 
 
 # Signals that stop a process under a debugger and are part of its normal life.
@@ -74,6 +88,7 @@ HARMLESS: Dict[str, str] = {
     "SIGCHLD": "A child process ended",
     "SIGWINCH": "The terminal's size changed",
     "SIGTERM": "Somebody asked it to end: QEMU shuts down on it",
+    "SIGPIPE": "QEMU ignores SIGPIPE: the write returns EPIPE, and QEMU takes the other end for closed",
     "SIGHUP": "Its terminal went away: QEMU shuts down on it",
 }  # fmt: skip
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import List, Sequence
 
+from ...knowledge import signals
 from ...model import Finding
 from ..context import Context
-from . import asks, crash, hang, lasting, lone, profile, rules, said_at_exit, spinning, state
+from . import asks, crash, fuzzers, hang, lasting, lone, profile, rules, said_at_exit, spinning, state
 
 
 def find(context: Context) -> None:
@@ -26,9 +27,9 @@ def find(context: Context) -> None:
     findings: List[Finding] = [] if cause is None else [crash.told(context, cause)]
     stopped = crash.stopped_by_debugger(context)
     if cause is None:
-        hangs = hang.find(context)
+        hangs = fuzzers.timed_out(context) or hang.find(context)
         hangs += spinning.within(context)
-        if stopped:
+        if stopped or signals.only_stops(context.snapshot.signal):
             # a debugger's stop makes others wait; only what no running on would end is a hang
             hangs = [f for f in hangs if f.kind == "hang.deadlock" and f.confidence != "possible"]
         findings += hangs

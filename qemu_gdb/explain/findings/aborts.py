@@ -59,7 +59,7 @@ def aborted(context: Context, subject: Subject) -> Optional[Cause]:
     really = ends or name in ("SIGABRT", "EXC_CRASH")
     if (
         not really
-        and name in ("SIGTRAP", "SIGILL", "EXC_BREAKPOINT")
+        and name in ("SIGTRAP", "SIGILL", "EXC_BREAKPOINT", "EXCEPTION_BREAKPOINT")
         or (not really and context.snapshot.signal is not None and context.snapshot.signal.name == "SIGTRAP")
     ):
         really = "glib" in found or "g-malloc" in found
@@ -106,8 +106,31 @@ def _sent_from_outside(context: Context, subject: Subject, found: Dict[str, int]
         "to end the process or to get this core. What the threads do at that moment is the question."
     )
     cause.proof.append(Evidence(text=oneline(signal.text) or f"si_code {signal.code}", thread=subject.number))
+    limit = _watchdog(context)
+    if limit:
+        cause.row = "watchdog"
+        cause.headline = f"systemd's watchdog ended it by {signal.name} after {limit}"
+        cause.sentences[0] = (
+            f"No thread of QEMU aborts: systemd sent {signal.name}, as the unit's watchdog (WatchdogSec=) heard "
+            f"nothing for {limit}. QEMU never sends it what it waits for (sd_notify with WATCHDOG=1), however well it runs."
+        )
+        cause.steps.append("remove WatchdogSec= from the unit that starts QEMU")
+        return cause
     cause.steps.append("who has that pid? The supervisor's log tells why it sent it")
     return cause
+
+
+def _watchdog(context: Context) -> str:
+    """The time after which systemd's service watchdog ended the process, "" where it did not."""
+    for line in context.snapshot.unparsed[:_WORDS]:
+        found = _WATCHDOG.search(line) if "Watchdog" in line else None
+        if found is not None:
+            return found.group(1)
+    return ""
+
+
+_WORDS = 4000  # lines around the stacks that are looked at
+_WATCHDOG = Pattern(r"Watchdog timeout \(limit (\w[\w ]{0,20})\)")  # src/core/service.c of systemd
 
 
 _MALLOC = frozenset(

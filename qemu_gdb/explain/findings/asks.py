@@ -48,7 +48,7 @@ def _text(context: Context, main: Finding) -> None:
     alone = len(subjects) == 1 and main.rule != "fork-lock"
     if main.kind.startswith("hang.") and alone and "thread apply all bt" not in asked:
         steps.append("thread apply all bt")
-    crash = main.kind.startswith("crash.")
+    crash = main.kind.startswith("crash.") and main.rule != "crash.watchdog"
     if crash and main.threads and context.with_role("rcu") and "asan" not in asked.lower():
         crashed = next((s for s in subjects if s.number in main.threads), None)
         if crashed is not None and crashed.told.role == "rcu":

@@ -47,7 +47,7 @@ def fatal_signal(context: Context) -> Optional[Signal]:
 
 def is_fatal(signal: Signal) -> bool:
     name = signals.named(signal)
-    return name in signals.SIGNALS and name != "SIGTRAP"
+    return name in signals.SIGNALS and name != "SIGTRAP" and not signals.only_stops(signal)
 
 
 def blame_of(subject: Subject, start: int) -> Optional[int]:

@@ -114,6 +114,7 @@ PLUMBING = Names(
     "__asan_*",
     "__interceptor_*",
     "__sanitizer*",
+    "fuzzer::*",
     "__tsan_*",
     "__ubsan_*",
     "__msan_*",
@@ -139,6 +140,7 @@ PLUMBING = Names(
     "__restore_rt",
     "killpg",
     "__dl_*",
+    "*__chkstk*",  # Windows' probe of a large stack frame, MinGW's too
     "_dl_*",
     "panic_*",
     "__libc_fatal",

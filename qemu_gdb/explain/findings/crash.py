@@ -10,7 +10,7 @@ from ...pattern import Pattern
 from ..context import Context, Subject
 from ..recursion import DEEP
 from ..stack import Stack, once_a_stack
-from . import common, fault_facts, printable
+from . import common, fault_facts, fuzzers, printable
 from .aborts import aborted
 from .cause import Cause, check_of, fatal_signal, is_fatal
 from .common import oneline, place, who
@@ -25,7 +25,7 @@ def find_cause(context: Context) -> Optional[Cause]:
     subject = crashed_subject(context)
     if subject is None:
         return None
-    for examine in (sanitizer, guest_died, aborted, overflow, faulted, as_told):
+    for examine in (fuzzers.stopped, sanitizer, guest_died, aborted, overflow, faulted, as_told):
         cause = examine(context, subject)
         if cause is not None:
             fault_facts.refine(context, cause)
@@ -154,6 +154,8 @@ def crashed_subject(context: Context) -> Optional[Subject]:
     deep = next((s for s in subjects if s.stack.frames and s.stack.frames[-1].level >= DEEP), None)
     if deep is not None:
         return deep
+    if (report := fuzzers.report_of(context.snapshot)) is not None and report.ended and subjects:
+        return subjects[0]
     if any(m.kind == "sanitizer" for m in context.snapshot.messages) and subjects:
         return subjects[0]
     fatal_lines = [m for m in context.snapshot.messages if m.kind in _FATAL_MESSAGES]
@@ -219,7 +221,7 @@ def told(context: Context, cause: Cause) -> Finding:
     """The finding that tells a cause."""
     subject, stack = cause.subject, cause.subject.stack
     sentences = list(cause.sentences)
-    chain = common.story(context, subject) if cause.row != "sent" else ""
+    chain = common.story(context, subject) if cause.row not in ("sent", "watchdog") else ""
     lead = ""
     if chain:
         lead = f"{who(subject)}: {chain.rstrip('.')}."

@@ -14,7 +14,7 @@ from .. import printed
 from ..context import Context, Subject
 from ..owners import code_of
 from ..stack import Stack, number, once_a_stack, string, symbol
-from . import common
+from . import common, host_memory
 from .cause import Cause, fatal_signal, function_at, is_fatal, past_helpers
 from .common import at, cut, evidence, joined, oneline, place
 
@@ -42,6 +42,9 @@ def fault_address(context: Context, subject: Subject) -> Optional[int]:
             found = _ADDRESS.search(signal.text)
             if found:
                 return int(found.group(2)[:16], 16)
+    shown = printed.signal_address(context.snapshot)
+    if shown is not None:
+        return shown
     for text in [m.text for m in context.snapshot.messages] + context.snapshot.unparsed[:2000]:
         found = _APPORT.search(text) if "VMA" in text else None
         if found:
@@ -180,6 +183,8 @@ def as_told(context: Context, subject: Subject) -> Optional[Cause]:
         blame = culprit  # the cast only checks a type
     lines = [*context.snapshot.unparsed[:2000], *[t.heading for t in context.snapshot.threads if t.heading]]
     line = next((x for x in lines if _SEGFAULT.search(x)), None)
+    if line is None and subject.waiting is not None and subject.waiting.resting:
+        return _ended_at_rest(subject)
     function = function_at(subject, blame)
     spot = place(stack.frames[blame]) if blame is not None else ""
     word = "Segmentation fault" if line else "Crash"
@@ -208,6 +213,19 @@ def as_told(context: Context, subject: Subject) -> Optional[Cause]:
         cause.kind = "crash.signal"
     if not any("_siginfo" in step for step in cause.steps):
         cause.steps.append("the debugger's line with the signal, or: p $_siginfo")
+    return cause
+
+
+def _ended_at_rest(subject: Subject) -> Cause:
+    """A core whose signal is not told, of a thread that waits as it should: it did nothing that ends a process."""
+    at_rest = subject.waiting.at if subject.waiting is not None else 0
+    cause = Cause(subject, "crash.signal", f"The process ended while {common.the(subject)} rested", "at-rest", "likely")
+    cause.sentences.append(
+        "No signal is in the input, and a thread that waits in the kernel makes no fault: the signal was sent from "
+        "outside, or another thread raised it."
+    )
+    cause.proof.append(evidence(subject, at_rest, "rests"))
+    cause.steps.append("coredumpctl info (Signal:), or the journal around that time: which signal, and who sent it?")
     return cause
 
 
@@ -250,12 +268,22 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
     if kind == "crash.invalid-access":
         _bad_pointer(context, cause, subject, top, blame, culprit, address)
     elif kind == "crash.bus-error":
-        _bus_error(cause, function, address, signal)
+        host_memory.explain(context, cause, function, address, signal)
     elif kind == "crash.illegal-instruction":
         _illegal(context, cause, stack, top, inside)
+    elif name in _LIMITS:
+        whose, step = _LIMITS[name]
+        cause.headline = f"{meaning} ({whose}){inside}" + (f", {spot}" if spot else "")
+        cause.sentences.append(f"The process went beyond its limit {whose}, and the kernel ended it for that; QEMU's "
+                               "code is not at fault.")
+        cause.steps.append(step)
+    elif name == "EXCEPTION_INT_OVERFLOW":
+        cause.sentences.append(f"A division{inside} had a result too large for its register.")
+    elif name == "EXCEPTION_STACK_OVERFLOW":
+        cause.sentences.append("The thread or coroutine has used its whole stack; no frames repeat in what is shown.")
     elif kind == "crash.arithmetic":
         cause.sentences.append(f"An integer division{inside} had the divisor 0 (or overflowed).")
-        cause.steps.append("x/i $pc and info registers: which value was 0; then print it in the frame")
+        cause.steps.append("x/i $pc and info registers: which value was 0, and where does it come from?")
     elif kind == "crash.seccomp":
         _sandbox(context, cause, subject, function)
     elif kind == "crash.abort":
@@ -263,6 +291,17 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
     return cause
 
 
+# setrlimit(2) of Linux; systemd.exec(5)
+_LIMITS = {
+    "SIGXFSZ": (
+        "RLIMIT_FSIZE",
+        "ulimit -f of the shell, LimitFSIZE= of the unit, /etc/security/limits.conf: raise it beyond the image's size",
+    ),
+    "SIGXCPU": (
+        "RLIMIT_CPU",
+        "ulimit -t of the shell, LimitCPU= of the unit, /etc/security/limits.conf: raise or remove it",
+    ),
+}
 _TRAPS = ("ud2", "udf", "brk", "trap", "int3", "ebreak", "unimp")  # what compilers and assert-like macros emit
 
 
@@ -594,27 +633,3 @@ def who_forbids(call: str) -> Tuple[str, str]:
             "(with spawn=deny of the later two it fails with ENOSYS, and glibc falls back to clone()): is it a filter "
             "of systemd (SystemCallFilter=) or of a container?")
     return "QEMU's sandbox (-sandbox)", ""
-
-
-def _bus_error(cause: Cause, function: str, address: Optional[int], signal: Signal) -> None:
-    codes = {
-        2: "no memory behind the mapping: the backing file is shorter than the mapping (truncated), or the file "
-        "system or the "
-        "huge-page pool is full",
-        4: "the memory there has a hardware error (poisoned page)",
-        5: "the memory there has a hardware error (poisoned page)",
-        1: "an address that is not aligned",
-    }
-    where = f" at 0x{address:x}" if address else ""
-    if signal.code in codes:
-        cause.sentences.append(f"The access{where} in {function or 'this code'} found {codes[signal.code]}.")
-        return
-    cause.sentences.append(
-        f"{function or 'This code'} accessed mapped memory{where} that the kernel could not provide: a memory "
-        f"backend's file that was "
-        "truncated, no huge page or tmpfs space left, or a page with a hardware memory error."
-    )
-    cause.steps.append(
-        "p $_siginfo.si_code: 2 is a truncated or full backing file, 4 or 5 a hardware memory error (see the host's "
-        "kernel log); info proc mappings: which mapping holds the address"
-    )

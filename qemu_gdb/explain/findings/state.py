@@ -60,7 +60,7 @@ def _breakpoint(context: Context) -> Optional[Finding]:
     line = stopped_by_debugger(context)
     current = _current(context)
     name = signal.name if signal is not None else None
-    if not line and (name is None or name in signals.SIGNALS and name != "SIGTRAP"):
+    if not line and (name is None or name in signals.SIGNALS and name != "SIGTRAP" and not signals.only_stops(signal)):
         return None
     if not line and name not in signals.HARMLESS and name != "SIGTRAP":
         return None
@@ -83,9 +83,14 @@ def _breakpoint(context: Context) -> Optional[Finding]:
             sentences.append(f"{who(current)} is in {current.stack.names[position]}{f' ({place})' if place else ''}.")
     else:
         title = f"Stopped by {name}, which is no error"
-        sentences.append(f"{signals.HARMLESS[name or '']}.")
+        if name == "SIGPIPE" and current.told.role == "user-mode":
+            sentences.append("The emulated program wrote to a closed pipe or socket; QEMU hands the signal on to it.")
+        else:
+            sentences.append(f"{signals.HARMLESS[name or '']}.")
         if name in ("SIGUSR1", "SIGUSR2"):
             sentences.append("A debugger has to pass it on.")
+        elif name == "SIGPIPE":
+            sentences.append("gdb stops at it all the same, unless told otherwise.")
         proof = [Evidence(text=signal.text if signal is not None and signal.text else str(name), thread=current.number)]
     if story:
         sentences.append(f"{who(current)}: {story.rstrip('.')}.")
@@ -99,7 +104,9 @@ def _breakpoint(context: Context) -> Optional[Finding]:
             "accesses are short."
         )
     steps = []
-    if name == "SIGUSR1":
+    if name == "SIGPIPE":
+        steps = ["in gdb: handle SIGPIPE nostop noprint pass, then continue"]
+    elif name == "SIGUSR1":
         steps = ["in gdb: handle SIGUSR1 noprint nostop pass"]
     elif name == "SIGUSR2":
         steps = ["in gdb: handle SIGUSR2 noprint nostop pass (lldb: process handle SIGUSR2 -s false -p true)"]

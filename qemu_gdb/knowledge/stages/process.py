@@ -396,7 +396,8 @@ ROWS = (
     # the compilers' sanitizers
     Row(
         "sanitizer",
-        Names("__asan_*", "__sanitizer_*", "__ubsan_*", "__interceptor_*", "__tsan_*", "__msan_*", "__lsan_*"),
+        Names("__asan_*", "__sanitizer_*", "fuzzer::*", "__ubsan_*", "__interceptor_*", "__tsan_*", "__msan_*",
+              "__lsan_*"),
         "the sanitizer's own code",
         short="",
         weight=0,

@@ -1,0 +1,183 @@
+"""How a text tells that its process ended: fuzzers, supervisors, limits, Windows' exceptions. All are stand-ins."""
+
+from __future__ import annotations
+
+import pytest
+from texts import told
+
+REGISTER_WRITE = """\
+    #9 0x55a1f41c9c3a in toy_receive hw/net/toy.c:1092:5
+    #10 0x55a1f41d2a91 in toy_write hw/net/toy.c:1581:5
+    #11 0x55a1f4be4b63 in memory_region_write_accessor system/memory.c:497:5
+    #12 0x55a1f4be21a9 in memory_region_dispatch_write system/memory.c:1521:16
+    #13 0x55a1f4c55258 in address_space_write system/physmem.c:2860:18
+"""
+CAUGHT = """\
+    #0 0x55a1f3ab2c91 in __sanitizer_print_stack_trace asan_stack.cpp:87:3
+    #1 0x55a1f39f4668 in fuzzer::PrintStackTrace() FuzzerUtil.cpp:210:5
+    #2 0x55a1f39d9e43 in fuzzer::Fuzzer::{callback}() FuzzerLoop.cpp:233:3
+    #3 0x7fe02b4ea41f  (/lib/x86_64-linux-gnu/libpthread.so.0+0x1441f)
+"""
+ABORTS = """\
+    #4 0x7fe02b2d900a in raise signal/../sysdeps/unix/sysv/linux/raise.c:48:3
+    #5 0x7fe02b2b8858 in abort stdlib/abort.c:79:7
+    #6 0x7fe02b2b8728 in __assert_fail_base assert/assert.c:92:3
+    #7 0x7fe02b2c9fd5 in __assert_fail assert/assert.c:101:3
+"""
+
+
+def test_fuzzer_signal_is_the_assertion_below_it():
+    found = told("==4411== ERROR: libFuzzer: deadly signal\n" + CAUGHT.format(callback="CrashCallback") + ABORTS
+                 + REGISTER_WRITE + "SUMMARY: libFuzzer: deadly signal\n")
+    main = found.findings[0]
+    assert main.kind == "crash.assertion"
+    assert "toy_receive" in main.title
+    assert found.threads[0].state == "aborting"
+    assert "fuzzer::" not in found.threads[0].summary
+
+
+def test_fuzzer_signal_without_an_abort():
+    found = told("==4411== ERROR: libFuzzer: deadly signal\n" + CAUGHT.format(callback="CrashCallback")
+                 + REGISTER_WRITE)
+    assert found.findings[0].title.startswith("Deadly signal in toy_receive")
+    assert found.threads[0].state == "crashed"
+
+
+def test_fuzzer_memory_names_the_size_and_who_asks():
+    found = told(
+        "==4023== ERROR: libFuzzer: out-of-memory (malloc(3221225472))\n\n"
+        "    #0 0x55cfb1c3b7d1 in __sanitizer_print_stack_trace asan_stack.cpp:86\n"
+        "    #1 0x55cfb1b60a06 in fuzzer::Fuzzer::HandleMalloc(unsigned long) FuzzerLoop.cpp:132:3\n"
+        "    #2 0x55cfb1c41d37 in __sanitizer::RunMallocHooks(void const*, unsigned long) sanitizer_common.cpp:312:5\n"
+        "    #3 0x55cfb1c0e7a6 in calloc asan_malloc_linux.cpp:155\n"
+        "    #4 0x7fd3c9dbf0a0 in g_malloc0_n\n" + REGISTER_WRITE
+    )
+    main = found.findings[0]
+    assert main.kind == "crash.abort"
+    assert main.title == "Allocation of 3221225472 bytes for toy_receive, net/toy.c:1092"
+
+
+def test_fuzzer_timeout_is_a_loop():
+    found = told("==57121== ERROR: libFuzzer: timeout after 26 seconds\n" + CAUGHT.format(callback="AlarmCallback")
+                 + REGISTER_WRITE + "SUMMARY: libFuzzer: timeout\n")
+    main = found.findings[0]
+    assert main.kind == "hang.spinning"
+    assert "still runs in toy_receive after 26 seconds" in main.title
+    assert found.threads[0].state == "executing"
+
+
+RESTS = """\
+Stack trace of thread 7711:
+#0  0x00007f1c2b118e8f __ppoll (libc.so.6 + 0x118e8f)
+#1  0x000055e1a1c52e33 qemu_poll_ns (qemu-system-x86_64 + 0x8f2e33)
+#2  0x000055e1a1c4fd2f os_host_main_loop_wait (qemu-system-x86_64 + 0x8efd2f)
+#3  0x000055e1a1c50011 main_loop_wait (qemu-system-x86_64 + 0x8f0011)
+#4  0x000055e1a18b2ad7 qemu_main_loop (qemu-system-x86_64 + 0x552ad7)
+#5  0x000055e1a1b3fd16 qemu_default_main (qemu-system-x86_64 + 0x7dfd16)
+#6  0x00007f1c2b02a1ca __libc_start_call_main (libc.so.6 + 0x2a1ca)
+"""
+DUMPED = "Jun 10 09:00:03 h systemd-coredump[7790]: Process 7711 (qemu-system-x86) of user 0 dumped core.\n\n"
+
+
+def test_watchdog_of_systemd():
+    main = told(
+        "Jun 10 09:00:01 h systemd[1]: vm.service: Watchdog timeout (limit 30s)!\n"
+        "Jun 10 09:00:01 h systemd[1]: vm.service: Killing process 7711 (qemu-system-x86) with signal SIGABRT.\n"
+        + DUMPED + RESTS
+    ).findings[0]
+    assert main.title == "systemd's watchdog ended it by SIGABRT after 30s"
+    assert main.next_steps == ["remove WatchdogSec= from the unit that starts QEMU"]
+
+
+def test_thread_at_rest_gets_no_advice_on_pointers():
+    main = told(DUMPED + RESTS).findings[0]
+    assert "rested" in main.title
+    assert not any("pointer" in step or "x/i" in step for step in main.next_steps)
+    assert "pointer" not in main.explanation
+
+
+MINGW = (
+    "qemu-system-x86_64.exe caused {what} at location 00007FF7A14C2F31 in module qemu-system-x86_64.exe.\n\n"
+    "AddrPC           Params\n"
+    "00007FF7A14C2F31 000002A5F3B00C10 0000000000000000 0000003F7C1FF640  "
+    "qemu-system-x86_64.exe!ide_set_sector+0x61  [../hw/ide/core.c @ 665]\n"
+    "00007FF7A14C4A22 000002A5F3B00C10 0000000000000000 0000003F7C1FF640  "
+    "qemu-system-x86_64.exe!ide_sector_write_cb+0x132  [../hw/ide/core.c @ 1050]\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("what", "kind", "title"),
+    [
+        ("an Access Violation", "crash.invalid-access", "Access violation in"),
+        ("an Integer Divide By Zero", "crash.arithmetic", "Division by zero in"),
+        ("an Integer Overflow", "crash.arithmetic", "Integer overflow in"),
+        ("a Stack Overflow", "crash.stack-overflow", "Stack overflow in"),
+        ("an Illegal Instruction", "crash.illegal-instruction", "Illegal instruction in"),
+        ("a Privileged Instruction", "crash.illegal-instruction", "Privileged instruction in"),
+        ("an In Page Error", "crash.bus-error", "Memory that Windows could not read"),
+        ("a Breakpoint", "crash.signal", "Breakpoint instruction in"),
+    ],
+)
+def test_exceptions_that_dr_mingw_names(what, kind, title):
+    main = told(MINGW.format(what=what)).findings[0]
+    assert (main.kind, main.title.startswith(title)) == (kind, True)
+
+
+BUS = """\
+Thread 7 "CPU 3/KVM" received signal SIGBUS, Bus error.
+(gdb) bt
+#0  0x000055d9d0b61ab5 in iov_from_buf_full (iov=0x7f1d3c01a340, iov_cnt=1) at ../util/iov.c:36
+#1  0x000055d9d08ad54b in virtio_blk_req_complete (req=0x7f1d3c01a2c0) at ../hw/block/virtio-blk.c:60
+#2  0x000055d9d08af5c1 in virtio_blk_handle_request (req=0x7f1d3c01a2c0) at ../hw/block/virtio-blk.c:690
+"""
+
+
+def test_bus_error_whose_code_was_printed():
+    memory = told(BUS + "(gdb) p $_siginfo.si_code\n$1 = 4\n").findings[0]
+    assert "hardware error" in memory.explanation
+    assert "truncated" not in memory.explanation
+    file = told(BUS + "(gdb) p $_siginfo\n$1 = {si_signo = 7, si_errno = 0, si_code = 2, _sifields = {}}\n").findings[0]
+    assert "truncated" in file.explanation
+    assert "hardware" not in file.explanation
+    assert not any("si_code" in step for step in memory.next_steps + file.next_steps)
+
+
+def test_bus_error_that_the_kernel_explains():
+    line = "[12.5] MCE: Killing CPU 3/KVM:912 due to hardware memory corruption fault at 7f1a9b7ff000\n"
+    main = told(BUS + line).findings[0]
+    assert main.title.startswith("Hardware memory error")
+    assert "truncated" not in main.explanation
+
+
+PIPE = """\
+#0  0x00007f7ac8d1b8dd in sendmsg () from /lib64/libpthread.so.0
+#1  0x0000561f6a66a9c0 in qio_channel_socket_writev (ioc=0x561f6c22a350, niov=1) at io/channel-socket.c:545
+#2  0x0000561f6a5b6db4 in nbd_write (ioc=0x561f6c22a350) at include/block/nbd.h:323
+#3  0x0000561f6a5bd310 in nbd_trip (opaque=0x561f6c2a97a0) at nbd/server.c:2572
+"""
+
+
+def test_sigpipe_in_a_live_gdb_is_a_stop():
+    main = told('Thread 1 "qemu-nbd" received signal SIGPIPE, Broken pipe.\n(gdb) bt\n' + PIPE).findings[0]
+    assert main.kind == "state.breakpoint"
+    assert main.next_steps == ["in gdb: handle SIGPIPE nostop noprint pass, then continue"]
+
+
+def test_sigpipe_of_a_core_is_a_death():
+    main = told("Program terminated with signal SIGPIPE, Broken pipe.\n" + PIPE).findings[0]
+    assert main.kind == "crash.signal"
+
+
+def test_limit_of_a_file_size():
+    found = told(
+        "Program terminated with signal SIGXFSZ, File size limit exceeded.\n"
+        "#0  0x00007f8b1f0e9f77 in __libc_pwrite64 (fd=10) at ../sysdeps/unix/sysv/linux/pwrite64.c:25\n"
+        "#1  0x00005588d2c2a4f0 in handle_aiocb_rw_linear (aiocb=0x7f8b1d9fe9d0) at ../block/file-posix.c:1561\n"
+        "#2  0x00005588d2d06e02 in worker_thread (opaque=0x5588d4c76d10) at ../util/thread-pool.c:110\n"
+        "#3  0x00005588d2cf3b01 in qemu_thread_start (args=0x5588d4c7a2f0) at ../util/qemu-thread-posix.c:505\n"
+    )
+    main = found.findings[0]
+    assert main.title.startswith("File size limit exceeded (RLIMIT_FSIZE)")
+    assert "ulimit -f" in main.next_steps[0]
+    assert found.threads[0].state == "crashed"
