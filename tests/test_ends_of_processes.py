@@ -181,3 +181,82 @@ def test_limit_of_a_file_size():
     assert main.title.startswith("File size limit exceeded (RLIMIT_FSIZE)")
     assert "ulimit -f" in main.next_steps[0]
     assert found.threads[0].state == "crashed"
+
+
+FAULT = """\
+Thread 3 "CPU 0/KVM" received signal SIGSEGV, Segmentation fault.
+0x00005555558a11f7 in scsi_req_continue ()
+(gdb) bt
+#0  0x00005555558a11f7 in scsi_req_continue ()
+#1  0x00005555558a44c0 in esp_do_dma ()
+#2  0x00005555558a6e22 in esp_reg_write ()
+(gdb) x/i $pc
+=> 0x5555558a11f7 <scsi_req_continue+7>:\t{instruction}
+(gdb) info registers
+{register}            {value}                 0
+rsp            0x7ffff5b3c310      0x7ffff5b3c310
+"""
+
+
+@pytest.mark.parametrize(
+    ("instruction", "register", "offset"),
+    [
+        ("mov    0x208(%rdi),%rax", "rdi", "0x208"),
+        ("mov    rax,QWORD PTR [rdi+0x208]", "rdi", "0x208"),
+        ("ldr\tx0, [x19, #1848]", "x19", "0x738"),
+    ],
+)
+def test_register_of_the_instruction_is_null(instruction, register, offset):
+    main = told(FAULT.format(instruction=instruction, register=register, value="0x0")).findings[0]
+    assert main.kind == "crash.null-dereference"
+    assert main.title == f"NULL pointer plus {offset} dereferenced in scsi_req_continue"
+    assert f"took {register} for the pointer, which is 0" in main.explanation
+    assert not any("x/i" in step or "info registers" in step for step in main.next_steps)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("0xdeaddeaddeaddead", "0xdead again and again"),
+        ("0x5a5a5a5a5a5a5a5a", "freed memory"),
+        ("0x00ffff00deadbee8", "not a canonical address"),
+    ],
+)
+def test_register_of_the_instruction_is_no_pointer(value, why):
+    main = told(FAULT.format(instruction="mov 0x158(%r13),%rax", register="r13", value=value)).findings[0]
+    assert main.title == f"Bad pointer r13=0x{int(value, 16):x} used in scsi_req_continue"
+    assert why in main.explanation
+
+
+def test_register_of_the_instruction_can_be_a_pointer():
+    main = told(FAULT.format(instruction="mov 0x10(%rbx),%rax", register="rbx", value="0x555556f3a1c0")).findings[0]
+    assert "rbx = 0x555556f3a1c0: as a value that can be a pointer" in main.explanation
+
+
+LINE = """\
+Thread 1 "qemu-system-x86" received signal SIGSEGV, Segmentation fault.
+0x0000558d5d1a7e10 in toy_translate (mr=0x558d60a3b9e0) at ../hw/virtio/toy.c:1102
+1102\t        interval = g_tree_lookup(ep->domain->mappings, &key);
+(gdb) bt
+#0  0x0000558d5d1a7e10 in toy_translate (mr=0x558d60a3b9e0) at ../hw/virtio/toy.c:1102
+#1  0x0000558d5d2a3d11 in address_space_translate_iommu (iommu_mr=0x558d60a3b9e0) at ../system/physmem.c:433
+"""
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "(gdb) p ep->domain\n$1 = (VirtIOIOMMUDomain *) 0x0\n",
+        "(gdb) p/x ep->domain\n$1 = 0x0\n",
+        "(gdb) p *ep\n$1 = {id = 3, domain = 0x0, next = {le_next = 0x0}}\n",
+    ],
+)
+def test_printed_null_that_the_source_line_looks_through(printed):
+    main = told(LINE + printed).findings[0]
+    assert main.kind == "crash.null-dereference"
+    assert main.title.startswith('NULL pointer "ep->domain" in toy_translate')
+
+
+def test_printed_null_that_the_source_line_does_not_look_through():
+    main = told(LINE + "(gdb) p key->domain\n$1 = (void *) 0x0\n").findings[0]
+    assert main.kind == "crash.invalid-access"

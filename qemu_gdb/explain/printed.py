@@ -12,6 +12,7 @@ _MOST_VALUES = 40
 
 # gdb: "=> 0x7fffb40d19f4 <code_gen_buffer+858567>:\tvpandd %ymm16,%ymm1,%ymm1"; lldb: "->  0x10000f2c <+12>: str x8"
 _INSTRUCTION = Pattern(r"(?:=>|->)\s+0x([0-9a-fA-F]{1,16})(?: <[^>]{1,200}>)?:\s+(\S.{0,120})")
+_REGISTER = Pattern(r"([a-z]\w{1,7})\s+0x([0-9a-fA-F]{1,16})(?:\s+\S.{0,200})?$")  # "rdi   0x0   0"
 _SOURCE = Pattern(r"(\d{1,7})\t\s*(.*)")  # gdb: "728\t{"
 _ASKED = Pattern(r"\(gdb\) ?(?:p|print|output|inspect|call)(?:/[a-z])? +(\S.{0,120})")
 _VALUE = Pattern(r"\$\d+ = (.{1,200})")
@@ -20,6 +21,9 @@ _PUSHES = Pattern(
     r"(?:push\w*|call\w*)\s+(?!\*)\S|(?:stp|str|stm\w*)\s.*\[sp\b"
     r"|\w+\s.*,\s*-?(?:0x)?[0-9a-f]*\(%[re]sp\)|\w+\s+(?:\w+ ptr )?\[[re]sp\b"
 )
+
+
+_NULL_MEMBER = Pattern(r"[{ ](\w{1,60}) = 0x0(?=[,}\s]|$)")
 
 
 class Instruction(NamedTuple):
@@ -48,6 +52,28 @@ def instruction_at(snapshot: Snapshot, pc: Optional[int]) -> Optional[Instructio
             if found and int(found.group(1), 16) == pc:
                 return Instruction(pc, found.group(2).strip())
     return None
+
+
+def instruction_in(snapshot: Snapshot, function: str) -> Optional[Instruction]:
+    """The only next instruction that the text shows, where it is one of a function."""
+    if not function:
+        return None
+    found = [m for m in (_INSTRUCTION.search(x) for x in _lines(snapshot) if "=>" in x and f"<{function}+" in x) if m]
+    return Instruction(int(found[0].group(1), 16), found[0].group(2).strip()) if len(found) == 1 else None
+
+
+def register(snapshot: Snapshot, name: str) -> Optional[int]:
+    """A register's value by `info registers`, or by `p/x $rdi`; None where the text has none, or several."""
+    found = set()
+    for line in _lines(snapshot):
+        if line.startswith(name):
+            row = _REGISTER.match(line)
+            if row is not None and row.group(1) == name:
+                found.add(int(row.group(2), 16))
+    for asked, value in values(snapshot):
+        if asked == f"${name}" and value.startswith("0x"):
+            found.add(int(value.split()[0], 16))
+    return found.pop() if len(found) == 1 else None
 
 
 def source_line(snapshot: Snapshot, number: Optional[int]) -> Optional[str]:
@@ -82,6 +108,43 @@ def null_values(snapshot: Snapshot) -> List[str]:
     """The pointers that somebody had gdb print, and that are NULL."""
     return [name for name, value in values(snapshot) if value.startswith("(") and value.endswith(("*) 0x0", "*)0x0"))]
 
+
+def null_in(snapshot: Snapshot, line: str) -> str:
+    """The printed pointer that is NULL and that a source line looks through, "" without one: "ep->domain".
+
+    Members of a structure that was printed count, too.
+    """
+    candidates = []
+    for asked, value in values(snapshot):
+        if value == "0x0" or value.startswith("(") and value.endswith(" 0x0"):
+            candidates.append(asked)
+        elif value.startswith("{") and asked.startswith("*"):
+            inner = asked[1:].strip("() ")
+            candidates += [f"{inner}->{found.group(1)}" for found in _NULL_MEMBER.finditer(_flat(value))]
+    packed = line.replace(" ", "")
+    for name in sorted(set(candidates), key=len, reverse=True):
+        bare = name.replace(" ", "")
+        if not bare or not (bare[0].isalpha() or bare[0] == "_"):
+            continue
+        at = packed.find(bare)
+        while at >= 0:
+            before, after = packed[at - 1 : at], packed[at + len(bare) : at + len(bare) + 2]
+            whole = not (before.isalnum() or before in ("_", ".", ">")) or not before
+            behind = before == "*" and not (after[:1].isalnum() or after[:1] in ("_", "-", ".", "["))
+            if whole and (behind or after.startswith(("->", "["))):
+                return name
+            at = packed.find(bare, at + 1)
+    return ""
+
+
+def _flat(value: str) -> str:
+    """A printed structure without the structures inside it."""
+    depth, kept = 0, []
+    for char in value:
+        depth += (char == "{") - (char == "}")
+        if depth <= 1:
+            kept.append(char)
+    return "".join(kept)
 
 _CODE = Pattern(r"\bsi_code ?= ?(-?\d{1,9})")
 _POINTER = Pattern(r"(?:\(.{0,60}\*\) ?)?(0x[0-9a-fA-F]{1,16})\b")

@@ -41,3 +41,22 @@ def text_of(value: int) -> str:
     if len(raw) >= 5 and all(32 < b < 127 for b in raw) and sum(chr(b).isalnum() for b in raw) >= 4:
         return raw.decode("ascii")
     return ""
+
+
+def why_bad(value: int, arm: bool = False) -> str:
+    """Why a register's value can't be a pointer, "" where it can: a mark, a text, a pattern, an impossible address.
+
+    x86-64 has 47 bits for user space (without la57); Arm ignores the top byte, and has up to 52.
+    """
+    mark = poison(value)
+    if mark:
+        return mark
+    text = text_of(value)
+    if text:
+        return f'its bytes spell "{text}"'
+    low = value & 0xFFFF
+    if low and value == low * 0x0001000100010001:
+        return f"0x{low:04x} again and again: a pattern that somebody filled memory with"
+    if (value >> 52 & 0xF if arm else value >> 47 not in (0, 0x1FFFF)):
+        return "not a canonical address"
+    return ""

@@ -112,7 +112,8 @@ def _sent_from_outside(context: Context, subject: Subject, found: Dict[str, int]
         cause.headline = f"systemd's watchdog ended it by {signal.name} after {limit}"
         cause.sentences[0] = (
             f"No thread of QEMU aborts: systemd sent {signal.name}, as the unit's watchdog (WatchdogSec=) heard "
-            f"nothing for {limit}. QEMU never sends it what it waits for (sd_notify with WATCHDOG=1), however well it runs."
+            f"nothing for {limit}. QEMU never sends it what it waits for (sd_notify with WATCHDOG=1), however well it "
+            "runs."
         )
         cause.steps.append("remove WatchdogSec= from the unit that starts QEMU")
         return cause

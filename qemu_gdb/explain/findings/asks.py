@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import List
 
 from ...model import Finding
 from ...pattern import Pattern
+from .. import printed
 from ..context import Context
+from ..printed_access import instruction_of, pointer_register
 from . import debuggers, printable
 from .links import ALL_THREADS, complete, main_stuck
 
@@ -41,6 +44,44 @@ def fill(context: Context, findings: List[Finding]) -> None:
         found.next_steps = list(dict.fromkeys(steps))[: MAX_STEPS + 1]
 
 
+_COMMANDS = Pattern(r"(?P<lead>frame \d+, then:? )?(?P<commands>[^:]*\$pc[^:]*)(?P<why>: .*)$")
+_PRINTS = Pattern(r"print (?P<what>\*?\w+) in frame \d+$")
+
+
+def _unanswered(context: Context, steps: List[str]) -> List[str]:
+    """The steps without commands whose output the text already has."""
+    snapshot = context.snapshot
+    asked = {name for name, _ in printed.values(snapshot)}
+    frames = [s.stack.frames[0] for s in context.live_subjects[:64] if len(s.stack)]
+    instruction = next((text for text in (instruction_of(snapshot, f) for f in frames) if text), "")
+    pointer = pointer_register(instruction)
+    has = {
+        "x/i $pc": bool(instruction),
+        "info registers": bool(pointer) and printed.register(snapshot, pointer) is not None,
+        "p $_siginfo._sifields._sigfault.si_addr": printed.signal_address(snapshot) is not None,
+    }
+    kept = []
+    for step in steps:
+        printing = _PRINTS.match(step)
+        if printing is not None and printing.group("what") in asked:
+            continue
+        found = _COMMANDS.match(step)
+        if found is not None:
+            before = re.split(r", | and ", found.group("commands"))
+            commands = [c for c in before if not has.get(c)]
+            if not commands:
+                continue
+            if len(commands) < len(before):
+                lead = found.group("lead") or ""
+                if commands == ["info locals"]:
+                    lead = lead.replace(", then: ", ", ").replace(", then ", ", ")
+                if pointer:
+                    commands = [f"{c} {pointer}" if c == "info registers" else c for c in commands]
+                step = f"{lead}{', '.join(commands)}{found.group('why')}"
+        kept.append(step)
+    return kept
+
+
 def _text(context: Context, main: Finding) -> None:
     subjects = context.live_subjects
     steps = main.next_steps
@@ -61,6 +102,7 @@ def _text(context: Context, main: Finding) -> None:
     bare = bool(subjects) and not any(f.file for s in shown for f in s.stack.frames)
     if crash and crashed is not None:
         steps[:] = printable.without_sources(crashed, steps)
+    steps[:] = _unanswered(context, steps)
     dialect = context.snapshot.source.dialect
     prints = next((i for i, step in enumerate(steps) if _NEEDS_SYMBOLS.search(step)), None)
     if bare and prints is not None:

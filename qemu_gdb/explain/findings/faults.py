@@ -8,13 +8,14 @@ from typing import List, Optional, Tuple
 from ...knowledge import graphics, pointers, signals
 from ...knowledge.helpers import is_cast
 from ...knowledge.roles import STARTERS
-from ...model import Evidence, Frame, Signal
+from ...model import Evidence, Frame
 from ...pattern import Pattern
 from .. import printed
 from ..context import Context, Subject
 from ..owners import code_of
+from ..printed_access import access_of
 from ..stack import Stack, number, once_a_stack, string, symbol
-from . import common, host_memory
+from . import common, host_memory, pointer_shown
 from .cause import Cause, fatal_signal, function_at, is_fatal, past_helpers
 from .common import at, cut, evidence, joined, oneline, place
 
@@ -374,6 +375,9 @@ def _bad_pointer(
     if frame is not None and not frame.function and (frame.pc is not None and frame.pc < 0x10000):
         _bad_call(cause, stack, top, frame.pc)
         return
+    access = access_of(context.snapshot, frame)
+    if access is not None and (address is None or not address and access.odd) and access.address is not None:
+        address = access.address  # a fault at no canonical address comes without one
     function = function_at(subject, blame) or (
         nameless(frame) if frame is not None and not frame.function else "the function"
     )
@@ -450,9 +454,11 @@ def _bad_pointer(
         cause.headline = f"Invalid address 0x{address:x} accessed in {function}{tail}"
         if mark:
             cause.sentences.append(f"The address is {mark}.")
+    if access is not None:
+        pointer_shown.by_register(cause, access, address, function + tail, named=bool(names or odd))
     printed_null = False
     if not names and not odd and (address is None or address < 0x10000):
-        printed_null = _printed_null(context, cause, stack, positions, function + tail)
+        printed_null = pointer_shown.printed_null(context, cause, stack, positions, function + tail)
     if culprit is not None and blame is not None and culprit != blame:
         if not chained:
             cause.sentences.append(
@@ -485,22 +491,6 @@ def _bad_pointer(
             f"frame {stack.level(blame) if blame is not None else 0}, then x/i $pc and info locals: which pointer "
             f"is NULL"
         )
-
-
-def _printed_null(context: Context, cause: Cause, stack: Stack, positions: List[int], where: str) -> bool:
-    """Name the pointer where somebody had the debugger print one of these frames' own, and it was NULL."""
-    for expression in printed.null_values(context.snapshot):
-        root = re.match(r"[*&(]*([A-Za-z_]\w*)", expression)
-        frames = [stack.frames[p] for p in positions]
-        if root is None or not any(root.group(1) in f.args or root.group(1) in f.locals for f in frames):
-            continue
-        if cause.kind != "crash.null-dereference":  # no address tells it
-            cause.kind, cause.confidence = "crash.null-dereference", "likely"
-            cause.headline = f"NULL pointer in {where}"
-        cause.sentences = [f"{expression} is NULL, as the debugger printed it in the text."]
-        cause.proof.append(Evidence(text=f"{expression} = 0x0", thread=cause.subject.number))
-        return True
-    return False
 
 
 _SWITCHES = frozenset(
