@@ -260,3 +260,104 @@ def test_printed_null_that_the_source_line_looks_through(printed):
 def test_printed_null_that_the_source_line_does_not_look_through():
     main = told(LINE + "(gdb) p key->domain\n$1 = (void *) 0x0\n").findings[0]
     assert main.kind == "crash.invalid-access"
+
+
+def test_second_report_of_a_sanitizer_is_a_finding():
+    found = told(
+        "../target/arm/tcg/toy.c:5318:21: runtime error: index 16 out of bounds for type 'uint64_t [16]'\n"
+        "    #0 0x5581d9f55bc6 in toy_load ../target/arm/tcg/toy.c:5318\n"
+        "    #1 0x5581d9f5a1b0 in helper_toy ../target/arm/tcg/toy.c:5441\n"
+        "\n==1922==ERROR: LeakSanitizer: detected memory leaks\n\n"
+        "Direct leak of 1040 byte(s) in 13 object(s) allocated from:\n"
+        "    #0 0x7f8e8b6b4887 in __interceptor_calloc asan_malloc_linux.cpp:154\n"
+        "    #1 0x5581d97b6a0e in qdict_new ../qobject/qdict.c:30\n"
+        "    #2 0x5581d97a0911 in parse_object ../qobject/json-parser.c:370\n"
+    )
+    first, second = found.findings
+    assert first.title.startswith("Index out of bounds in toy_load")
+    assert second.title.startswith("1040 bytes of memory leaked")
+    assert "allocated it" not in first.explanation
+    assert found.threads[1].thread.history
+
+
+CRITICAL = "(qemu-system-x86_64:33112): GLib-GObject-CRITICAL **: 09:31:07.515: "
+CRITICAL += """g_object_unref: assertion 'G_IS_OBJECT (object)' failed
+
+Thread 1 "qemu-system-x86" received signal SIGTRAP, Trace/breakpoint trap.
+#0  0x00007f56b14be3b3 in g_logv () from /lib64/libglib-2.0.so.0
+#1  0x00007f56b14be663 in g_log () from /lib64/libglib-2.0.so.0
+#2  0x000056225f4e8dbf in dbus_display_finalize (o=0x562262ad7e10) at ../ui/dbus.c:180
+#3  0x000056225f6d3a3a in object_deinit (obj=0x562262ad7e10, type=0x5622624c7d00) at ../qom/object.c:713
+"""
+
+
+def test_critical_of_glib():
+    found = told(CRITICAL)
+    main = found.findings[0]
+    assert main.title == ("Fatal GLib message: GLib-GObject-CRITICAL: g_object_unref: assertion "
+                          "'G_IS_OBJECT (object)' failed, from dbus_display_finalize")
+    assert "G_DEBUG=fatal-criticals" in main.explanation
+    assert "called g_object_unref" in main.explanation
+    assert "33112" not in found.threads[0].summary
+
+
+def test_libvirts_stack_is_said_to_be_libvirts():
+    found = told(
+        'Thread 14 "qemu-event" received signal SIGSEGV, Segmentation fault.\n'
+        "#0  virObjectLock (anyobj=0x0) at ../src/util/virobject.c:434\n"
+        "#1  0x00007f1c8c0a21f9 in qemuProcessHandleMonitorEOF (mon=0x7f1c7c0126a0) at ../src/qemu/qemu_process.c:309\n"
+        "#2  0x00007f1c8c121c10 in qemuMonitorIO (socket=0x7f1c3c0b71a0) at ../src/qemu/qemu_monitor.c:578\n"
+    )
+    assert not found.is_qemu
+    assert any("libvirt" in notice.text for notice in found.notices)
+
+
+def test_unicorn_is_said_to_be_a_fork():
+    library = "from /usr/lib/python3/site-packages/unicorn/lib/libunicorn.so.2"
+    found = told(
+        "Program received signal SIGSEGV, Segmentation fault.\n"
+        f"#0  0x00007ffff5d1c9a2 in tcg_optimize_x86_64 () {library}\n"
+        f"#1  0x00007ffff5c93c70 in cpu_exec_x86_64 () {library}\n"
+        f"#2  0x00007ffff5c22341 in uc_emu_start () {library}\n"
+    )
+    assert not found.is_qemu
+    assert any("Unicorn" in notice.text for notice in found.notices)
+
+
+def test_android_emulators_first_thread_is_its_ui():
+    found = told(
+        "Crash reason:  SIGSEGV /SEGV_MAPERR\nCrash address: 0x18\n\n"
+        "Thread 4 (crashed)\n"
+        " 0  qemu-system-x86_64!goldfish_pipe_read [goldfish_pipe.c : 812 + 0x8]\n"
+        " 1  qemu-system-x86_64!memory_region_read_accessor [memory.c : 430 + 0x5]\n"
+        " 2  qemu-system-x86_64!kvm_cpu_exec [kvm-all.c : 2123 + 0x2c]\n"
+        " 3  qemu-system-x86_64!qemu_kvm_cpu_thread_fn [cpus.c : 1180 + 0x9]\n\n"
+        "Thread 0\n"
+        " 0  libc.so.6!__poll + 0x2f\n"
+        " 1  libQt6CoreAndroidEmu.so.6!QEventDispatcherUNIX::processEvents\n"
+        " 2  qemu-system-x86_64!skin_winsys_enter_main_loop [winsys-qt.cpp : 611 + 0x5]\n"
+        " 3  qemu-system-x86_64!main [main.cpp : 2990 + 0x5]\n"
+    )
+    first = next(t for t in found.threads if t.thread.number == 0)
+    assert (first.role, first.state) == ("display", "idle")
+    assert any("Android Emulator" in notice.text for notice in found.notices)
+
+
+def test_only_the_missing_register_is_asked_for():
+    text = FAULT.format(instruction="mov 0x110(%rbp),%rdx", register="rax", value="0x1")
+    steps = told(text).findings[0].next_steps
+    assert any("info registers rbp" in step for step in steps)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        FAULT.format(instruction="mov 010(%rdi),%rax", register="rdi", value="0x0"),
+        FAULT.format(instruction="mov (%rdi", register="rdi", value="0x" + "f" * 40),
+        FAULT + "(gdb) p $rdi\n$1 = 0xzz\n(gdb) p $_siginfo.si_code\n$2 = --5\n(gdb) p *x\n$3 = {{{ = 0x0,\n",
+        "==1== ERROR: libFuzzer: timeout after 99999999999999999999 seconds\n    #0 0x1 in fuzzer::X() a.cpp:1:1\n",
+        "==1== ERROR: libFuzzer: out-of-memory (malloc(1))\n    #0 0x1 in fuzzer::X() a.cpp:1:1\n",
+    ],
+)
+def test_damaged_text_raises_nothing(damaged):
+    assert told(damaged) is not None

@@ -41,6 +41,7 @@ def fill(context: Context) -> None:
     explanation.accelerator = context.snapshot.accelerator or _accelerator(context)
     explanation.vcpus = _vcpus(context)
     explanation.runstate = context.runstate.name if context.runstate else _runstate(context)
+    _fork(context)
     _symbols(context)
     _truncated(context)
     _corrupt(context)
@@ -222,7 +223,43 @@ def _manager(context: Context) -> str:
             who = f"thread {number}" if number is not None else "a thread"
             more = f" ({len(waits)} threads do)" if len(waits) > 1 else ""
             return f"these are stacks of libvirt. Its {who} {words}{more}."
+    return _other_project(context)
+
+
+# Programs that people take for QEMU: functions of their own, libraries, and what they are. libvirt's src/util/vir*.c
+# and src/qemu/ (its worker thread for events is named qemu-event); include/unicorn/unicorn.h of Unicorn.
+_OTHER_PROJECTS = (
+    (Names("virObject*", "virEvent*", "virThread*", "virNet*", "virDomain*", "qemuMonitor*", "qemuProcess*",
+           "qemuDomain*", "qemuAgent*"), "libvirt",
+     "these are stacks of libvirt (its daemon, or a client of it), which manages QEMU from another process: what fails "
+     "there is libvirt's."),
+    (Names("uc_emu_start", "uc_emu_stop", "uc_open", "uc_close", "uc_mem_*", "uc_reg_*", "uc_hook_*"), "libunicorn",
+     "these are stacks of Unicorn (libunicorn), a fork of QEMU's TCG with an interface of its own: its functions have "
+     "QEMU's names with the guest's architecture behind them. Report it to Unicorn."),
+)  # fmt: skip
+
+
+def _other_project(context: Context) -> str:
+    """What another project's stacks are of, "" where they are of none that is known."""
+    for names, library, words in _OTHER_PROJECTS:
+        for subject in context.subjects[:200]:
+            if subject.stack.find(names) is not None or any(
+                f.library and library in f.library for f in subject.stack.frames[:64]
+            ):
+                return words
     return ""
+
+
+# Google's fork, external/qemu of Android; QEMU itself has goldfish_rtc, goldfish_tty and goldfish_pic
+_ANDROID = Names("skin_winsys_*", "android_*", "qemu_android_*", "goldfish_pipe*", "goldfish_dma*", "goldfish_sync*",
+                 "goldfish_battery*", "goldfish_fb*", "goldfish_address_space*")
+
+
+def _fork(context: Context) -> None:
+    found = next((f for s in context.live_subjects[:200] for f in s.stack.names if f in _ANDROID), None)
+    if found is not None:
+        _notice(context, "notice.fork", f"{found} is of the Android Emulator, Google's fork of QEMU: lines and "
+                "versions are not those of QEMU's releases, and its bugs are reported to Google (issuetracker.google.com).")
 
 
 def _program(context: Context) -> Optional[str]:

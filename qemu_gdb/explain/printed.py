@@ -71,8 +71,9 @@ def register(snapshot: Snapshot, name: str) -> Optional[int]:
             if row is not None and row.group(1) == name:
                 found.add(int(row.group(2), 16))
     for asked, value in values(snapshot):
-        if asked == f"${name}" and value.startswith("0x"):
-            found.add(int(value.split()[0], 16))
+        shown = _POINTER.match(value) if asked == f"${name}" else None
+        if shown is not None:
+            found.add(int(shown.group(1), 16))
     return found.pop() if len(found) == 1 else None
 
 
@@ -146,15 +147,16 @@ def _flat(value: str) -> str:
             kept.append(char)
     return "".join(kept)
 
-_CODE = Pattern(r"\bsi_code ?= ?(-?\d{1,9})")
+_CODE = Pattern(r"\bsi_code ?= ?(-?[0-9]{1,9})")
+_NUMBER = Pattern(r"-?[0-9]{1,9}$")
 _POINTER = Pattern(r"(?:\(.{0,60}\*\) ?)?(0x[0-9a-fA-F]{1,16})\b")
 
 
 def signal_code(snapshot: Snapshot) -> Optional[int]:
     """The si_code of the signal, where somebody had the debugger print it."""
     for asked, value in values(snapshot):
-        if asked.endswith("si_code") and value.lstrip("-").isdigit():
-            return int(value[:10])
+        if asked.endswith("si_code") and _NUMBER.match(value):
+            return int(value)
     for line in _lines(snapshot):
         found = _CODE.search(line) if "si_code" in line else None
         if found is not None:

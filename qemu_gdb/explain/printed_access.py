@@ -47,7 +47,7 @@ def access_of(snapshot: Snapshot, frame: Optional[Frame]) -> Optional[Access]:
     value = printed.register(snapshot, found.group("base")) if found is not None else None
     if found is None or value is None:
         return None
-    return Access(text, found.group("base"), value & _MASK, int(found.group("offset") or "0", 0),
+    return Access(text, found.group("base"), value & _MASK, _number(found.group("offset") or "0"),
                   bool(found.group("index")))  # fmt: skip
 
 
@@ -63,6 +63,10 @@ def pointer_register(text: str) -> str:
     """The register that an instruction takes for a pointer, "" where it has no operand in memory."""
     found = _operand(text)
     return found.group("base") if found is not None else ""
+
+
+def _number(text: str) -> int:
+    return int(text, 16 if "x" in text else 10)
 
 
 def _operand(text: str) -> Optional[re.Match[str]]:

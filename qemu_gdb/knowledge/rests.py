@@ -23,6 +23,8 @@ VCPUS = ("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other")
 RESTS: Tuple[Rest, ...] = (
     # ui/cocoa.m since 4.0: the first thread serves the UI, QEMU's main loop runs in another
     Rest("cocoa-ui", ("display",), Names("*CFRunLoop*", "-[NSApplication *", "_DPSNextEvent"), "waits for UI events"),
+    # Qt's event loop, of the Android Emulator's UI
+    Rest("qt-ui", ("display",), Names("QEventDispatcher*", "QEventLoop::*", "QXcb*"), "waits for UI events"),
     # system/cpus.c qemu_wait_io_event; qemu_{kvm,tcg,hax,hvf}_wait_io_event up to 2.11; inlined into the thread's
     # function in 2.x
     Rest(

@@ -113,11 +113,13 @@ def _valgrind(reading: Reading, rest: str, line: str) -> bool:
 def checker_heading(reading: Reading, heading: sanitizer.Heading, text: str) -> None:
     """A sanitizer's or valgrind's words above one of its stacks."""
     reading.end_stack()
-    chosen = Head() if heading.history else reading.selected
+    # what leaked is told at the end: where another report stands before, its stacks are of earlier, too
+    leaks = " leak of " in text and any(" leak of " not in t.heading for t in reading.segment.threads[:100])
+    chosen = Head() if heading.history or leaks else reading.selected
     reading.head = Head(
         name=heading.name or chosen.name,
         text=text[:500],
-        history=heading.history,
+        history=heading.history or leaks,
         dump=True,
     )
 

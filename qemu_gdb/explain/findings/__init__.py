@@ -7,7 +7,7 @@ from typing import List, Sequence
 from ...knowledge import signals
 from ...model import Finding
 from ..context import Context
-from . import asks, crash, fuzzers, hang, lasting, lone, profile, rules, said_at_exit, spinning, state
+from . import asks, crash, fuzzers, hang, lasting, lone, profile, rules, said_at_exit, sanitizers, spinning, state
 
 
 def find(context: Context) -> None:
@@ -24,7 +24,9 @@ def find(context: Context) -> None:
         context.explanation.findings = profile.find(context)
         return
     cause = crash.find_cause(context)
-    findings: List[Finding] = [] if cause is None else [crash.told(context, cause)]
+    findings: List[Finding] = []
+    if cause is not None:
+        findings = [crash.told(context, each) for each in [cause, *sanitizers.further(context, cause)]]
     stopped = crash.stopped_by_debugger(context)
     if cause is None:
         hangs = fuzzers.timed_out(context) or hang.find(context)

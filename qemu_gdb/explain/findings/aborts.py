@@ -7,12 +7,13 @@ from typing import Dict, Optional, Tuple
 
 from ...knowledge import functions, rules
 from ...knowledge.aborts import FATAL_PATHS, FatalPath, fatal_path_of
+from ...knowledge.glib import plain
 from ...knowledge.rules import CPU_ABORTS, CPU_ABORTS_OF_TCG
 from ...model import Evidence, Message
 from ...pattern import Pattern
 from ..context import Context, Subject
 from ..stack import Stack, number, symbol
-from . import common, mappings, tested
+from . import common, glib_said, mappings, tested
 from .cause import Cause, blame_of, check_of, fatal_signal, function_at, is_fatal, is_helper, past_helpers
 from .common import at, capital, cut, evidence, oneline, place
 from .panics import panic
@@ -655,8 +656,9 @@ def _named_abort(
             )
             cause.steps.append("compare the size with the process's limits (ulimit -v, memory.max of its cgroup)")
     elif row.name == "glib":
+        said = plain(said)
         cause.headline = f"Fatal GLib message{f': {said}' if said else ''}" + (f", from {function}" if function else "")
-        cause.sentences.append(f"{function or 'The caller'}{spot} wrote a message that GLib ends the process for.")
+        glib_said.explain(cause, said, spot)
     elif row.name == "spice":
         cause.headline = "libspice-server aborts on a critical check" + (f" in {function}" if function else "")
         cause.sentences.append(

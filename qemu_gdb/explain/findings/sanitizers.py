@@ -7,7 +7,8 @@ from typing import Dict, List, Optional
 
 from ...knowledge.helpers import ALLOCATORS, helper_for
 from ...knowledge.sanitizers import SANITIZER
-from ...model import Evidence
+from ...model import Evidence, Message
+from ...pattern import Pattern
 from ..context import Context, Subject
 from ..owners import code_of
 from ..stack import Stack
@@ -18,8 +19,38 @@ from .common import at, capital, cut, evidence, oneline, place
 
 def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
     reports = [m for m in context.snapshot.messages if m.kind == "sanitizer"]
-    if not reports:
-        return None
+    return _reported(context, subject, reports) if reports else None
+
+
+_FURTHER = 3  # reports besides the first that are told
+
+
+def further(context: Context, first: Cause) -> List[Cause]:
+    """What the sanitizers report besides the first: of another kind, each with its own stack."""
+    if first.row != "sanitizer":
+        return []
+    told: List[Cause] = []
+    begun = {_kind_of(first.proof[0].text)} if first.proof else set()
+    for subject in context.subjects:
+        heading = subject.told.thread.heading
+        kind = _kind_of(heading) if subject is not first.subject and _BEGINS.search(heading) else ""
+        if kind and kind not in begun:
+            begun.add(kind)
+            cause = _reported(context, subject, [Message("sanitizer", heading)])
+            told += [cause] if cause is not None else []
+    return told[:_FURTHER]
+
+
+# The lines that begin a report, right above its stack
+_BEGINS = Pattern(r"irect leak of \d|runtime error: |(?:ERROR|WARNING): \w+Sanitizer: ")
+
+
+def _kind_of(line: str) -> str:
+    """What a report is of ("memory leak"), "" where that is not known."""
+    return next((row[2] for row in SANITIZER if row[0] in line), "")
+
+
+def _reported(context: Context, subject: Subject, reports: List[Message]) -> Optional[Cause]:
     stack = subject.stack
     message = reports[0]
     lines = [oneline(m.text) for m in reports]
@@ -77,7 +108,8 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
         cause.sentences.append(f"{tool} {verb}:{extra or ' ' + meaning} in {function or 'a function'}.")
     earlier_ones: Dict[str, str] = {}  # what it did: the function that did it
     freed = [s for s in context.subjects if s.told.thread.history and "free" in s.told.thread.heading.lower()]
-    made = [s for s in context.subjects if s.told.thread.history and ("alloc" in s.told.thread.heading.lower())]
+    made = [s for s in context.subjects if s.told.thread.history and "alloc" in s.told.thread.heading.lower()
+            and " leak of " not in s.told.thread.heading]  # fmt: skip
     other = [s for s in context.subjects if s.told.thread.heading.startswith("Previous ")]
     for earlier, verb in (
         (freed, "freed it"),

@@ -8,6 +8,7 @@ from ...model import Message
 from ...pattern import Pattern
 from .. import guest_calls, rust
 from ..aborts import FATAL_PATHS, fatal_path_of, gives_up
+from ..glib import plain
 from ..helpers import is_cast
 from ..match import Names
 from ..rests import GLIB_DISPATCHERS
@@ -137,7 +138,7 @@ def death(view: View, brief: bool = False) -> str:
         allocation = next((n for n in view.outer[:3] if _ALLOCATES.match(n)), "")
         if allocation:
             return f"{allocation} could not allocate memory{at}"
-        text = next((m.text for m in messages if m.kind == "glib"), "")
+        text = plain(next((m.text for m in messages if m.kind == "glib"), ""))
         return f'a fatal GLib message{at}: "{_clip(text, 60)}"' if text else f"a fatal GLib message{at}"
     expression_text = next(
         (
