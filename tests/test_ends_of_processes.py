@@ -361,3 +361,29 @@ def test_only_the_missing_register_is_asked_for():
 )
 def test_damaged_text_raises_nothing(damaged):
     assert told(damaged) is not None
+
+
+def test_instruction_where_a_debugger_stopped_is_no_fault():
+    text = FAULT.format(instruction="mov 0x10(%rbx),%rax", register="rbx", value="0x555556f3a1c0")
+    found = told("\n".join(text.split("\n")[2:]))
+    assert not any("Invalid address" in f.title or "not mapped" in f.explanation for f in found.findings)
+
+
+def test_two_operands_in_memory_leave_the_pointer_open():
+    text = FAULT.format(instruction="movsb (%rsi),(%rdi)", register="rsi", value="0x0")
+    assert told(text).findings[0].kind == "crash.invalid-access"
+
+
+def test_call_through_memory_is_an_access():
+    text = FAULT.format(instruction="call *0x20(%rax)", register="rax", value="0x0")
+    assert told(text).findings[0].title.startswith("NULL pointer plus 0x20")
+
+
+def test_limit_of_cpu_time():
+    main = told(
+        "Program terminated with signal SIGXCPU, CPU time limit exceeded.\n"
+        "#0  0x00005588d2c2a4f0 in qcow2_check_refcounts (bs=0x7f8b1d9fe9d0) at ../block/qcow2-refcount.c:2500\n"
+        "#1  0x00005588d2c2ac88 in qcow2_co_check (bs=0x7f8b1d9fe9d0) at ../block/qcow2.c:640\n"
+    ).findings[0]
+    assert main.title.startswith("CPU time limit exceeded (RLIMIT_CPU) in qcow2_check_refcounts")
+    assert "ulimit -t" in main.next_steps[0]

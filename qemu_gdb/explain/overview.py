@@ -259,7 +259,7 @@ def _fork(context: Context) -> None:
     found = next((f for s in context.live_subjects[:200] for f in s.stack.names if f in _ANDROID), None)
     if found is not None:
         _notice(context, "notice.fork", f"{found} is of the Android Emulator, Google's fork of QEMU: lines and "
-                "versions are not those of QEMU's releases, and its bugs are reported to Google (issuetracker.google.com).")
+                "versions are not those of QEMU's releases, and its bugs go to Google (issuetracker.google.com).")
 
 
 def _program(context: Context) -> Optional[str]:

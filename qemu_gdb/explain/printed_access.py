@@ -13,7 +13,7 @@ from . import printed
 
 _MASK = (1 << 64) - 1
 # x86 as AT&T's and Intel's assemblers write it, Arm: "0x208(%rdi)", "-8(%rax,%rcx,4)", "[rdi+0x208]", "[x19, #1848]"
-_ATT = Pattern(r"(?<!\*)(?P<offset>-?(?:0x[0-9a-f]{1,16}|\d{1,9}))?\(%(?P<base>\w{2,4})(?P<index>,%\w+(?:,\d)?)?\)")
+_ATT = Pattern(r"(?P<offset>-?(?:0x[0-9a-f]{1,16}|\d{1,9}))?\(%(?P<base>\w{2,4})(?P<index>,%\w+(?:,\d)?)?\)")
 _INTEL = Pattern(r"\[(?P<base>r\w{1,3})(?P<index>[+]\w+\*\d)?(?P<offset>[+-]0x[0-9a-f]{1,16})?\]")
 _ARM = Pattern(r"\[(?P<base>x\d{1,2})(?P<index>, [xw]\d{1,2}[^\]]{0,20})?(?:, #(?P<offset>-?(?:0x[0-9a-f]+|\d+)))?\]")
 _NO_ACCESS = ("lea", "nop")  # name an address, and do not go there
@@ -70,6 +70,7 @@ def _number(text: str) -> int:
 
 
 def _operand(text: str) -> Optional[re.Match[str]]:
-    if not text or text.startswith(_NO_ACCESS):
+    several = text.count("(%") > 1 or text.count("[") > 1
+    if not text or several or text.startswith(_NO_ACCESS) or "fs:" in text or "gs:" in text:
         return None
     return _ATT.search(text) or _ARM.search(text) or _INTEL.search(text)

@@ -376,6 +376,8 @@ def _bad_pointer(
         _bad_call(cause, stack, top, frame.pc)
         return
     access = access_of(context.snapshot, frame)
+    if access is not None and cause.row != "signal" and access.base and not access.odd:
+        access = None  # no fault is known: this may be where somebody stopped it
     if access is not None and (address is None or not address and access.odd) and access.address is not None:
         address = access.address  # a fault at no canonical address comes without one
     function = function_at(subject, blame) or (
