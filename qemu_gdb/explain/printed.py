@@ -6,6 +6,7 @@ from typing import List, NamedTuple, Optional, Tuple
 
 from ..model import Snapshot
 from ..pattern import Pattern
+from .stack import string
 
 _MOST_LINES = 2000  # of the text around the stacks that are looked at
 _MOST_VALUES = 40
@@ -15,7 +16,8 @@ _INSTRUCTION = Pattern(r"(?:=>|->)\s+0x([0-9a-fA-F]{1,16})(?: <[^>]{1,200}>)?:\s
 _REGISTER = Pattern(r"([a-z]\w{1,7})\s+0x([0-9a-fA-F]{1,16})(?:\s+\S.{0,200})?$")  # "rdi   0x0   0"
 _SOURCE = Pattern(r"(\d{1,7})\t\s*(.*)")  # gdb: "728\t{"
 _ASKED = Pattern(r"\(gdb\) ?(?:p|print|output|inspect|call)(?:/[a-z])? +(\S.{0,120})")
-_VALUE = Pattern(r"\$\d+ = (.{1,200})")
+_VALUE = Pattern(r"\$\d+ = (.{1,900})")
+_FIELD = Pattern(r'\b(msg|src|func|line) = ((?:0x[0-9a-f]+ )?(?:<[^>]{1,80}> )?"(?:[^"\\]|\\.){0,400}"|\d+)')
 # instructions that write to the stack, and do nothing else to memory, on x86 and Arm
 _PUSHES = Pattern(
     r"(?:push\w*|call\w*)\s+(?!\*)\S|(?:stp|str|stm\w*)\s.*\[sp\b"
@@ -102,6 +104,32 @@ def values(snapshot: Snapshot) -> List[Tuple[str, str]]:
                 if len(told) >= _MOST_VALUES:
                     break
             asked = ""
+    return told
+
+
+class Error(NamedTuple):
+    """An Error of QEMU's (include/qapi/error.h) whose message was printed, alone or with the place that set it."""
+
+    message: str
+    function: str = ""
+    file: str = ""
+    line: Optional[int] = None
+
+
+def errors(snapshot: Snapshot) -> List[Error]:
+    """The errors that somebody had gdb print (p *err, p **errp, p err->msg), in order."""
+    told: List[Error] = []
+    for expression, value in values(snapshot):
+        if expression.endswith("msg"):
+            message = string(value)
+            told += [Error(message)] if message else []
+            continue
+        fields = dict(_FIELD.findall(value))
+        message = string(fields.get("msg"))
+        if message and "err_class" in value:
+            line = fields.get("line", "")
+            told.append(Error(message, string(fields.get("func")) or "", string(fields.get("src")) or "",
+                              int(line) if line.isdigit() else None))
     return told
 
 

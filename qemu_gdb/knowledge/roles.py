@@ -586,7 +586,7 @@ GIVE_AWAYS: Tuple[GiveAway, ...] = (
     ),
     GiveAway("rcu", "rcu", Names("call_rcu_thread", "try_dequeue")),
     GiveAway("vnc-jobs", "vnc-worker", Names("vnc_worker_thread_loop")),  # ui/vnc-jobs.c
-    GiveAway("pool-work", "thread-pool-worker", Names("aio_worker", "handle_aiocb_*", "do_spawn_thread")),
+    GiveAway("pool-work", "thread-pool-worker", Names("aio_worker", "handle_aiocb_*")),
     GiveAway(
         "main-loop",
         "main-loop",
@@ -620,6 +620,8 @@ GIVE_AWAYS: Tuple[GiveAway, ...] = (
             "qdev_machine_creation_done",
         ),
     ),
+    # net/net.c, net/*.c: at start and by netdev_add
+    GiveAway("net-creation", "main-loop", Names("net_init_*", "net_client_init*", "net_vhost_vdpa_init")),
     GiveAway(
         "monitor-command",
         "main-loop",

@@ -13,7 +13,7 @@ from ...model import Evidence, Message
 from ...pattern import Pattern
 from ..context import Context, Subject
 from ..stack import Stack, number, symbol
-from . import common, glib_said, mappings, tested
+from . import asserted, common, glib_said, mappings, tested, twice
 from .cause import Cause, blame_of, check_of, fatal_signal, function_at, is_fatal, is_helper, past_helpers
 from .common import at, capital, cut, evidence, oneline, place
 from .panics import panic
@@ -264,7 +264,9 @@ def _assertion(
         file=file,
         line=line,
     )
-    if expression is None and not unreachable:
+    if function == "error_setv" and expression and "*errp" in expression.replace("* errp", "*errp"):
+        twice.explain(context, cause, start)
+    elif expression is None and not unreachable:
         check = check_of(function or "")
         cause.sentences.append(
             check or "The expression is not in the input; it stands in the line that QEMU wrote to stderr."
@@ -275,16 +277,20 @@ def _assertion(
         cause.sentences.append(meant)
     elif expression and len(headline) > 90 or (expression and spot and spot not in headline):
         cause.sentences.append(f'The check is "{expression}"' + (f" at {spot}." if spot else "."))
+    if blame is not None and expression and not unreachable and cause.row != "error-set-twice":
+        compared = asserted.operands(context, stack, blame, expression)
+        values = asserted.sentence(compared)
+        if values is not None:
+            cause.sentences.append(values)
+            if compared.missing and stack.frames[blame].file:
+                asked = ", ".join(f"p {name}" for name in compared.missing)
+                cause.steps.append(f"{asked} in frame {stack.level(blame)}")
     if blame is not None:
-        _called_by(cause, blame)
+        if cause.row != "error-set-twice":
+            _called_by(cause, blame)
         outer = common.qemu_frame(stack, blame + 1)
         if function in rules.CHECK_STEPS and outer is not None:
             cause.steps.append(rules.CHECK_STEPS[function].format(caller=at(stack, outer)))
-    for other in context.foreign[:1] if message is None else ():
-        cause.sentences.append(
-            f"The text also has an assertion of {other.function} ({common.location(other.file, other.line)}), which is "
-            "not the function that failed here: it is of another run."
-        )
     if said is not None:
         cause.proof.append(evidence(subject, said, f"{stack.names[said]}: {expression or 'assertion'}"))
     elif message is not None:
@@ -520,7 +526,16 @@ def _thread_error(context: Context, subject: Subject, position: int, start: int)
             f"{primitive} got an error from pthread, so QEMU ends itself: {_mutex_error(stack, primitive, caller)}"
         )
     elif "thread_create" in primitive:
-        cause.sentences.append("No further thread could be made: a limit of the user, the cgroup (pids.max) or memory.")
+        # pthread_create(3): EAGAIN where a limit of threads is reached or there is no memory for a stack
+        cause.sentences.append(
+            "No further thread could be made: a limit of the user, of the cgroup or of the host is reached, or there "
+            "is no memory (or no mapping left) for its stack."
+        )
+        cause.steps += [
+            "ulimit -u of QEMU's user, and pids.max and pids.current of its cgroup (systemd: TasksMax)",
+            "sysctl kernel.threads-max kernel.pid_max vm.max_map_count; how many threads does the process have "
+            "(ls /proc/PID/task | wc -l)?",
+        ]
     else:
         cause.sentences.append(
             f"{primitive} got an error from pthread that QEMU takes for impossible, and ends itself."
@@ -530,12 +545,14 @@ def _thread_error(context: Context, subject: Subject, position: int, start: int)
         cause.steps.append("p *mutex in the unlock's frame: __owner is the LWP that holds it, 0 if nobody does")
     if outer is not None:
         cause.proof.append(evidence(subject, outer, f"{caller} passed the object"))
-        if "unlock" in primitive:
+        if "unlock" in primitive or not any(word in primitive for word in ("mutex", "cond", "sem", "event")):
             return cause
         pointer = next((v for n, v in stack.frames[outer].args.items() if (number(v) or 0) > 0xFFFF), None)
         if pointer:
+            what = next(w for w in ("mutex", "cond", "sem", "event") if w in primitive)
+            what = {"cond": "condition", "sem": "semaphore"}.get(what, what)
             cause.steps.append(
-                f"print the object that holds the mutex in frame {stack.level(outer)}; who freed it before?"
+                f"print the object that holds the {what} in frame {stack.level(outer)}; who freed it before?"
             )
     return cause
 

@@ -158,7 +158,7 @@ def crashed_subject(context: Context) -> Optional[Subject]:
         return subjects[0]
     if any(m.kind == "sanitizer" for m in context.snapshot.messages) and subjects:
         return subjects[0]
-    fatal_lines = [m for m in context.snapshot.messages if m.kind in _FATAL_MESSAGES]
+    fatal_lines = [m for m in context.messages if m.kind in _FATAL_MESSAGES]
     if fatal_lines and subjects and not stopped_by_debugger(context):
         return _subject_of(context, fatal_lines[0]) or _said_by(context, fatal_lines[0])
     return None
@@ -228,6 +228,7 @@ def told(context: Context, cause: Cause) -> Finding:
     else:
         path = _path(stack, cause.blame)
         lead = f"{who(subject)} came there by {path}." if path else ""
+    sentences += _beside(context)
     guest = _guest(context, cause)
     deferred = stack.find(DEFERRED, cause.blame or 0)
     if deferred is not None and subject.told.role == "rcu" and cause.kind != "crash.seccomp":
@@ -257,6 +258,22 @@ def told(context: Context, cause: Cause) -> Finding:
     if not result.next_steps and cause.recursion is None:
         result.next_steps = printable.default_steps(context, cause)
     return result
+
+
+def _beside(context: Context) -> List[str]:
+    """Last words of another run that the text has, too: a second problem, whose stack is not there."""
+    for other in context.foreign:
+        if other.function:
+            spot = common.location(other.file, other.line)
+            return [
+                f"The text also has an assertion of {other.function} ({spot}), which this stack did not fail: it is of "
+                "another run, whose stack is not here."
+            ]
+    return [
+        f'The text also has "{common.cut(oneline(other.text), 100)}", with which this stack does not end: it is of '
+        "another run, whose stack is not here."
+        for other in context.foreign[:1]
+    ]
 
 
 def _path(stack: Stack, blame: Optional[int]) -> str:

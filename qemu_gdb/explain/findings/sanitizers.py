@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Dict, List, Optional
 
+from ...knowledge.aborts import FATAL_PATHS, fatal_path_of
 from ...knowledge.helpers import ALLOCATORS, helper_for
 from ...knowledge.sanitizers import SANITIZER
 from ...model import Evidence, Message
@@ -19,7 +20,21 @@ from .common import at, capital, cut, evidence, oneline, place
 
 def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
     reports = [m for m in context.snapshot.messages if m.kind == "sanitizer"]
-    return _reported(context, subject, reports) if reports else None
+    if not reports:
+        return None
+    reporting = _reporting(context, subject, reports)
+    if reporting is not None:
+        found = sanitizer(context, reporting)
+        if found is not None:
+            words = next((oneline(m.text) for m in context.messages if m.kind == "malloc"), "")
+            spot = common.who(subject)
+            found.sentences.append(
+                f"{spot} only noticed it: libc stops there over its damaged heap"
+                + (f' ("{cut(words, 80)}").' if words else ".")
+            )
+            found.confidence = "likely"
+        return found
+    return _reported(context, subject, reports)
 
 
 _FURTHER = 3  # reports besides the first that are told
@@ -86,7 +101,7 @@ def _reported(context: Context, subject: Subject, reports: List[Message]) -> Opt
         else "UBSan"
         if "runtime error" in text
         else "Valgrind"
-        if context.snapshot.source.dialect == "valgrind" or text.startswith("==")
+        if context.snapshot.source.dialect == "valgrind" or text.startswith(("==", "Invalid read", "Invalid write"))
         else "The sanitizer"
     )
     extra = ""
@@ -131,6 +146,23 @@ def _reported(context: Context, subject: Subject, reports: List[Message]) -> Opt
     cause.steps += _steps(tool, meaning, user, earlier_ones)
     return cause
 
+
+def _reporting(context: Context, subject: Subject, reports: List[Message]) -> Optional[Subject]:
+    """The stack of a report of bad memory accesses, where ``subject`` is another, in which libc found its heap damaged.
+
+    The report is of the access that did the damage, or of a like one: its stack tells more.
+    """
+    if not any(fatal_path_of(name) is _MALLOC for name in subject.stack.names[:12]):
+        return None
+    if not any(row[0] in m.text for m in reports for row in SANITIZER if row[1] in _MEMORY):
+        return None
+    headings = {oneline(m.text) for m in reports}
+    others = [s for s in context.live_subjects if s is not subject and not s.told.thread.crashed]
+    return next((s for s in others if oneline(s.told.thread.heading) in headings), None)
+
+
+_MEMORY = ("crash.invalid-access", "crash.heap-corruption")
+_MALLOC = next(row for row in FATAL_PATHS if row.name == "malloc")
 
 _IN_DEBUGGER = {  # how to stop at the report with the values still there
     "AddressSanitizer": "run it in gdb with ASAN_OPTIONS=abort_on_error=1",

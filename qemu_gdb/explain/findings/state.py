@@ -14,7 +14,7 @@ from ..complaint import complaint
 from ..context import Context, Subject
 from ..owners import code_of
 from ..stack import Stack
-from . import common, purpose, runstates, unplug
+from . import common, purpose, runstates, stops, unplug
 from .common import at, capital, evidence, finding, joined, short, the, who
 from .crash import stopped_by_debugger
 from .requests import in_flight, one_each, short_wait
@@ -74,13 +74,24 @@ def _breakpoint(context: Context) -> Optional[Finding]:
         return None  # somebody looks at the process; what it does is the question
     story = common.story(context, current)
     sentences: List[str] = []
-    if line or name == "SIGTRAP":
-        title = "Stopped at a breakpoint; nothing is wrong"
+    failed = stops.failure(context, current) if line or name == "SIGTRAP" else None
+    if failed is not None:
+        title = failed.title
+        sentences += failed.sentences
+        proof = [
+            Evidence(text=line or "SIGTRAP", thread=current.number),
+            evidence(current, failed.position, current.stack.names[failed.position]),
+        ]
+    elif line or name == "SIGTRAP":
+        error = stops.error_line(context)
+        title = "Stopped at a breakpoint" + ("" if error else "; nothing is wrong")
         proof = [Evidence(text=line or "SIGTRAP", thread=current.number)]
         position = common.qemu_frame(current.stack)
         if position is not None and current.stack.names[position]:
             place = common.place(current.stack.frames[position])
             sentences.append(f"{who(current)} is in {current.stack.names[position]}{f' ({place})' if place else ''}.")
+        if error:
+            sentences.append(f'QEMU had written "{common.cut(error, 160)}".')
     else:
         title = f"Stopped by {name}, which is no error"
         if name == "SIGPIPE" and current.told.role == "user-mode":
@@ -103,7 +114,7 @@ def _breakpoint(context: Context) -> Optional[Finding]:
             f"which is normal: device "
             "accesses are short."
         )
-    steps = []
+    steps = failed.steps if failed is not None else []
     if name == "SIGPIPE":
         steps = ["in gdb: handle SIGPIPE nostop noprint pass, then continue"]
     elif name == "SIGUSR1":
