@@ -169,3 +169,106 @@ def test_a_thread_that_could_not_be_made_is_the_limits_matter():
     assert explanation.threads[0].role == "main-loop"
     steps = " ".join(explanation.findings[0].next_steps)
     assert "pids.max" in steps and "vm.max_map_count" in steps and "mutex" not in steps
+
+
+def _known(source):
+    return [fix.matched for fix in _main(source).known_fixes]
+
+
+def test_a_path_that_leads_to_the_crash_is_no_known_problem():
+    way = (
+        "#1  0x01 in ram_save_iterate (f=0x555557c1a200, opaque=0x555556f2d6f0) at ../migration/ram.c:3200\n"
+        "#2  0x02 in qemu_savevm_state_iterate (f=0x555557c1a200, postcopy=false) at ../migration/savevm.c:1437\n"
+        "#3  0x03 in migration_iteration_run (s=0x555556d10400) at ../migration/migration.c:3000\n"
+        "#4  0x04 in migration_thread (opaque=0x555556d10400) at ../migration/migration.c:3295\n"
+    )
+    segv = 'Thread 1 "qemu-kvm" received signal SIGSEGV, Segmentation fault.\n'
+    assert _known(segv + "#0  0x0a in ram_save_host_page (rs=0x7ffe, pss=0x7fff) at ../migration/ram.c:2400\n" + way)
+    assert not _known(segv + "#0  0x0a in a_function_of_tomorrow (rs=0x7ffe) at ../migration/ram.c:2400\n" + way)
+
+
+def test_an_illegal_instruction_is_where_the_pc_is_and_matches_no_path():
+    found = _main(
+        'Thread 1 "qemu-kvm" received signal SIGILL, Illegal instruction.\n'
+        "#0  0x0a in buffer_is_zero_avx512 (buf=0x7fff9f200000, len=4096) at ../util/bufferiszero.c:151\n"
+        "#1  0x0b in ram_save_host_page (rs=0x7ffe, pss=0x7fff) at ../migration/ram.c:2400\n"
+        "#2  0x01 in ram_save_iterate (f=0x555557c1a200, opaque=0x555556f2d6f0) at ../migration/ram.c:3200\n"
+        "#3  0x02 in qemu_savevm_state_iterate (f=0x555557c1a200, postcopy=false) at ../migration/savevm.c:1437\n"
+        "#4  0x03 in migration_iteration_run (s=0x555556d10400) at ../migration/migration.c:3000\n"
+        "#5  0x04 in migration_thread (opaque=0x555556d10400) at ../migration/migration.c:3295\n"
+    )
+    assert found.title == "Illegal instruction in buffer_is_zero_avx512, util/bufferiszero.c:151"
+    assert found.known_fixes == []
+
+
+_SIGSYS = (
+    'Thread 1 "qemu-kvm" received signal SIGSYS, Bad system call.\n'
+    "#0  0x00007f9e0c7b61f2 in {} () from /lib/ld-musl-x86_64.so.1\n"
+    "#1  0x00007f9e0a12cc32 in pa_make_realtime () from /usr/lib/libpulsecommon-16.1.so\n"
+    "#2  0x00007f9e0c7bb5b2 in start () from /lib/ld-musl-x86_64.so.1\n"
+)
+
+
+def test_a_forbidden_system_call_is_named_with_the_option_that_denies_it():
+    found = _main(
+        "qemu-kvm -sandbox on\n" + _SIGSYS.format("cp")
+        + "(gdb) p $_siginfo._sifields._sigsys\n$1 = {_call_addr = 0x7f9e, _syscall = 105, _arch = 3221225534}\n"
+    )
+    assert "setuid()" in found.title and "-sandbox on,elevateprivileges=deny denies setuid()" in found.explanation
+    found = _main("qemu-kvm -sandbox on\n" + _SIGSYS.format("sched_setscheduler"))
+    assert "sched_setscheduler()" in found.title and "on,resourcecontrol=deny" in found.explanation
+    assert not any("debug symbols" in step or "which system call" in step for step in found.next_steps)
+
+
+def test_what_apples_framework_answered_is_in_the_title():
+    found = _main(
+        "qemu-system-aarch64: Error: ret = HV_DENIED (0xfae94007, at ../target/arm/hvf/hvf.c:1927)\n" + _SIGABRT
+        + _ABORT + "#3  0x000000010a7d8f30 in assert_hvf_ok_impl (ret=1) at ../accel/hvf/hvf-all.c:41\n"
+        "#4  0x000000010a7da6f4 in hvf_vcpu_exec (cpu=0x7f0ebc002a30) at ../target/arm/hvf/hvf.c:1927\n"
+        "#5  0x000000010a7d9cbc in hvf_cpu_thread_fn (arg=0x7f0ebc002a30) at ../accel/hvf/hvf-accel-ops.c:470\n"
+    )
+    assert found.title.endswith("failed in hvf_vcpu_exec: HV_DENIED, target/arm/hvf/hvf.c:1927")
+    assert "com.apple.security.hypervisor" in found.explanation
+
+
+def test_the_wrapper_of_every_rust_thread_is_no_panic():
+    explanation = told(
+        'Thread 6 (Thread 0x7f2a1b7fe640 (LWP 4410) "qemu-vcpu"):\n'
+        "#0  0x00007f2a2b43a3ab in ioctl () from /lib64/libc.so.6\n"
+        "#1  0x000055f0a0f6e711 in kvm_vcpu_ioctl ()\n"
+        "#2  0x000055f0a0f1a990 in std::panicking::try ()\n"
+        "#3  0x000055f0a12e7a35 in std::sys::unix::thread::Thread::new::thread_start ()\n"
+    )
+    assert "panic" not in explanation.threads[0].summary
+    assert not any(found.kind.startswith("crash.") for found in explanation.findings)
+
+
+def test_dma_into_a_bad_buffer_is_the_matter_of_who_gave_the_buffer():
+    explanation = told(
+        """\
+==30511== Invalid write of size 8
+==30511==    at 0x4842DE0: memmove (vg_replace_strmem.c:1414)
+==30511==    by 0x6F3C1A: pci_dma_read (pci_device.h:268)
+==30511==    by 0x71B6E0: vmxnet3_process_tx_queue (vmxnet3.c:650)
+==30511==    by 0x71C2B8: vmxnet3_io_bar0_write (vmxnet3.c:1105)
+==30511==    by 0x8F1F5A: memory_region_write_accessor (memory.c:497)
+"""
+    )
+    assert explanation.threads[0].culprit == "vmxnet3_process_tx_queue"
+    assert "called by vmxnet3_process_tx_queue" in explanation.findings[0].title
+
+
+def test_msan_names_the_variable_that_was_never_set():
+    found = _main(
+        """\
+==90417==WARNING: MemorySanitizer: use-of-uninitialized-value
+    #0 0x55e22c9ea913 in mptsas_process_scsi_io_request /src/qemu/hw/scsi/mptsas.c:297:9
+    #1 0x55e22c9e2241 in mptsas_fetch_request /src/qemu/hw/scsi/mptsas.c:779:5
+
+  Uninitialized value was created by an allocation of 'req' in the stack frame of function 'mptsas_fetch_request'
+    #0 0x55e22c9e1f10 in mptsas_fetch_request /src/qemu/hw/scsi/mptsas.c:748
+"""
+    )
+    assert 'uninitialised part of "req", a local variable of mptsas_fetch_request' in found.explanation
+    assert any("MSAN_OPTIONS" in step for step in found.next_steps)
+    assert not any("frame 0" in step for step in found.next_steps)

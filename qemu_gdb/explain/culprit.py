@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional, Tuple
 
+from ..knowledge import functions
 from ..knowledge.aborts import RAISES_AGAIN, gives_up
 from ..knowledge.helpers import ALLOCATORS, CONTENTION, THIN_LOCK, helper_for
 from ..knowledge.rests import DISPATCHERS, VCPUS
 from ..knowledge.roles import ENTRIES, STARTERS
+from ..knowledge.rules import DMA
+from ..pattern import Pattern
 from .blocked import blocked
 from .context import Context, Subject
 from .owners import code_of, codes
@@ -192,6 +195,8 @@ def find(stack: Stack, question: Question) -> Optional[int]:
             family = "fatal-path"
         if not family and lock_above and THIN_LOCK.match(name) and position + 1 < len(stack.names):
             family = "lock"
+        if not family and question.past == "crash" and past_copy(stack, position) != position:
+            family = "copy"
         lock_above = family == "lock"
         if family:
             if family != "fatal-path" and first is None:
@@ -202,6 +207,25 @@ def find(stack: Stack, question: Question) -> Optional[int]:
             return position if helper_for(stack.names[first], question.past) == "lock" else first
         return position
     return first
+
+
+_COPIES = Pattern(r"_*(?:asan_|msan_|interceptor_|GI_)?_*mem(?:cpy|move|set)\w*\Z")
+
+
+def past_copy(stack: Stack, position: int) -> int:
+    """From a function that only copied between guest memory and its caller's buffer: where the device is that gave
+    the buffer. The same position where the stack shows no such copy.
+    """
+    names = stack.names
+    if not (names[position] in DMA and any(_COPIES.match(n) for n in names[:3])):
+        return position
+    if any(n and n not in DMA and code_of(f).owner == "qemu" for n, f in zip(names[:position], stack.frames)):
+        return position
+    outer = next((p for p in range(position, len(names)) if names[p] and names[p] not in DMA), None)
+    if outer is None or names[outer] in CONTENTION or code_of(stack.frames[outer]).owner != "qemu":
+        return position
+    known = functions.lookup(names[outer])  # one of no release that is known is a device's: the rest changes less
+    return outer if not known or any(info.file.startswith("hw/") for info in known) else position
 
 
 def _handler_only_ends(stack: Stack, signal: int) -> bool:

@@ -119,6 +119,8 @@ def _found(subject: Subject, version: Optional[str], limit: int, hangs: bool) ->
     if hangs and matches:
         for number in problems().crashes().intersection(matches):
             del matches[number]
+    if isinstance(subject, Explanation):
+        _agree(subject, matches)
     told: Dict[str, KnownFix] = {}
     age = _age(subject, version)
     for number in [n for n, m in matches.items() if not m.assertion and _had(age, n)]:
@@ -136,6 +138,34 @@ def _found(subject: Subject, version: Optional[str], limit: int, hangs: bool) ->
         if len(told) >= limit:
             break
     return list(told.values())
+
+
+def _agree(explanation: Explanation, matches: Dict[int, _Match]) -> None:
+    """Of a crash, drop the problems that only share a path with it and crash elsewhere, or in another way.
+
+    A path that does not hold the function that crashed is the way that leads there, not what went wrong.
+    """
+    crash = next((f for f in explanation.findings if f.kind.startswith("crash.")), None)
+    crashed = [t for t in explanation.threads if t.state in ("crashed", "aborting") and t.culprit]
+    if not crashed:
+        return
+    culprits = {token for t in crashed for token in fold([t.culprit]) if not is_layer(token)}
+    kind = crash.kind if crash is not None else ""
+    asserted = kind == "crash.assertion"
+    for number in [n for n, m in matches.items() if not m.assertion and m.likeness is not None]:
+        match = matches[number]
+        assert match.likeness is not None
+        elsewhere = bool(culprits) and not culprits.intersection(match.likeness.functions)
+        otherwise = bool(kind) and not asserted and kind in _NO_ABORT and number in problems().crashes()
+        # such an instruction, or a division, is in the crashed function alone: the way there tells nothing
+        alone = kind in _OF_ONE_INSTRUCTION and (kind != "crash.arithmetic" or match.confidence == "possible")
+        if elsewhere or otherwise or alone:
+            del matches[number]
+
+
+_NO_ABORT = ("crash.null-dereference", "crash.invalid-access", "crash.bus-error", "crash.stack-overflow",
+             "crash.arithmetic", "crash.illegal-instruction")  # fmt: skip
+_OF_ONE_INSTRUCTION = ("crash.illegal-instruction", "crash.arithmetic")
 
 
 def _had(age: _Age, number: int) -> bool:

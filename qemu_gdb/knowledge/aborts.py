@@ -73,7 +73,8 @@ FATAL_PATHS: Tuple[FatalPath, ...] = (
     # accel/hvf/hvf-all.c
     FatalPath("hvf", "crash.abort", "assert_hvf_ok()", Names("assert_hvf_ok", "assert_hvf_ok_impl", "_assert_hvf_ok")),
     FatalPath("rust-panic", "crash.abort", "a Rust panic",
-              Names("rust_panic*", "core::panicking::*", "std::panicking::*", "rust_begin_unwind",
+              Names("rust_panic*", "core::panicking::*", "std::panicking::begin_panic*",
+                    "std::panicking::rust_panic*", "std::panicking::default_hook*", "rust_begin_unwind",
                     "__rustc::rust_begin_unwind", "__rustc::rust_panic*",
                     "core::result::unwrap_failed*", "core::result::expect_failed*", "core::option::unwrap_failed*",
                     "core::option::expect_failed*", "core::cell::panic_already*", "core::slice::index::*_fail*",

@@ -43,8 +43,8 @@ def find(context: Context) -> None:
         if guess is not None:
             findings = _with_guess(findings, [crash.told(context, guess), *rules.find(context, guess)])
     asks.fill(context, findings)
-    _known(context, findings)
     context.explanation.findings = findings
+    _known(context, findings)
 
 
 def compare(contexts: Sequence[Context]) -> None:

@@ -13,7 +13,7 @@ from ...model import Evidence, Message
 from ...pattern import Pattern
 from ..context import Context, Subject
 from ..stack import Stack, number, symbol
-from . import asserted, common, glib_said, mappings, tested, twice
+from . import asserted, common, glib_said, hypervisor, mappings, tested, twice
 from .cause import Cause, blame_of, check_of, fatal_signal, function_at, is_fatal, is_helper, past_helpers
 from .common import at, capital, cut, evidence, oneline, place
 from .panics import panic
@@ -684,10 +684,7 @@ def _named_abort(
         )
     elif row.name == "hvf":
         cause.headline = f"A call of Apple's Hypervisor.framework failed in {function or 'HVF code'}"
-        cause.sentences.append(
-            f"{function or 'HVF code'}{spot} made a call whose error QEMU does not expect; the code is in the line "
-            "that assert_hvf_ok printed."
-        )
+        hypervisor.tell(context, cause, f"{function or 'HVF code'}{spot}")
     elif said:
         cause.sentences.append(f'It says "{cut(said, 160)}".')
     if said and said not in cause.headline and row.name not in ("malloc", "glib"):

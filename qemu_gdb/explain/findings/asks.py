@@ -9,6 +9,7 @@ from ...model import Finding
 from ...pattern import Pattern
 from .. import printed
 from ..context import Context
+from ..owners import codes
 from ..printed_access import instruction_of, pointer_register
 from . import debuggers, printable
 from .links import ALL_THREADS, complete, main_stuck
@@ -102,6 +103,8 @@ def _text(context: Context, main: Finding) -> None:
     crashed = next((s for s in subjects if s.number in main.threads or len(subjects) == 1), next(iter(died), None))
     shown = [crashed] if crash and crashed is not None else subjects
     bare = bool(subjects) and not any(f.file for s in shown for f in s.stack.frames)
+    if crash and bare and main.kind == "crash.seccomp":  # that call is named: only QEMU's own frames want symbols
+        bare = any(code.owner == "qemu" for s in shown for code in codes(s.stack))
     if crash and crashed is not None:
         steps[:] = printable.without_sources(crashed, steps)
     steps[:] = _unanswered(context, steps)

@@ -15,7 +15,7 @@ from ..context import Context, Subject
 from ..owners import code_of
 from ..printed_access import access_of
 from ..stack import Stack, number, once_a_stack, string, symbol
-from . import common, host_memory, pointer_shown
+from . import common, host_memory, pointer_shown, sandbox
 from .cause import Cause, fatal_signal, function_at, is_fatal, past_helpers
 from .common import at, cut, evidence, joined, oneline, place
 
@@ -255,6 +255,8 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
         inside = f" in {stack.names[0] or nameless(stack.frames[0])}"
     if blame is not None and not stack.names[top] and blame > top:
         inside, spot = f" in {_unnamed(stack.frames[top])} under {function}", ""
+    if kind in ("crash.illegal-instruction", "crash.arithmetic") and top < len(stack) and stack.names[top]:
+        inside, spot = f" in {stack.names[top]}", place(stack.frames[top])  # that instruction is there, a helper or not
     cause = Cause(
         subject,
         kind,
@@ -578,13 +580,15 @@ def _asks(stack: Stack, position: int) -> bool:
 
 def _sandbox(context: Context, cause: Cause, subject: Subject, function: str) -> None:
     """Which system call the sandbox forbade, and which code asked for it."""
-    number_ = subject.told.thread.registers.get("orig_rax")
+    number_ = subject.told.thread.registers.get("orig_rax", sandbox.printed_number(context.snapshot))
     name = signals.SYSCALLS_X86_64.get(number_, "") if number_ is not None else ""
     call = (
         f"{name}()"
         if name
         else (f"system call {number_}" if number_ is not None and number_ < 1024 else "a system call")
     )
+    if number_ is None and (name := sandbox.called_by(subject.stack.names[:1])):
+        call = f"{name}()"
     audit = next((m for m in context.snapshot.messages if m.kind == "seccomp"), None)
     if number_ is None and audit is not None:
         call = signals.audited_call(audit.text) or call
@@ -611,7 +615,10 @@ def _sandbox(context: Context, cause: Cause, subject: Subject, function: str) ->
             cause.sentences.append(f"It comes from {at(asker.stack, position)} of thread {asker.number}.")
     if call == "a system call":
         cause.steps.append("p $_siginfo._sifields._sigsys.syscall (or $orig_rax): which system call")
-    cause.steps.append("compare with the -sandbox options (elevateprivileges, spawn, resourcecontrol, obsolete)")
+    option = sandbox.denied_by(call)
+    cause.sentences += [option] if option else []
+    if not option:
+        cause.steps.append("compare with the -sandbox options (elevateprivileges, spawn, resourcecontrol, obsolete)")
 
 
 def who_forbids(call: str) -> Tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 from ...knowledge.aborts import FATAL_PATHS, fatal_path_of
 from ...knowledge.helpers import ALLOCATORS, helper_for
@@ -11,6 +11,7 @@ from ...knowledge.sanitizers import SANITIZER
 from ...model import Evidence, Message
 from ...pattern import Pattern
 from ..context import Context, Subject
+from ..culprit import past_copy
 from ..owners import code_of
 from ..stack import Stack
 from . import common
@@ -88,18 +89,20 @@ def _reported(context: Context, subject: Subject, reports: List[Message]) -> Opt
     spot = place(stack.frames[blame]) if blame is not None else common.location(message.file, message.line)
     function = function or message.function or ""
     headline = capital(meaning) + (f" in {function}" if function else "") + (f", {spot}" if spot else "")
-    caller = past_helpers(stack, blame) if blame is not None else None
+    caller = past_helpers(stack, past_copy(stack, blame)) if blame is not None else None
     if caller is not None and caller != blame:
         spot = place(stack.frames[caller])
         headline = f"{capital(meaning)} in {function}, called by {stack.names[caller]}" + (f", {spot}" if spot else "")
     cause = Cause(subject, kind, headline, "sanitizer", blame=blame, function=function)
     tool = (
-        "ThreadSanitizer"
+        "MemorySanitizer"
+        if "MemorySanitizer" in text
+        else "ThreadSanitizer"
         if "ThreadSanitizer" in text or word == "data race"
         else "AddressSanitizer"
         if "AddressSanitizer" in text
         else "UBSan"
-        if "runtime error" in text
+        if "runtime error" in text or "UndefinedBehaviorSanitizer" in text
         else "Valgrind"
         if context.snapshot.source.dialect == "valgrind" or text.startswith(("==", "Invalid read", "Invalid write"))
         else "The sanitizer"
@@ -121,11 +124,20 @@ def _reported(context: Context, subject: Subject, reports: List[Message]) -> Opt
     else:
         verb = "reports" if tool == "Valgrind" else "stopped it"  # memcheck lets the program go on
         cause.sentences.append(f"{tool} {verb}:{extra or ' ' + meaning} in {function or 'a function'}.")
+    if blame is not None and caller is not None and past_copy(stack, blame) == caller != blame:
+        cause.blame, cause.function = caller, stack.names[caller]
+        cause.sentences.append(f"{function} only copies: {at(stack, caller)} gave it the buffer.")
     earlier_ones: Dict[str, str] = {}  # what it did: the function that did it
     freed = [s for s in context.subjects if s.told.thread.history and "free" in s.told.thread.heading.lower()]
     made = [s for s in context.subjects if s.told.thread.history and "alloc" in s.told.thread.heading.lower()
             and " leak of " not in s.told.thread.heading]  # fmt: skip
     other = [s for s in context.subjects if s.told.thread.heading.startswith("Previous ")]
+    variable = _variable(context)
+    if variable is not None and "uninitialised" in meaning:
+        name, maker = variable
+        cause.sentences.append(f'It is an uninitialised part of "{name}", a local variable of {maker}.')
+        made = []
+        cause.steps.append(f"read {maker}: which fields of {name} does it fill, and for which ways through it?")
     for earlier, verb in (
         (freed, "freed it"),
         (other, "is the other side"),
@@ -147,6 +159,20 @@ def _reported(context: Context, subject: Subject, reports: List[Message]) -> Opt
     return cause
 
 
+# compiler-rt's msan_report.cpp: of a variable on the stack
+_ON_STACK = Pattern(r"created by an allocation of '([^']{1,80})' in the stack frame(?: of function '([^']{1,120})')?")
+
+
+def _variable(context: Context) -> Optional[Tuple[str, str]]:
+    """The local variable that a report names as what was never set, and its function."""
+    headings = [s.told.thread.heading for s in context.subjects if s.told.thread.history]
+    for text in headings + context.snapshot.unparsed[:2000]:
+        found = _ON_STACK.search(text) if "in the stack frame" in text else None
+        if found:
+            return found.group(1), found.group(2) or "the function below"
+    return None
+
+
 def _reporting(context: Context, subject: Subject, reports: List[Message]) -> Optional[Subject]:
     """The stack of a report of bad memory accesses, where ``subject`` is another, in which libc found its heap damaged.
 
@@ -166,8 +192,10 @@ _MALLOC = next(row for row in FATAL_PATHS if row.name == "malloc")
 
 _IN_DEBUGGER = {  # how to stop at the report with the values still there
     "AddressSanitizer": "run it in gdb with ASAN_OPTIONS=abort_on_error=1",
+    "MemorySanitizer": "run it in gdb with MSAN_OPTIONS=abort_on_error=1",
     "ThreadSanitizer": "run it in gdb with TSAN_OPTIONS=halt_on_error=1:abort_on_error=1",
     "UBSan": "run it in gdb with UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1",
+    "The sanitizer": "run it in gdb with ASAN_OPTIONS=abort_on_error=1 (MSAN_, UBSAN_ or TSAN_OPTIONS of those)",
     "Valgrind": "run it with valgrind --vgdb-error=1 and attach gdb with: target remote | vgdb",
 }
 

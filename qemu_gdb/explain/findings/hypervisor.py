@@ -1,0 +1,47 @@
+"""What Apple's Hypervisor.framework answered where a call of QEMU's failed: accel/hvf/hvf-all.c's assert_hvf_ok()."""
+
+from __future__ import annotations
+
+from ...model import Evidence
+from ...pattern import Pattern
+from ..context import Context
+from . import common
+from .cause import Cause
+from .common import oneline
+
+_LINES = 20_000
+# "Error: ret = HV_DENIED (0xfae94007, at ../target/arm/hvf/hvf.c:1927)"; "Error: HV_ERROR" up to 8.2
+_ANSWER = Pattern(r"Error: (?:\S{1,80} = )?(HV_[A-Z_]+)(?: \((0x[0-9a-fA-F]+), at ([^\s:()]+):(\d+)\))?")
+# Hypervisor.framework's hv_error.h
+_MEANS = {
+    "HV_BUSY": "The framework was busy with the same VM or vCPU.",
+    "HV_BAD_ARGUMENT": "An argument was not one that the framework takes: an address or size that is no multiple of "
+    "the host's page, a register that it does not have.",
+    "HV_NO_RESOURCES": "The framework had no more resources: memory, or virtual machines (other ones that run count).",
+    "HV_NO_DEVICE": "There is no VM or vCPU like that.",
+    "HV_DENIED": "The system denies it: the program is not signed with the entitlement "
+    "com.apple.security.hypervisor, or its signature was changed since.",
+    "HV_UNSUPPORTED": "This host or release of macOS does not have what was asked for.",
+    "HV_ILLEGAL_GUEST_STATE": "The guest's state is none that the framework can run.",
+}
+
+
+def tell(context: Context, cause: Cause, whose: str) -> None:
+    """Tell the answer from the line that QEMU wrote before it aborted, where the text has it."""
+    lines = [m.text for m in context.snapshot.messages] + context.snapshot.unparsed[:_LINES]
+    line = next((text for text in lines if "HV_" in text and _ANSWER.search(text)), None)
+    found = _ANSWER.search(line) if line is not None else None
+    if line is None or found is None:
+        cause.sentences.append(
+            f"{whose} made a call whose error QEMU does not expect; the code is in the line that assert_hvf_ok printed."
+        )
+        return
+    spot = common.location(found.group(3), int(found.group(4))) if found.group(3) else ""
+    cause.headline += f": {found.group(1)}" + (f", {spot}" if spot else "")
+    code = f" ({found.group(2)})" if found.group(2) else ""
+    cause.sentences.append(f"The call{f' at {spot}' if spot else f' of {whose}'} was answered {found.group(1)}{code}.")
+    if found.group(1) in _MEANS:
+        cause.sentences.append(_MEANS[found.group(1)])
+    if found.group(1) == "HV_DENIED":
+        cause.steps.append("codesign -d --entitlements - PROGRAM: is com.apple.security.hypervisor there?")
+    cause.proof.append(Evidence(text=oneline(line)))
