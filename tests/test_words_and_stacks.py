@@ -272,3 +272,27 @@ def test_msan_names_the_variable_that_was_never_set():
     assert 'uninitialised part of "req", a local variable of mptsas_fetch_request' in found.explanation
     assert any("MSAN_OPTIONS" in step for step in found.next_steps)
     assert not any("frame 0" in step for step in found.next_steps)
+
+
+def test_a_used_up_stack_is_told_of_the_device_that_recurses():
+    turn = """\
+    #{} 0x560be0003011 in flatview_write_continue ../softmmu/physmem.c:2797:14
+    #{} 0x560be0005011 in address_space_write ../softmmu/physmem.c:2909:18
+    #{} 0x560be0008011 in stl_le_pci_dma include/hw/pci/pci.h:871:1
+    #{} 0x560be000a011 in intel_hda_response ../hw/audio/intel-hda.c:370:5
+    #{} 0x560be000d011 in intel_hda_corb_run ../hw/audio/intel-hda.c:342:9
+    #{} 0x560be0010011 in intel_hda_mmio_write ../hw/audio/intel-hda.c:1060:5
+    #{} 0x560be0011011 in memory_region_write_accessor ../softmmu/memory.c:491:5
+    #{} 0x560be0013011 in memory_region_dispatch_write ../softmmu/memory.c:1502:16
+"""
+    stack = turn.format(*range(2, 10)) + turn.format(*range(10, 18)) + turn.format(*range(18, 26))
+    explanation = told(
+        "==9982==ERROR: AddressSanitizer: stack-overflow on address 0x7ffe1cb2fff8 (pc 0x560be6c7f1f7 bp 0x7ffe1cb30840"
+        " sp 0x7ffe1cb30000 T0)\n"
+        "    #0 0x560be0000011 in __asan_memcpy (/qemu-system-i386+0x1f3a1f7)\n"
+        "    #1 0x560be0001011 in flatview_do_translate ../softmmu/physmem.c:513:12\n" + stack
+    )
+    found = explanation.findings[0]
+    assert found.kind == "crash.stack-overflow"
+    assert found.title == "Recursion of intel_hda_mmio_write used the whole stack, hw/audio/intel-hda.c:1060"
+    assert explanation.threads[0].culprit == "intel_hda_mmio_write"

@@ -81,6 +81,20 @@ def find_cycle(stack: Stack) -> Optional[Recursion]:
     return None
 
 
+def repeated(stack: Stack) -> Optional[Recursion]:
+    """Functions that come again in the same order, twice as a whole, of a stack that is known to be used up."""
+    names = stack.names[:400]
+    for period in range(2, min(60, len(names) // 2) + 1):
+        for first in range(min(_INNER, len(names) - period)):
+            run = 0
+            while first + run + period < len(names) and names[first + run] == names[first + run + period] != "":
+                run += 1
+            if run >= period:
+                last = stack.level(first + run + period - 1)
+                return Recursion(tuple(names[first : first + period]), stack.level(first), last, run // period + 1)
+    return None
+
+
 def _same_object(inner: Frame, outer: Frame) -> Optional[bool]:
     """Whether two calls of a function got the same first pointer; None where that is not shown of both."""
     for name, value in inner.args.items():

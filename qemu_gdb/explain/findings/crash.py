@@ -16,7 +16,7 @@ from .cause import Cause, check_of, fatal_signal, is_fatal
 from .common import oneline, place, who
 from .faults import as_told, faulted
 from .guest_signal import guest_died
-from .recursion import overflow
+from .recursion import overflow, recurses
 from .sanitizers import sanitizer
 
 
@@ -28,6 +28,8 @@ def find_cause(context: Context) -> Optional[Cause]:
     for examine in (fuzzers.stopped, sanitizer, guest_died, aborted, overflow, faulted, as_told):
         cause = examine(context, subject)
         if cause is not None:
+            if cause.kind == "crash.stack-overflow":
+                recurses(cause)
             fault_facts.refine(context, cause)
             return cause
     return None

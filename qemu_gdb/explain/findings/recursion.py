@@ -6,12 +6,24 @@ from typing import List, Optional
 
 from ...knowledge.roles import STARTERS
 from ..context import Context, Subject
-from ..recursion import DEEP, NO_POINTER, Recursion, find_recursion, interval, out_of_stack, overflowing, telling
+from ..recursion import (
+    DEEP,
+    NO_POINTER,
+    Recursion,
+    find_cycle,
+    find_recursion,
+    interval,
+    out_of_stack,
+    overflowing,
+    repeated,
+    telling,
+)
 from ..stack import Stack
 from . import common
 from .cause import Cause, fatal_signal
-from .common import evidence
+from .common import evidence, place
 from .faults import fault_address
+from .rules import reentered
 
 _FAULTS = ("SIGSEGV", "SIGBUS", "EXC_BAD_ACCESS", "EXCEPTION_STACK_OVERFLOW", "EXCEPTION_ACCESS_VIOLATION")
 
@@ -62,6 +74,28 @@ def overflow(context: Context, subject: Subject) -> Optional[Cause]:
         cause.steps += _steps(stack)
     cause.proof.append(evidence(subject, blame, f"repeats up to frame {recursion.last}"))
     return cause
+
+
+def recurses(cause: Cause) -> None:
+    """Name the device whose DMA enters it again, or what a checker's report shows to repeat, instead of the helper that
+    came last.
+    """
+    subject, stack = cause.subject, cause.subject.stack
+    if cause.recursion is not None and cause.recursion.times:
+        return  # its whole interval is shown
+    position = reentered(stack)
+    if position is None and cause.recursion is None:
+        recursion = find_recursion(stack) or find_cycle(stack) or repeated(stack)
+        named = telling(recursion, stack) if recursion is not None else ""
+        position = stack.find(named) if named else None
+    if position is None or stack.names[position] == cause.function:
+        return
+    name, spot = stack.names[position], place(stack.frames[position])
+    cause.headline = f"Recursion of {name} used the whole stack" + (f", {spot}" if spot else "")
+    cause.blame, cause.function = position, name
+    cause.proof.append(evidence(subject, position, f"{name} comes again further out"))
+    told = subject.told
+    told.culprit, told.culprit_level, told.culprit_rule = name, stack.level(position), "who-recurses"
 
 
 def _repeats(recursion: Recursion, shown: str) -> str:

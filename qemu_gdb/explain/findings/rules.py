@@ -9,7 +9,7 @@ from ...model import Finding
 from ...role_words import role_words
 from ..context import Context, Subject
 from ..recursion import find_recursion, interval, telling
-from ..stack import Stack
+from ..stack import Stack, once_a_stack
 from . import common
 from .aborts import coroutine_line
 from .cause import Cause, is_helper
@@ -335,7 +335,19 @@ def dispatches(stack: Stack) -> List[Tuple[int, str, str]]:
 
 
 def _reentrancy(context: Context, subject: Subject) -> Optional[Finding]:
-    stack = subject.stack
+    twice = _twice(subject.stack)
+    return _entered_twice(subject, *twice) if twice is not None else None
+
+
+def reentered(stack: Stack) -> Optional[int]:
+    """Position of the device's function that its own DMA enters again, None where the stack shows no such."""
+    twice = _twice(stack)
+    return _sides(stack, *twice)[3] if twice is not None else None
+
+
+@once_a_stack
+def _twice(stack: Stack) -> Optional[Tuple[int, int]]:
+    """Positions of the inner and the outer access where a device is entered twice."""
     if stack.find(rules.DISPATCH) is None:
         return None
     entries = dispatches(stack)
@@ -343,7 +355,7 @@ def _reentrancy(context: Context, subject: Subject) -> Optional[Finding]:
         for outer, other, other_opaque in entries[index + 1 :]:
             same = (opaque and opaque == other_opaque) or (name == other and not (opaque and other_opaque))
             if same and stack.find(rules.DMA, inner + 1, outer) is not None:
-                return _entered_twice(subject, inner, outer)
+                return inner, outer
     # a stack that begins inside the inner access: both are to the same region
     regions: Dict[str, int] = {}
     for position in stack.find_all(_DISPATCHERS):
@@ -353,7 +365,7 @@ def _reentrancy(context: Context, subject: Subject) -> Optional[Finding]:
         inner = regions.setdefault(region, position)
         if stack.find(rules.DMA, inner + 1, position) is not None:
             handler = next((p for p in range(position - 1, inner, -1) if _of_device(stack, p)), None)
-            return _entered_twice(subject, inner, handler if handler is not None else position)
+            return inner, handler if handler is not None else position
     # a report that was cut before the outer access: the device's own function stands on both sides of a dispatch
     first: Dict[str, int] = {}
     for position, name in enumerate(stack.names[:400]):
@@ -363,7 +375,7 @@ def _reentrancy(context: Context, subject: Subject) -> Optional[Finding]:
         if inner == position or stack.find(rules.DMA, inner + 1, position) is None:
             continue
         if stack.find(_DISPATCHERS, inner + 1, position) is not None:
-            return _entered_twice(subject, inner, position)
+            return inner, position
     return None
 
 
@@ -378,15 +390,23 @@ def _of_device(stack: Stack, position: int) -> bool:
     return not is_helper(name) and (not file or not common.is_rooted(file) or "hw/" in file)
 
 
-def _entered_twice(subject: Subject, inner: int, outer: int) -> Finding:
-    """Told by the device's own functions on both sides of its DMA, the nearest ones."""
-    stack = subject.stack
+def _sides(stack: Stack, inner: int, outer: int) -> Tuple[int, int, int, int]:
+    """Positions of the inner access's dispatch, of the DMA, of the device's function that does it, and of the one that
+    is entered again; the last is the outer access's where the inner end is not shown.
+    """
     dispatch = stack.find(rules.DISPATCH, inner) or inner
     dma = stack.find(rules.DMA, dispatch, outer + 1) or inner
     near = next((p for p in range(dma, len(stack)) if _of_device(stack, p)), outer)
     dma = next((p for p in range(near - 1, dma, -1) if stack.names[p] in rules.DMA), dma)  # what the device called
     entered = next((p for p in range(dispatch - 1, -1, -1) if _of_device(stack, p)), None)
-    shown = entered if entered is not None else outer  # its inner end is not shown: the same region's handler
+    return dispatch, dma, near, entered if entered is not None else outer
+
+
+def _entered_twice(subject: Subject, inner: int, outer: int) -> Finding:
+    """Told by the device's own functions on both sides of its DMA, the nearest ones."""
+    stack = subject.stack
+    dispatch, dma, near, shown = _sides(stack, inner, outer)
+    entered = shown if shown < dispatch else None
     name, other = stack.names[shown], stack.names[near]
     again = f"and enters {at(stack, shown)}" if entered is not None else f"(those of {at(stack, shown)})"
     sentences = [
