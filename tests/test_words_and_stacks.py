@@ -187,6 +187,10 @@ def test_a_path_that_leads_to_the_crash_is_no_known_problem():
     assert not _known(segv + "#0  0x0a in a_function_of_tomorrow (rs=0x7ffe) at ../migration/ram.c:2400\n" + way)
 
 
+def test_an_assertion_of_the_function_that_frees_is_not_what_malloc_noticed():
+    assert not any("an assertion in usb_packet_cleanup" in known for known in _known(_SIGABRT + _MALLOC))
+
+
 def test_an_illegal_instruction_is_where_the_pc_is_and_matches_no_path():
     found = _main(
         'Thread 1 "qemu-kvm" received signal SIGILL, Illegal instruction.\n'

@@ -152,6 +152,9 @@ def _agree(explanation: Explanation, matches: Dict[int, _Match]) -> None:
     culprits = {token for t in crashed for token in fold([t.culprit]) if not is_layer(token)}
     kind = crash.kind if crash is not None else ""
     asserted = kind == "crash.assertion"
+    if kind in _NO_ABORT or kind == "crash.heap-corruption":  # an assertion that no message tells did not fail
+        for number in [n for n, m in matches.items() if m.assertion and not m.exact]:
+            del matches[number]
     for number in [n for n, m in matches.items() if not m.assertion and m.likeness is not None]:
         match = matches[number]
         assert match.likeness is not None

@@ -74,9 +74,8 @@ def _fits(message: Message, thread: Thread) -> bool:
 
 
 def _is_of(message: Message, thread: Thread) -> bool:
-    if message.function and any(frame.name == message.function for frame in thread.frames[: _TOP + _NEAR]):
-        return True
-    if not _ends(thread) or not _fits(message, thread):
+    """Whether a thread that ends the process, and whose frames do not name the message's function, can have said it."""
+    if not _fits(message, thread):
         return False
     position = _asserts(thread)
     if position is None or not _located(message):
@@ -103,10 +102,14 @@ def _ends(thread: Thread) -> bool:
 def foreign(messages: Sequence[Message], threads: Sequence[Thread]) -> List[Message]:
     """The last words that none of the threads can have said, where one ends the process as its frames tell."""
     told = [m for m in messages if _located(m) and m.line is not None or m.kind in ("malloc", "cpu-abort", "hw-error")]
-    if not told or not any(_ends(thread) for thread in threads):
+    ending = [thread for thread in threads if _ends(thread)] if told else []
+    if not ending:
         return []
-    live = [thread for thread in threads if not thread.history]
-    return [m for m in told if not any(_is_of(m, thread) for thread in live)]
+    near = [thread.frames[: _TOP + _NEAR] for thread in threads if not thread.history]
+    named = {frame.name for frames in near for frame in frames}
+    # one of those that end alike is enough
+    ends = {tuple((f.name, f.file, f.line) for f in t.frames[: _TOP + _NEAR]): t for t in ending}.values()
+    return [m for m in told if not (m.function and m.function in named) and not any(_is_of(m, t) for t in ends)]
 
 
 def own(messages: Sequence[Message], threads: Sequence[Thread]) -> List[Message]:

@@ -56,11 +56,13 @@ def operands(context: Context, stack: Stack, position: int, expression: str) -> 
 
 
 def _readable(value: str) -> str:
-    """A number that is a small negative one of 32 or 64 bits, with that."""
+    """A number that is a small negative one of 32 or 64 bits, with that; an address or a size of that order in hex."""
     number = int(value) if value.isdigit() else 0
     for bits in (32, 64):
         if (1 << bits) - (1 << 24) <= number < 1 << bits:
             return f"{value} ({number - (1 << bits)} as a signed number)"
+    if number >= 1 << 32:
+        return f"{value} (0x{number:x})"
     return value
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import List, NamedTuple, Optional
 
 from ...knowledge.match import Names
@@ -23,6 +22,11 @@ _EXITS = Names("exit", "_exit", "quick_exit", "exit_group")
 _TOP = 4
 _LITERAL = 8  # characters of a format that tell its line from others
 _CONVERSION = Pattern(r"%[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|ll|[hlzjt])?[a-zA-Z%]")
+
+
+_LINE = 600  # characters of a line that are read
+# "2024-03-01T13:05:11.202113Z qemu-system-x86_64: "
+_PROGRAM = Pattern(r"^(?:\S{0,40}\d\d:\d\d\S{0,40}\s+)?[\w./-]{0,80}(?:qemu|kvm)[\w.-]{0,40}: ")
 
 
 class Failure(NamedTuple):
@@ -102,4 +106,4 @@ def error_line(context: Context) -> str:
 
 
 def _without_program(line: str) -> str:
-    return re.sub(r"^(?:\S*\d\d:\d\d\S*\s+)?[\w./-]*(?:qemu|kvm)[\w.-]*: ", "", oneline(line))
+    return _PROGRAM.sub("", oneline(line[:_LINE]))
