@@ -8,7 +8,7 @@ from typing import List, NamedTuple, Optional
 from ..knowledge.aborts import gives_up
 from ..knowledge.rests import EVENT_LOOPS, ONLY_POLLS, POLLERS
 from ..knowledge.roles import STARTERS
-from ..knowledge.waits import BLOCKING_INSIDE, BQL_SYMBOLS, KVM_RUN, NON_BLOCKING, WRAPPERS, kind_of_wait
+from ..knowledge.waits import BLOCKING_INSIDE, BQL_SYMBOLS, KVM_RUN, NON_BLOCKING, WRAPPERS, WRITES_ALL, kind_of_wait
 from .owners import code_of
 from .stack import Stack, once_a_stack
 
@@ -104,7 +104,16 @@ def inside_wrapper(stack: Stack) -> int:
 def returns_at_once(stack: Stack, start: int) -> bool:
     """Whether the system call at ``start`` is on a descriptor that QEMU never lets block."""
     near = stack.names[start : start + 8]
-    return not NON_BLOCKING.isdisjoint(near) and BLOCKING_INSIDE.isdisjoint(near)
+    return not NON_BLOCKING.isdisjoint(near) and BLOCKING_INSIDE.isdisjoint(near) and not writes_all(stack, start)
+
+
+def writes_all(stack: Stack, start: int) -> bool:
+    """Whether the call is repeated until a chardev's other side has taken everything."""
+    end = min(start + 10, len(stack))
+    if stack.find(WRITES_ALL, start, end) is not None:
+        return True
+    writes = stack.find(("qemu_chr_write_buffer", "qemu_chr_write"), start, end)
+    return writes is not None and stack.arg(writes, "write_all") == "true"
 
 
 def _named(stack: Stack, start: int) -> Optional[int]:

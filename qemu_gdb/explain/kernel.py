@@ -34,8 +34,9 @@ ENTRIES = Names(
 _CALL = Pattern(r"(?:__(?:x64|arm64|s390x?|se|do)_)?(?:compat_)?sys_(\w+)$|ksys_(\w+)$|SyS_(\w+)$")
 _SCHEDULER = Names("__schedule", "schedule*", "io_schedule*", "__switch_to*", "context_switch", "preempt_schedule*")
 _NEAR = 6  # innermost frames among which the one that waits is
-_WAITS = Pattern(
+_WAITS = Pattern(  # /proc/PID/stack leaves the scheduler's own functions out: the last two sleep there
     r"sched|wait|sleep|poll|read_events|down_|mutex_lock|rwsem|_lock_page|folio_lock|flush|block$|synchronize"
+    r"|handle_userfault|blk_execute_rq$"
 )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Dict, Set
+from typing import Dict, Sequence, Set
+
+from .match import Names
 
 # From the UAPI headers in QEMU 10.2's linux-headers; a number that two requests share names both.
 REQUESTS: Dict[int, str] = {
@@ -222,10 +224,22 @@ for _request, _name in REQUESTS.items():
     _BY_NUMBER.setdefault(_request & 0xFFFF, set()).add(_name)
 
 
-def ioctl_request(value: int) -> str:
+# hw/vfio: which of the requests that share a number a function makes
+_CALLERS = (
+    (Names("vfio_dma_map", "vfio_legacy_dma_map"), "VFIO_IOMMU_MAP_DMA"),
+    (Names("vfio_dma_unmap", "vfio_legacy_dma_unmap*"), "VFIO_IOMMU_UNMAP_DMA"),
+    (Names("*vfio*pci_hot_reset*", "iommufd_cdev_pci_hot_reset"), "VFIO_DEVICE_PCI_HOT_RESET"),
+    (Names("vfio_pci_get_pci_hot_reset_info", "vfio_get_pci_hot_reset_info"), "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO"),
+    (Names("vfio_get_iommu_info", "vfio_legacy_get_iommu_info"), "VFIO_IOMMU_GET_INFO"),
+)
+
+
+def ioctl_request(value: int, callers: Sequence[str] = ()) -> str:
     """Name of a request, "" where it is not known; other architectures differ in the size bits only."""
     name = REQUESTS.get(value & 0xFFFFFFFF)
     if name is not None:
-        return name
+        alike = name.split(" or ") if callers else []
+        return next((request for names, request in _CALLERS if len(alike) > 1 and request in alike
+                     and any(caller in names for caller in callers)), name)
     likely = _BY_NUMBER.get(value & 0xFFFF, set())
     return next(iter(likely)) if len(likely) == 1 else ""

@@ -142,6 +142,11 @@ PEERS: Tuple[Peer, ...] = (
          "look at the SSH server"),
     Peer("curl", Names("curl_*"), "the HTTP server", "An HTTP server does not answer", "look at the HTTP server"),
     Peer("nfs", Names("nfs_*"), "the NFS server", "An NFS server does not answer", "look at the NFS server"),
+    # block/nvme.c: the driver inside QEMU polls until the controller's interrupt comes, without a limit
+    Peer("nvme-controller", Names("nvme_admin_cmd_sync", "nvme_cmd_sync"), "the NVMe controller to complete a command",
+         "An NVMe controller does not complete QEMU's command",
+         "the host's dmesg for that PCI device (VFIO, IOMMU faults, interrupts); is it alive? Its CSTS register, bit 1 "
+         "(CFS), tells a fatal error; no monitor answers meanwhile"),
     # chardev writes of a blocking back-end
     Peer("chardev-write", Names("qemu_chr_write_buffer", "qemu_chr_write", "qemu_chr_fe_write_all", "tcp_chr_write",
                                 "fd_chr_write", "qemu_chr_fe_write"),
@@ -152,6 +157,24 @@ PEERS: Tuple[Peer, ...] = (
     Peer("connect", Names("socket_connect", "inet_connect*", "unix_connect*", "qio_channel_socket_connect_sync",
                           "getaddrinfo"), "a connection", "A connection is not accepted",
          "look at the server or the name server that it asks"),
+    # ui/dbus-listener.c (7.0 and later): each update of the screen is a call with a limit of 1 s
+    Peer("dbus-display", Names("dbus_scanout_map", "dbus_update_gl_cb", "dbus_gfx_update", "dbus_gl_gfx_update",
+                               "dbus_call_update_gl", "dbus_gfx_switch", "dbus_scanout_texture",
+                               "qemu_dbus_display1_listener_*_sync"),
+         "the client of the D-Bus display", "The client of the D-Bus display does not answer",
+         "look at that client: is it stopped or busy? Each call ends after its time limit (1 s), so that this is slow "
+         "rather than dead; ending the client ends it"),
+    # gio: whoever asks, the other side of the D-Bus connection answers (its limit is the caller's, 25 s as a rule)
+    Peer("dbus", Names("g_dbus_*_sync"), "the other side of a D-Bus connection",
+         "The other side of a D-Bus connection does not answer",
+         "who serves that D-Bus name? busctl --user list, or busctl list"),
+    # gio; net/passt.c net_passt_start_daemon (10.1 and later) waits until passt has gone to the background
+    Peer("child", Names("g_subprocess_*wait*", "g_subprocess_communicate*"), "a child process to end",
+         "QEMU waits for a child process that it has started",
+         "ps --ppid PID on the host: which child is it, and what does it wait for?"),
+    # libxenstore (tools/libs/store/xs.c): the answer comes from xenstored or oxenstored
+    Peer("xenstore", Names("xs_*", "read_reply"), "xenstored's answer", "xenstored does not answer",
+         "look at xenstored (or oxenstored) in dom0: does it run, and does xenstore-ls answer there?"),
     # libspice-server: the dispatcher's pipe to the worker and back
     Peer("spice-worker", Names("dispatcher_send_message", "red_dispatcher_*", "red_qxl_*", "qxl_worker_*"),
          "the SPICE worker thread to do what it was sent", "The SPICE worker does not answer",
@@ -197,6 +220,15 @@ PEERS: Tuple[Peer, ...] = (
                                "qcrypto_tls_session_bye", "qcrypto_tls_session_push", "gnutls_record_send*"),
          "the other side of a connection to read", "The other side of a connection does not read",
          "ss -tnp on the host: does that connection's Send-Q stay full? Then look at its other side"),
+)  # fmt: skip
+
+
+# ui/ui-qmp-cmds.c, ui/console.c (7.2): screendump yields until graphic_hw_update_done; no frame shows that
+SCREENDUMP = Peer(
+    "screendump", Names(), "the display device to have drawn its screen (graphic_hw_update_done)",
+    "screendump waits for the display device, which does not finish its update",
+    "what that device's update waits for: with QXL the SPICE worker thread, with virtio-gpu a fence or its command "
+    "queue; no block I/O is part of it",
 )  # fmt: skip
 
 

@@ -811,6 +811,7 @@ LIBRARIES: Tuple[Library, ...] = (
     # Proxmox VE's backup library, written in Rust: its threads are tokio's
     Library("proxmox-backup", "Block Jobs", "external-library", Names("proxmox_backup_*"),
             ("libproxmox_backup_qemu",)),
+    Library("xenstore", "X86 Xen CPUs", "external-library", Names(), ("libxenstore",)),  # its read_thread
     Library("lttng", "Tracing", "external-library", Names("ust_listener_thread", "lttng_*"), ("liblttng",)),
     Library(
         "libusb",

@@ -216,6 +216,9 @@ SIGNALS_CONDITION = frozenset(("condvar_quiesce_and_switch_g1", "__condvar_quies
 NON_BLOCKING = frozenset(("tcp_chr_write", "tcp_chr_read", "vnc_client_io", "vnc_client_write", "vnc_client_read",
                           "qio_channel_socket_flush", "qio_channel_socket_flush_internal"))
 BLOCKING_INSIDE = frozenset(("tcp_chr_sync_read",))
+# chardev/char.c qemu_chr_write_buffer, gdbstub/: with write_all they try again until all is written
+WRITES_ALL = frozenset(("qemu_chr_fe_write_all", "qemu_chr_write_all", "gdb_put_packet", "gdb_put_packet_binary",
+                        "gdb_put_buffer"))
 
 # The lock functions' own instructions: whoever waits for a mutex stands in a futex (lll_lock_wait) below them
 ENTERS_LOCK = frozenset(

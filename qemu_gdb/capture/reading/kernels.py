@@ -15,6 +15,8 @@ _BCC_PROFILE = Pattern(r"Sampling at \d+ (?:Hertz|events)\b")
 # bpftrace: "@offcpu[qemu-system-x86, 48213]:" or "@[CPU 0/KVM, 48217," above the frames, ", CPU 0/KVM]: 12" below
 _MAP_ABOVE = Pattern(r"@\w*\[(?P<keys>[^\[\]]{1,200}?),?\s*(?:\]:)?$")
 _MAP_BELOW = Pattern(r",\s*(?P<keys>[^\[\]]{1,200})\]: \S+$")
+# "kernel stack of LWP 904:", in the words of who pasted it
+_TOLD_TASK = Pattern(r"\bstack\b.{0,30}?\b(?:LWP|lwp|TID|tid|PID|pid|task)[ =:#]{1,3}(?P<tid>\d{1,10})\b")
 _BETWEEN = frozenset([",", "--", "-"])  # what tools put between the kernel's frames and the program's
 
 
@@ -123,14 +125,24 @@ def other(reading: Reading, line: str, stripped: str) -> bool:
             return True
     elif first == "S" and _BCC_PROFILE.match(stripped):
         reading.sampled = "profile"
-    if "/proc/" in stripped and "stack" in stripped:
-        match = foreign.PROC_STACK.search(stripped)
-        if match is not None and _below(reading).startswith("[<"):
-            _of_proc(reading, stripped, match.group("pid"), match.group("tid"), None)
-            reading.segment.note(line)
-            return True
+    if "stack" in stripped and asked(reading, stripped):
+        reading.segment.note(line)
+        return True
     _task(reading, stripped)
     return False
+
+
+def asked(reading: Reading, stripped: str) -> bool:
+    """Whether a command or a word asks for a task's kernel stack, and that follows."""
+    if "/proc/" in stripped:
+        match = foreign.PROC_STACK.search(stripped)
+    else:
+        match = _TOLD_TASK.search(stripped)
+    if match is None or not _below(reading).startswith("[<"):
+        return False
+    pid, tid = (match.group("pid"), match.group("tid")) if "/proc/" in stripped else (match.group("tid"), None)
+    _of_proc(reading, stripped, pid, tid, None)
+    return True
 
 
 def _task(reading: Reading, stripped: str) -> None:

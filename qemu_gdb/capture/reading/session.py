@@ -6,6 +6,7 @@ import re
 
 from qemu_gdb.capture import frames, messages
 from qemu_gdb.capture.dialects import apple, gdb, machine
+from qemu_gdb.capture.reading import kernels
 from qemu_gdb.capture.reading.state import DISPLAY, NUMBERED, Head, Reading, Taken
 from qemu_gdb.model import Thread
 from qemu_gdb.pattern import Pattern
@@ -197,6 +198,9 @@ def prompt(reading: Reading, line: str, stripped: str) -> Taken:
         reading.thread = None
     reading.local = None
     if command.startswith("$") or not command:
+        return True
+    if "/proc/" in command and kernels.asked(reading, command):
+        reading.segment.note(stripped)
         return True
     if re.match(r"(?:p|print|inspect|output|info|x)\b", command):
         reading.segment.note(stripped)  # the question to the answer that follows

@@ -46,7 +46,7 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
         return None
     known = next((row for row in peers.LONG_CALLS if stack.names[position] in row.callers), None)
     alone = role in ("main-loop", "migration", "tool-main", "iothread") or (
-        role in ("coroutine", "thread-pool-worker") and known is not None
+        role in ("coroutine", "thread-pool-worker") and (known is not None or host_waits.step(last) is not None)
     )
     progress = progress_of(stack)
     if not victims and not held and peer is None and not alone and progress is None:
@@ -84,8 +84,10 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
         steps.insert(0, next_step)
     if role == "migration" and not held:
         stuck = any(v.told.role == "main-loop" for v in victims)
+        vcpus_wait = any(v.told.role.startswith("vcpu") for v in victims)
         # COLO stops the VM for a checkpoint (colo_do_checkpoint_transaction)
         free = [] if peer is not None and peer.name == "colo" else ["the vCPUs" if stuck else "the guest"]
+        free = [] if vcpus_wait else free
         free += [] if stuck else ["the main loop", "the monitor"]
         if free:
             sentences.append(f"It does not hold the BQL: {joined(free)} go on.")
@@ -117,9 +119,27 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
             on = f" of descriptor {descriptor}" if descriptor is not None else ""
             grows = "info migrate, twice: does the transferred ram grow?"
             if main_stuck(context):  # no monitor answers
-                grows = f"ss -tnpi on the host, twice: does bytes_acked of the connection{on} grow?"
+                grows = "does what it writes to grow (ls -l of that file, twice)?" if (
+                    stack.find("qio_channel_command_writev") is not None
+                ) else f"ss -tnpi on the host, twice: does bytes_acked of the connection{on} grow?"
             steps.insert(0, f"{grows} Then nothing is stuck")
         title = f"{peer.title}, or more slowly than it is sent" if may_flow else peer.title
+        if may_flow and stack.find("bg_migration_thread") is not None:
+            title = title.replace("The migration stream", "The background snapshot", 1)
+        held_up = next((v for v in victims if v.waiting is not None and v.waiting.kind in ("rcu", "rcu-callbacks")
+                        and v.told.role == "main-loop"), None)
+        asked = command_of(held_up.stack) if held_up is not None else ""
+        if asked:
+            return finding(
+                "hang.rcu-stall",
+                f"{asked} waits for an RCU grace period that {short(last)} holds up",
+                "possible" if may_flow else "likely",
+                [lead(context, held_up) if held_up is not None else "", *sentences],
+                subjects=[*victims, last],
+                proof=proof,
+                steps=steps,
+                rule="rcu-reader-in-call",
+            )
         if peer.name == "socket-write" and command:
             title = f"{command} waits for the other side of a connection, which does not read"
         return finding(
@@ -171,8 +191,13 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     word = host_waits.label(last)
     if word and len(title) + len(word) < 110:
         title += f": it waits for {word}"
+    size = stack.arg_number(position, "size") if known is not None and "{size}" in known.says else None
+    small = size is not None and 0 < size <= _SMALL_MAP and not last.told.thread.kernel
+    if small:
+        sentences.append("A map as small as that is one of many: the guest's IOMMU driver asks for each, and a sample "
+                         "meets one of them.")
     confidence = "likely" if (victims and role != "user-mode") or held or (queued and storage) else "possible"
-    if progress is not None and not word:
+    if (progress is not None and not word) or small:
         confidence = "possible"
     if storage and call.startswith("lseek") and kept is None and known is None:
         sentences.append(
@@ -190,6 +215,8 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
         rule="blocked-syscall",
     )
 
+
+_SMALL_MAP = 64 << 10  # bytes; pinning them is a matter of microseconds
 
 # linux/socket.h MSG_ERRQUEUE
 _ERROR_QUEUE = 0x2000
@@ -229,7 +256,8 @@ def descriptor_of(stack: Stack) -> Tuple[Optional[int], str]:
     descriptor = stack.arg_number(0, "fd", "__fd", "sockfd", "s")
     if stack.names[0].endswith("ioctl"):
         values = (stack.arg_number(n, "request", "type") for n in range(min(4, len(stack))))
-        request = next((ioctl_request(value) for value in values if value is not None), "")
+        callers = [name for name in stack.names[1:4] if name]
+        request = next((ioctl_request(value, callers) for value in values if value is not None), "")
         return descriptor, f" ({request})" if request else f" on descriptor {descriptor}" if descriptor else ""
     path = next((p for p in (stack.arg_string(n, *_PATHS) for n in range(min(2, len(stack)))) if p), "")
     on_path = f' for "{common.cut(path, 60)}"' if path and not stack.names[0].startswith(_MOVE_DATA) else ""
@@ -387,10 +415,12 @@ def _page_wait(
 def recover(context: Context, subject: Subject) -> str:
     """How to recover; qapi/migration.json: migrate-recover may run out of band, since 3.0."""
     where = '{"%s": "migrate-recover", "arguments": {"uri": "tcp:ADDRESS:PORT"}}'
-    if not any(h.lock == "BQL" for h in subject.held):
+    held = any(h.lock == "BQL" for h in subject.held)
+    if not held and not main_stuck(context):
         return f"on a QMP monitor here: {where % 'execute'}, then migrate with resume on the source"
     unseen = "" if context.with_role("monitor-iothread") else " (no monitor thread is shown: there may be none)"
-    return (f"QMP waits for the BQL like the rest; on a monitor that has negotiated oob{unseen}: "
+    waits = "QMP waits for the BQL like the rest" if held else "the main loop serves no QMP"
+    return (f"{waits}; on a monitor that has negotiated oob{unseen}: "
             f"{where % 'exec-oob'}, then migrate with resume on the source")
 
 

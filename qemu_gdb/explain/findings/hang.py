@@ -184,8 +184,10 @@ def _last_link(context: Context, last: Subject, victims: List[Subject]) -> Optio
     waiting = last.waiting
     if waiting is None:
         call = blocked_call(last.stack)
-        if call is not None:
-            return system_call(context, last, victims, *call)
+        found = system_call(context, last, victims, *call) if call is not None else None
+        # one sample may have met a holder in a call that returns at once
+        if found is not None or (call is not None and not any(h.lock == "BQL" for h in last.held)):
+            return found
         return executing_holder(context, last, victims) if victims else None
     if waiting.kind in ("drain", "drain-end", "nested-poll", "graph-wrlock", "job") and waiting.poll is not None:
         return poll_wait(context, last, victims, waiting)

@@ -47,7 +47,7 @@ def _unstoppable(search: Search) -> None:
         waits = f" for {found.part.says}" if found is not None else ""
         inner = subject.told.thread.kernel[0].name if subject.told.thread.kernel else ""
         steps = [found.part.step] if found is not None and found.part.step else []
-        if not steps:
+        if not steps and not subject.told.thread.kernel:
             steps = ["the host's dmesg (\"blocked for more than 120 seconds\"), and as root: cat "
                      f"/proc/{context.snapshot.source.pid}/task/{subject.told.thread.lwp}/stack"]
         search.add(
@@ -75,7 +75,12 @@ def kernel_waits(search: Search) -> None:
     """Tell of threads whose user stack alone would be an ordinary moment."""
     _unstoppable(search)
     context = search.context
-    kept = [s for s in context.live_subjects if s.told.state_rule == kernel.KEEPS and id(s) not in search.told]
+    kept = [
+        s for s in context.live_subjects
+        if s.told.state_rule == kernel.KEEPS
+        and id(s) not in search.told
+        and not (s.waiting is not None and s.waiting.row == "userfault")  # a chain goes on from it
+    ]
     for subject in kept[:_MOST]:
         found = kernel.beside(subject)
         if found is None:

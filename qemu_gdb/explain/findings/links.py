@@ -124,7 +124,7 @@ def _waits_for(subject: Subject) -> str:
         return ""
     why = f": {waiting.basis}" if waiting.owner_known == "likely" and waiting.basis else ""
     place = f", in frame {subject.stack.level(waiting.at)}," if waiting.at < len(subject.stack) else ""
-    owners = joined([short(o) for o in waiting.owners[:3]])
+    owners = joined([short(o) for o in chain(subject)[1:2] or waiting.owners[:3]])
     return f"{who(subject)} waits{place} {waiting.says}, and so for {owners}{why}."
 
 

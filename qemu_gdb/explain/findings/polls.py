@@ -55,6 +55,8 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
     confidence = "likely"
     word = ""  # what the worker of such a request waits for in the host's kernel
     kind = "hang.drain-waits-for-io"
+    if waiting.row == "hmp-coroutine" and command.endswith('"screendump"'):
+        return _polled_peer(context, last, victims, waiting, peers.SCREENDUMP, [x for x in sentences if x], proof)
     if requests and waiting.kind in ("drain", "nested-poll", "job", "graph-wrlock", "drain-end"):
         sentences.append(in_flight(context, requests))
         confidence = "certain"
@@ -283,7 +285,8 @@ def _tool_worker(search: Search, tool: Subject, caller: int) -> None:
     )
 
 
-_POLLED_PEERS = ("nbd", "connect", "chardev-wait", "tls", "vhost-user", "ssh", "iscsi", "gluster", "rbd", "nfs", "curl")
+_POLLED_PEERS = ("nbd", "connect", "chardev-wait", "tls", "vhost-user", "ssh", "iscsi", "gluster", "rbd", "nfs", "curl",
+                 "nvme-controller")
 
 
 def _polled_peer(
@@ -314,6 +317,8 @@ def _polled_peer(
             break
     sentences += [holding(last), victims_text(victims)]
     title = f"{command} waits for {peer.says}, which does not answer" if command else peer.title
+    if peer is peers.SCREENDUMP:
+        title = f"{command} waits for the display device, which does not finish its update"
     return finding(
         "hang.waiting-for-peer",
         title,

@@ -56,7 +56,8 @@ def vcpu_stop(context: Context, last: Subject, victims: List[Subject], waiting: 
                 "It is inside KVM_RUN; the kick signal (SIG_IPI) should have brought it out at once, so the kernel "
                 "keeps it."
             )
-            steps.append("on the host: cat /proc/PID/task/LWP/stack of that vCPU")
+            if not first.told.thread.kernel:
+                steps.append("on the host: cat /proc/PID/task/LWP/stack of that vCPU")
     elif vcpus:
         sentences.append(
             "All vCPUs shown rest in their wait: one of them has still to note that it is stopped, or its wake-up "
@@ -470,8 +471,9 @@ def _on_vcpu(
             sentences.append("A signal (SIG_IPI) has to bring it out of KVM_RUN at once; if it stays there, the kernel "
                              "keeps it.")
         lwp = vcpu.told.thread.lwp
-        steps.insert(0, f"on the host: cat /proc/PID/task/{lwp if lwp is not None else 'LWP'}/stack: where the kernel "
-                     f"keeps {short(vcpu)}")
+        if not vcpu.told.thread.kernel:
+            steps.insert(0, f"on the host: cat /proc/PID/task/{lwp if lwp is not None else 'LWP'}/stack: where the "
+                         f"kernel keeps {short(vcpu)}")
     proof.append(evidence(vcpu, 0, "the thread of that vCPU"))
     return finding(
         "hang.vcpu-stop",
@@ -550,6 +552,17 @@ def _join(
             rule="progress",
         )
     sentences += [holding(last), victims_text(victims)]
+    steps = [ALL_THREADS]
+    if target is not None:
+        steps = [f"{capital(short(target))} is the one to look at: who should have told it to end, or woken it?"]
+    if target is not None and target.told.state == "running-guest" and stack.names[waiting.at] == "cpu_remove_sync":
+        sentences.append("That vCPU was told to end, and a signal (SIG_IPI) has to bring it out of KVM_RUN at once; if "
+                         "it stays there, the kernel keeps it or the signal was lost.")
+        lwp = target.told.thread.lwp
+        if not target.told.thread.kernel:
+            steps = [f"on the host: cat /proc/PID/task/{lwp if lwp is not None else 'LWP'}/stack: where the kernel "
+                     f"keeps {short(target)}"]
+        steps.append(f"{short(target)} in a second sample: is it still there?")
     whom = f"{the(target)} to end" if target is not None else "a thread to end"
     return finding(
         "hang.bql-held" if held else "hang.blocked-syscall",
@@ -558,8 +571,6 @@ def _join(
         sentences,
         subjects=[last, *([target] if target is not None else []), *victims],
         proof=proof,
-        steps=[ALL_THREADS]
-        if target is None
-        else [f"{capital(short(target))} is the one to look at: who should have told it to end, or woken it?"],
+        steps=steps,
         rule="join",
     )

@@ -464,6 +464,8 @@ def _executing(context: Context, executing: List[Subject], truncated: bool, step
         "No signal and no failed check is in the input, and nothing waits for this thread: a stack alone does not "
         "say that it crashed or hangs."
         if alone
+        else "No signal is in the input."
+        if any(s.waiting is not None and s.waiting.owners and not s.waiting.resting for s in context.live_subjects)
         else "No signal is in the input, and no thread waits for another."
     )
     if other and not alone:

@@ -26,8 +26,9 @@ _PHASES: Tuple[Tuple[Names, str], ...] = (
         ),
         "completing: the VM is stopped, the rest is sent",
     ),
+    (Names("bg_migration_iteration_run", "bg_migration_thread"), "background snapshot"),  # migration/migration.c, 6.0
     (
-        Names("migration_iteration_run", "qemu_savevm_state_iterate", "bg_migration_iteration_run", "ram_save_iterate"),
+        Names("migration_iteration_run", "qemu_savevm_state_iterate", "ram_save_iterate"),
         "precopy, iterating",
     ),
     (
@@ -73,7 +74,7 @@ _PHASES: Tuple[Tuple[Names, str], ...] = (
         "connecting",
     ),
     (Names("save_snapshot", "qemu_savevm_state", "qemu_savevm_live_state"), "saving a snapshot"),
-    (Names("migration_thread", "bg_migration_thread", "live_migration"), "running"),
+    (Names("migration_thread", "live_migration"), "running"),
 )
 
 
@@ -89,6 +90,7 @@ def phase(view: View) -> Optional[str]:
 _SHORT = {
     "completing: the VM is stopped, the rest is sent": "migration completion",
     "completing postcopy": "postcopy completion",
+    "background snapshot": "background snapshot",
     "precopy, iterating": "migration, precopy",
     "reading the destination's answers": "migration return path",
     "incoming: loading": "incoming migration",

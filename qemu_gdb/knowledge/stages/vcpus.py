@@ -238,6 +238,8 @@ def _execute(view: View) -> str:
 def _pause(view: View) -> str:
     if view.has("resume_all_vcpus"):
         return "resumes all vCPUs"
+    if view.has("cpu_remove_sync"):  # system/cpus.c (cpus.c, softmmu/cpus.c before): joins that vCPU's thread
+        return "waits until that vCPU's thread has ended"
     return "waits until every vCPU has stopped"
 
 
