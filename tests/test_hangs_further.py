@@ -162,3 +162,46 @@ def test_an_ioctl_number_of_two_names_is_told_by_its_caller_and_a_small_map_is_o
     found = told(_text(wants, maps)).findings[0]
     assert "(VFIO_IOMMU_MAP_DMA)" in found.explanation
     assert found.confidence == "possible"
+
+
+def test_a_file_that_the_process_serves_itself_is_a_deadlock():
+    opens = _thread(1, "qemu-storage-da", 'open64 (file=0x55 "/srv/disk")', "qemu_open_internal ()",
+                    "raw_open_common ()", "qmp_blockdev_add ()", "qmp_marshal_blockdev_add ()",
+                    "do_qmp_dispatch_bh ()", "aio_bh_poll ()", "main_loop_wait ()",
+                    "main () at ../storage-daemon/q.c:4")
+    command = "qemu-storage-daemon --export fuse,id=e,node-name=q,mountpoint={},writable=on\n"
+    found = told(_text(command.format("/srv/disk"), opens)).findings[0]
+    assert (found.kind, found.confidence) == ("hang.deadlock", "likely")
+    assert "serves itself by FUSE" in found.title
+    assert told(_text(command.format("/srv/other"), opens)).findings[0].kind != "hang.deadlock"
+
+
+def test_the_guest_agents_commands_are_no_monitor_commands():
+    freezes = _thread(1, "qemu-ga", "ioctl ()", "qmp_guest_fsfreeze_do_freeze_list ()", "qmp_guest_fsfreeze_freeze ()",
+                      "qmp_marshal_guest_fsfreeze_freeze ()", "qmp_dispatch ()", "process_event ()",
+                      "g_main_loop_run ()", "run_agent_once ()", "main () at ../qga/main.c:1700")
+    found = told(_text(freezes)).findings[0]
+    assert found.title.startswith('The guest agent command "guest-fsfreeze-freeze"')
+    assert "the guest's kernel log" in found.next_steps[0]
+    assert not any("host's dmesg" in step for step in found.next_steps)
+
+
+def test_the_parent_of_a_forking_nbd_server_waits_for_its_child():
+    reads = _thread(1, "qemu-nbd", "read (fd=8)", "main () at ../qemu-nbd.c:988")
+    assert "waits for its child" in _titles(told(_text(reads)))[0]
+
+
+def test_a_line_of_the_kernels_log_is_quoted_and_not_asked_for():
+    resets = _thread(1, "kvm", "ioctl (fd=29, request=15217)", "vfio_pci_hot_reset ()", "vfio_reset_handler ()",
+                     "qemu_devices_reset ()", *_HANDLER)
+    found = told(_text("vfio-pci 0000:0c:00.0: not ready 65535ms after bus reset; giving up\n", resets)).findings[0]
+    assert '"not ready 65535ms after bus reset"' in found.explanation
+    assert not any("dmesg" in step for step in found.next_steps)
+
+
+def test_the_error_of_the_hypervisor_framework_is_quoted():
+    dies = _thread(7, "CPU 0/HVF", "__pthread_kill ()", "abort ()", "assert_hvf_ok_impl ()", "hvf_vcpu_exec ()",
+                   "hvf_cpu_thread_fn ()")
+    line = "qemu-system-aarch64: Error: hv_vcpu_run(cpu->accel->fd) = HV_ERROR (0xfae94001, at hvf.c:1911)\n"
+    found = told(_text(line, dies)).findings[0]
+    assert "hv_vcpu_run() at hvf.c:1911 was answered HV_ERROR (0xfae94001)" in found.explanation

@@ -223,6 +223,13 @@ PEERS: Tuple[Peer, ...] = (
 )  # fmt: skip
 
 
+# qemu-nbd.c: the parent of --fork (and of -c without -v) reads a pipe until its child has started up or has failed
+NBD_FORK = Peer(
+    "nbd-fork", Names(), "its child, which becomes the server, to finish its start-up (--fork)",
+    "The parent of a qemu-nbd that forks waits for its child to start up",
+    "the other qemu-nbd process (pgrep -P PID): what its start-up waits for is what holds this one up",
+)  # fmt: skip
+
 # ui/ui-qmp-cmds.c, ui/console.c (7.2): screendump yields until graphic_hw_update_done; no frame shows that
 SCREENDUMP = Peer(
     "screendump", Names(), "the display device to have drawn its screen (graphic_hw_update_done)",
@@ -288,6 +295,7 @@ class LongCall(NamedTuple):
     says: str  # "{size}" is the caller's argument
     step: str
     by: Tuple[Tuple[Names, str], ...] = ()  # steps instead of that, by a function further out
+    log: Tuple[str, str] = ("", "")  # a line of the kernel's log that answers the step, and what to do then
 
 
 LONG_CALLS: Tuple[LongCall, ...] = (
@@ -343,5 +351,15 @@ LONG_CALLS: Tuple[LongCall, ...] = (
              "there, and so does opening a FIFO"),
     LongCall(Names("vfio_pci_reset", "vfio_pci_hot_reset", "vfio_legacy_pci_hot_reset", "iommufd_cdev_pci_hot_reset"),
              "The host's kernel resets the device there, and waits for it to answer again.",
-             "the host's dmesg: does the device come back from its reset?"),
+             "the host's dmesg: does the device come back from its reset?",
+             # drivers/pci/pci.c pci_dev_wait() of Linux
+             log=(r"not ready \d+ms after [\w ]{1,30}",
+                  "a device that does not come back from its reset takes a power cycle of the host")),
+    # qga/commands-linux.c (commands-posix.c before 8.0): FIFREEZE, mount after mount
+    LongCall(Names("qmp_guest_fsfreeze_do_freeze*"),
+             "It freezes a file system of the guest (FIFREEZE); the guest's kernel first writes all of that file "
+             "system's dirty pages, and returns when its storage has taken them. The file systems that are frozen "
+             "already stay so meanwhile.",
+             "the guest's kernel log and /proc/PID/stack of qemu-ga in the guest: which file system, and is its "
+             "storage (NFS, a loop device on a frozen file system) slow or gone?"),
 )

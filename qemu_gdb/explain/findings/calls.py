@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import List, Optional, Sequence, Tuple
 
 from ...knowledge import peers
@@ -9,6 +10,7 @@ from ...knowledge.ioctls import ioctl_request
 from ...knowledge.stages.rows import size_text
 from ...model import Finding
 from ..blocked import returns_at_once
+from ..complaint import prose
 from ..context import Context, Subject
 from ..owners import code_of
 from ..stack import Stack
@@ -27,6 +29,7 @@ from .links import (
     victims_text,
     waiters_for,
 )
+from .own_export import own_export
 from .steps import for_peer
 
 
@@ -38,6 +41,14 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     if returns_at_once(stack, position) and not queued:
         return None  # it sends and goes on; only one that others of the same code queue behind may have stayed there
     peer, peer_at = peer_of(stack, 0, min(position + 26, len(stack)))
+    child: Optional[Subject] = None
+    own = own_export(context, last, victims, call, position)
+    if own is not None:
+        return own
+    if call == "read" and stack.names[position] == "main" and context.explanation.program == "qemu-nbd":
+        peer, peer_at = peers.NBD_FORK, position
+        rest = [s for s in context.with_role("tool-main") if s is not last]
+        child = rest[0] if len(rest) == 1 and rest[0].told.state != "idle" else None
     held = any(h.lock == "BQL" for h in last.held)
     role = last.told.role
     if (role == "user-mode" and (peer is None or not peer.name.startswith("gdb")) and not queued) or (
@@ -129,11 +140,11 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
         held_up = next((v for v in victims if v.waiting is not None and v.waiting.kind in ("rcu", "rcu-callbacks")
                         and v.told.role == "main-loop"), None)
         asked = command_of(held_up.stack) if held_up is not None else ""
-        if asked:
+        if asked and may_flow:  # its last link may be in order: the command is what hangs
             return finding(
                 "hang.rcu-stall",
                 f"{asked} waits for an RCU grace period that {short(last)} holds up",
-                "possible" if may_flow else "likely",
+                "possible",
                 [lead(context, held_up) if held_up is not None else "", *sentences],
                 subjects=[*victims, last],
                 proof=proof,
@@ -142,10 +153,12 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
             )
         if peer.name == "socket-write" and command:
             title = f"{command} waits for the other side of a connection, which does not read"
+        if child is not None:
+            sentences.append(f"That is the other process shown, as it seems: {child.told.summary or 'see its stack'}.")
         return finding(
             "hang.waiting-for-peer",
             title,
-            "possible" if may_flow else "likely",
+            "possible" if may_flow or child is not None else "likely",
             sentences,
             subjects=[last, *victims],
             proof=proof,
@@ -174,6 +187,10 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
         sentences.append(known.says.format(size=f" {size_text(size)}" if size else ""))
         if host_waits.step(last) is None:
             step = next((step for names, step in known.by if stack.find(names, position) is not None), known.step)
+            logged = re.search(known.log[0], prose(context.snapshot)) if known.log[0] else None
+            if logged is not None:
+                sentences.append(f"The kernel's log in the text answers what became of it: \"{logged.group()}\".")
+                step = known.log[1]
             steps.append(step)
     kept = host_waits.step(last)
     sentences.append(host_waits.sentence(last))
@@ -183,7 +200,9 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
         steps.append(
             "is it still there in a second sample? Then the kernel does not return: "
             + (
-                "look at that storage (NFS, a dead path, a fragmented file)"
+                "the guest's kernel log tells why"
+                if context.explanation.program == "qemu-ga"
+                else "look at that storage (NFS, a dead path, a fragmented file)"
                 if storage
                 else "/proc/PID/stack and the host's dmesg tell why"
             )

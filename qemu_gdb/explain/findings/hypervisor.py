@@ -11,7 +11,10 @@ from .common import oneline
 
 _LINES = 20_000
 # "Error: ret = HV_DENIED (0xfae94007, at ../target/arm/hvf/hvf.c:1927)"; "Error: HV_ERROR" up to 8.2
-_ANSWER = Pattern(r"Error: (?:\S{1,80} = )?(HV_[A-Z_]+)(?: \((0x[0-9a-fA-F]+), at ([^\s:()]+):(\d+)\))?")
+_ANSWER = Pattern(
+    r"Error: (?:(?:(?P<call>hv_\w{1,60})\([^\n]{0,80}|\S{1,80}) = )?(?P<name>HV_[A-Z_]+)"
+    r"(?: \((?P<code>0x[0-9a-fA-F]+), at (?P<file>[^\s:()]+):(?P<line>\d+)\))?"
+)
 # Hypervisor.framework's hv_error.h
 _MEANS = {
     "HV_BUSY": "The framework was busy with the same VM or vCPU.",
@@ -36,12 +39,14 @@ def tell(context: Context, cause: Cause, whose: str) -> None:
             f"{whose} made a call whose error QEMU does not expect; the code is in the line that assert_hvf_ok printed."
         )
         return
-    spot = common.location(found.group(3), int(found.group(4))) if found.group(3) else ""
-    cause.headline += f": {found.group(1)}" + (f", {spot}" if spot else "")
-    code = f" ({found.group(2)})" if found.group(2) else ""
-    cause.sentences.append(f"The call{f' at {spot}' if spot else f' of {whose}'} was answered {found.group(1)}{code}.")
-    if found.group(1) in _MEANS:
-        cause.sentences.append(_MEANS[found.group(1)])
-    if found.group(1) == "HV_DENIED":
+    name, call = found.group("name"), found.group("call")
+    spot = common.location(found.group("file"), int(found.group("line"))) if found.group("file") else ""
+    cause.headline += f": {name}" + (f", {spot}" if spot else "")
+    code = f" ({found.group('code')})" if found.group("code") else ""
+    what = f"{call}()" if call else "The call"
+    cause.sentences.append(f"{what}{f' at {spot}' if spot else f' of {whose}'} was answered {name}{code}.")
+    if name in _MEANS:
+        cause.sentences.append(_MEANS[name])
+    if name == "HV_DENIED":
         cause.steps.append("codesign -d --entitlements - PROGRAM: is com.apple.security.hypervisor there?")
     cause.proof.append(Evidence(text=oneline(line)))

@@ -130,7 +130,9 @@ def _waits_for(subject: Subject) -> str:
 
 def command_of(stack: Stack) -> str:
     command = stories.monitor_command(stack)
-    return f'The monitor command "{command.command}"' if command is not None else ""
+    if command is None:
+        return ""
+    return f'The {"guest agent" if command.protocol == "guest agent" else "monitor"} command "{command.command}"'
 
 
 def lead(context: Context, subject: Subject) -> str:

@@ -98,7 +98,7 @@ _MACHINERY = Names(
 class MonitorCall(NamedTuple):
     """A monitor command on a stack."""
 
-    protocol: str  # "QMP" or "HMP"
+    protocol: str  # "QMP" or "HMP"; "guest agent" for what qemu-ga serves inside the guest
     command: str  # as a user types it: "blockdev-del", "stop"
     position: int  # of the frame that shows it
     arguments: str = ""
@@ -116,6 +116,8 @@ def command(view: View) -> Optional[MonitorCall]:
     found = view.memo["monitor"]
     if not isinstance(found, MonitorCall):
         return None
+    if found.protocol == "QMP" and found.command.startswith("guest-"):  # qga/qapi-schema.json: all but sync's kin
+        found = found._replace(protocol="guest agent")
     if not found.arguments:
         for known in view.facts.monitor_commands:
             same = known.command.replace("_", "-") == found.command.replace("_", "-")
