@@ -11,13 +11,12 @@ from dataclasses import field, replace
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ..knowledge import holders, peers
-from ..knowledge.match import Names
 from ..knowledge.waits import ENTERS_LOCK, INLINES_BQL, SIGNALS_CONDITION, WAKES
 from ..model import Lock, WaitsFor
 from ..model import Wait as WaitFact
 from ..pattern import Pattern
 from ..record import record
-from . import kernel
+from . import kernel, pages
 from .blocked import inside_wrapper
 from .context import Context, Subject
 from .stack import Stack, number, once_a_stack, symbol
@@ -427,51 +426,14 @@ def resolve(context: Context) -> None:
         subject.held = [held for held in find_held(subject) if held.lock not in gone]
     _from_facts(context)
     _from_printed(context)
-    _userfaults(context)
+    for wanted in pages.wanted(context):
+        wanted.subject.waiting = Waiting("page", 0, "a page of guest RAM", wanted.says, owners=[wanted.server],
+                                         owner_known="likely", basis=wanted.basis, row="userfault")
     owners = _Owners(context)
     for subject in subjects:
         _find_owners(context, subject, owners)
     for subject in subjects:
         _tell(subject)
-
-
-def _userfaults(context: Context) -> None:
-    """Accesses to pages that a paused postcopy, or the thread of a background snapshot, has to bring."""
-    servers = [s for s in context.live_subjects if s.waiting is not None and s.waiting.row == "postcopy-pause"]
-    servers.sort(key=lambda s: s.told.role != "postcopy-listen")
-    saves = [s for s in context.live_subjects if s.stack.find(_SAVES_IN_BACKGROUND) is not None]
-    server = (servers or saves)[:1]
-    if not server:
-        return
-    basis = "the migration is paused" if servers else "it lets writes go on when it has saved the page"
-    for subject in context.live_subjects:
-        if subject in server:
-            continue
-        found = kernel.beside(subject)
-        if found is not None and found.part.key == "userfault":
-            known, says = "likely", "for a page of guest RAM (userfaultfd)"
-        elif not servers and subject.waiting is None and copies_into_guest(subject.stack):
-            known, says = "likely", "likely for a page of guest RAM that is write-protected"
-        else:
-            continue
-        subject.waiting = Waiting("page", 0, "a page of guest RAM", says, row="userfault", owners=list(server),
-                                  owner_known=known, basis=basis)
-
-
-_SAVES_IN_BACKGROUND = ("bg_migration_thread",)
-# system/physmem.c, util/iov.c, system/dma-helpers.c, include/exec/memory_ldst_phys.h.inc: writes of guest RAM
-_INTO_GUEST = Names("flatview_write*", "iov_from_buf*", "dma_memory_*", "dma_buf_*", "address_space_write*",
-                    "address_space_st*", "st?_*phys*", "stb_phys*", "cpu_physical_memory_write*", "virtqueue_fill",
-                    "vring_used_*", "pci_dma_write")
-_COPY = Pattern(r"_*(?:memcpy|memmove|memset)")
-
-
-@once_a_stack
-def copies_into_guest(stack: Stack) -> bool:
-    """Whether the innermost frames write guest RAM from QEMU: a copy directly under a function that does so."""
-    if len(stack) < 2 or not _COPY.match(stack.names[0] or ""):
-        return False
-    return stack.find(_INTO_GUEST, 1, min(4, len(stack))) is not None
 
 
 def _from_facts(context: Context) -> None:

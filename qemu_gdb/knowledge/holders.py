@@ -199,6 +199,14 @@ WAITS: Tuple[Wait, ...] = (
 )  # fmt: skip
 
 
+# migration/migration.c, 6.0 and later: a background snapshot write-protects guest RAM and saves page after page
+SAVES_IN_BACKGROUND = Names("bg_migration_thread")
+# system/physmem.c, util/iov.c, system/dma-helpers.c, system/memory_ldst.c.inc, hw/virtio/virtio.c: writes of guest RAM
+INTO_GUEST_RAM = Names("flatview_write*", "iov_from_buf*", "dma_memory_*", "dma_buf_*", "address_space_write*",
+                       "address_space_st*", "st?_*phys*", "stb_phys*", "cpu_physical_memory_write*", "virtqueue_fill",
+                       "vring_used_*", "pci_dma_write")  # fmt: skip
+
+
 # Functions that call out of an RCU read-side section: RCU_READ_LOCK_GUARD() in system/physmem.c, memory_ldst.c.inc,
 # accel/tcg/cpu-exec.c, util/aio-posix.c, migration/ram.c, hw/core/bus.c, hw/net/virtio-net.c, hw/scsi/virtio-scsi.c
 # (5.2 to 10.2; rcu_read_lock() before)

@@ -108,7 +108,9 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
             runs = f"; that process runs {migration.command}" if migration.command else ""
             sentences.append(f"The stream goes to {migration.uri}{runs}.")
         if stack.find("qio_channel_command_writev") is not None:
-            steps.append("while the pipe is full migrate_cancel can't wake this thread; ending the command does")
+            steps.append("ending the command that reads the stream (exec:) wakes this thread"
+                         if main_stuck(context)
+                         else "while the pipe is full migrate_cancel can't wake this thread; ending the command does")
     if peer is not None:
         if in_start:
             peer_title = f"QEMU is still starting: it waits for {peer.says}"
