@@ -141,6 +141,8 @@ def test_a_copy_into_guest_ram_waits_for_the_background_snapshot():
     assert "the vCPUs go on" not in found.explanation
     assert not any("info migrate" in step or "migrate_cancel" in step for step in found.next_steps)
     assert "precopy" not in found.explanation
+    reads = main.replace("flatview_write", "flatview_read")
+    assert next(t for t in told(_text(saves, reads)).threads if t.thread.number == 1).waits_for is None
 
 
 def test_a_command_that_waits_for_a_grace_period_heads_the_chain():
@@ -205,11 +207,3 @@ def test_the_error_of_the_hypervisor_framework_is_quoted():
     line = "qemu-system-aarch64: Error: hv_vcpu_run(cpu->accel->fd) = HV_ERROR (0xfae94001, at hvf.c:1911)\n"
     found = told(_text(line, dies)).findings[0]
     assert "hv_vcpu_run() at hvf.c:1911 was answered HV_ERROR (0xfae94001)" in found.explanation
-
-
-def test_a_copy_out_of_guest_ram_does_not_wait_for_the_background_snapshot():
-    saves = _thread(6, "mig/snapshot", *_SAVES, "ram_save_iterate ()", "bg_migration_iteration_run ()",
-                    "bg_migration_thread ()", *(f"{n} ()" for n in START.split()))
-    main = _thread(1, "qemu-system-x86", "__memmove_avx_unaligned_erms ()", "flatview_read_continue_step ()",
-                   "flatview_read ()", "dma_memory_rw ()", *_HANDLER)
-    assert next(t for t in told(_text(saves, main)).threads if t.thread.number == 1).waits_for is None
