@@ -387,3 +387,19 @@ def test_limit_of_cpu_time():
     ).findings[0]
     assert main.title.startswith("CPU time limit exceeded (RLIMIT_CPU) in qcow2_check_refcounts")
     assert "ulimit -t" in main.next_steps[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'type=1326 sig=31 syscall=\u00b2 arch=c000003e exe="/usr/bin/qemu-system-x86_64"',
+        f"qemu[{'1' * 5000}]: segfault at 0 ip 0 sp 0 error 4",
+        "oom-kill:task=a" * 4000,
+        'assertion "a' * 8000,
+        "=" * 40_000,
+    ],
+    ids=["digit-of-another-script", "number-of-5000-digits", "oom", "assertion", "rule"],
+)
+def test_a_hostile_line_of_a_log_costs_the_rest_nothing(line):
+    found = told(f"{line}\n#0  0x00005588d2c2a4f0 in qemu_mutex_lock_impl () at ../util/qemu-thread-posix.c:1\n")
+    assert [t.thread.frames[0].function for t in found.threads] == ["qemu_mutex_lock_impl"]

@@ -121,3 +121,11 @@ def test_the_dirty_ring_reaper_holds_the_lock_of_kvms_slots_in_its_ioctl():
     assert "It is in kvm_dirty_ring_reap_locked (frame 2) and holds kvm_slots_lock" in found.explanation
     assert "BQL in" not in found.title
     assert any("/proc/PID/task/1007/stack" in step for step in found.next_steps)
+
+
+def test_a_write_of_a_device_proxy_is_no_migration_stream():
+    found = told(
+        thread(f"__libc_sendmsg qio_channel_socket_writev qio_channel_writev_full_all mpqemu_msg_send "
+               f"proxy_memory_listener_commit memory_region_transaction_commit {MAIN}", number=1, lwp=1001),
+    ).findings  # fmt: skip
+    assert found and all("migration" not in f.title for f in found)

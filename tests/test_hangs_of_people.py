@@ -118,12 +118,12 @@ GLIB = "g_main_context_dispatch%libglib-2.0.so.0"
 def test_the_owner_of_a_chardev_names_its_peer():
     found = told(main_loop(f"__GI___poll ?%libglib-2.0.so.0 g_main_loop_run%libglib-2.0.so.0 qio_channel_wait "
                            f"tcp_chr_sync_read {REQUEST} main_loop_should_exit qemu_main_loop main",
-                           args={6: {"cmd": "CMD_STOP"}})).findings[0]  # fmt: skip
+                           args={6: {"cmd": "14"}})).findings[0]  # fmt: skip
     assert found.title == "swtpm does not answer QEMU's command" and "CMD_STOP" in found.explanation
-    found = told(main_loop(f"__libc_write io_channel_send_full fd_chr_write qemu_chr_write_buffer qemu_chr_write "
-                           f"qemu_chr_fe_write usbredir_write usbredirparser_do_write usbredir_handle_data "
-                           f"usb_handle_packet xhci_kick_epctx timerlist_run_timers {MAIN}")).findings[0]  # fmt: skip
-    assert "USB redirection client" in found.title
+    found = told(main_loop(f"__libc_write io_channel_send_full fd_chr_write qemu_chr_write_buffer qemu_chr_write_all "
+                           f"qemu_chr_fe_write_all ccid_card_vscard_send_msg ccid_card_vscard_send_apdu "
+                           f"passthru_apdu_from_guest ccid_handle_data {MAIN}")).findings[0]  # fmt: skip
+    assert "smartcard reader's client" in found.title
 
 
 def test_a_vhost_user_back_end_is_named_by_its_device():

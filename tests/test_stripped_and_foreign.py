@@ -168,7 +168,7 @@ Thread 4 (Thread 0x7f1c2ffff6c0 (LWP 12) "CPU 0/KVM"):
 def test_a_throttled_vcpu_is_no_hang():
     (found,) = told(THROTTLED).findings
     assert (found.kind, found.confidence) == ("state.running", "certain")
-    assert found.title == "A migration slows the vCPUs down on purpose (to 1 % of their speed): auto-converge"
+    assert found.title == "A migration slows the vCPUs down on purpose (to at most 1 % of their speed): auto-converge"
 
 
 VIRTIOFSD = """\

@@ -11,6 +11,7 @@ from qemu_gdb.model import Message, Signal
 from qemu_gdb.pattern import Pattern
 
 MAX_TEXT = 2000  # characters kept of one line
+_LONGEST = 8000  # of a line that are searched: several patterns take time by its square
 
 # One search decides whether a line can hold anything of the below.
 INTERESTING = Pattern(
@@ -237,6 +238,7 @@ def signal_named(name: Optional[str], number: Optional[int], text: str) -> Signa
 
 def signal_of(line: str) -> Optional[Signal]:
     """The signal that ``line`` tells of, None where it tells of none."""
+    line = line[:_LONGEST]
     if host_log.is_seccomp(line):
         return signal_named("SIGSYS", None, line)
     if _SIGNAL_HINT.search(line) is None:
@@ -336,6 +338,7 @@ def _named(function: Optional[str]) -> Optional[str]:
 
 def message_of(line: str) -> Optional[Message]:
     """The message that ``line`` is, None where it is none that bears on a crash."""
+    line = line[:_LONGEST]
     if "ssert" in line:
         for pattern in _ASSERTIONS:
             match = pattern.search(line)

@@ -59,6 +59,14 @@ CHARDEV_SERVER = Peer(
 )
 
 
+# What QEMU asks swtpm for, from 1 on: the numbers of backends/tpm/tpm_ioctl.h (5.2 to 10.2)
+TPM_COMMANDS = tuple(
+    """CMD_GET_CAPABILITY CMD_INIT CMD_SHUTDOWN CMD_GET_TPMESTABLISHED CMD_SET_LOCALITY CMD_HASH_START CMD_HASH_DATA
+    CMD_HASH_END CMD_CANCEL_TPM_CMD CMD_STORE_VOLATILE CMD_RESET_TPMESTABLISHED CMD_GET_STATEBLOB CMD_SET_STATEBLOB
+    CMD_STOP CMD_GET_CONFIG CMD_SET_DATAFD CMD_SET_BUFFERSIZE CMD_GET_INFO CMD_LOCK_STORAGE""".split()
+)
+
+
 # The first row that a stack matches counts: who owns a chardev, a socket or a library's call, before what it goes by.
 PEERS: Tuple[Peer, ...] = (
     # os-posix.c os_daemonize: the parent reads a pipe until os_setup_post of the child has written to it
@@ -69,12 +77,10 @@ PEERS: Tuple[Peer, ...] = (
     Peer("cpr", Names("cpr_state_load", "cpr_transfer_input"), "the old QEMU's connection (CPR, cpr-transfer)",
          "The new QEMU of a CPR transfer waits for the old one",
          "normal until migrate with mode cpr-transfer is issued on the old QEMU; the new one has no QMP before that"),
-    # backends/tpm/tpm_emulator.c, hw/usb/redirect.c, hw/usb/ccid-card-passthru.c: each talks by a chardev
+    # backends/tpm/tpm_emulator.c, hw/usb/ccid-card-passthru.c: each talks by a chardev, and waits until all is written.
+    # hw/usb/redirect.c does not: it keeps what the chardev does not take.
     Peer("tpm-emulator", Names("tpm_emulator_*"), "swtpm (the TPM emulator)", "swtpm does not answer QEMU's command",
          "look at that swtpm process and its log: is it alive, and what does it do?"),
-    Peer("usb-redirection", Names("usbredir_*", "usbredirparser_*"), "the USB redirection client to read",
-         "The USB redirection client does not read what QEMU sends",
-         "look at that client (SPICE: the remote viewer or its connection); ending the connection ends the wait"),
     Peer("smartcard", Names("ccid_card_vscard_*", "passthru_*"), "the client of the smartcard reader to read",
          "The smartcard reader's client does not read what QEMU sends",
          "look at that client (vscclient, or the SPICE viewer); ending the connection ends the wait"),
@@ -122,7 +128,6 @@ PEERS: Tuple[Peer, ...] = (
                                    "qemu_get_be*"),
          "data of the migration stream", "The migration peer sends nothing", "look at QEMU on the other side"),
     Peer("migration-write", Names("qemu_fflush", "qemu_put_buffer*", "multifd_send_thread",
-                                  "qio_channel_writev_full_all",
                                   "qemu_put_be*", "qemu_put_byte"),
          "the receiver of the migration stream", "The migration stream is not read by its receiver",
          "look at the receiver: the connection or pipe is full"),
@@ -305,8 +310,6 @@ LONG_CALLS: Tuple[LongCall, ...] = (
              "The kernel pins{size} of guest memory there, and allocates and clears each page that is not there yet: "
              "this may be slow rather than stuck.",
              "a second sample: is it the same address? Huge pages or preallocated memory make this short"),
-    # VFIO_DEVICE_RESET: hw/vfio/pci.c; VFIO_DEVICE_PCI_HOT_RESET: there until 7.2, hw/vfio/container.c and
-    # hw/vfio/iommufd.c in 10.0
     # semihosting/syscalls.c (7.1 and later), target/arm/arm-semi.c, semihosting/arm-compat-semi.c (before): QEMU's own
     # descriptors of the host's files and its console, which block
     LongCall(Names("host_open", "host_read", "host_write", "host_close", "host_stat", "host_system", "host_fstat",

@@ -104,7 +104,7 @@ def audited_call(line: str) -> str:
     if match is None:
         return ""
     call = match.group("call")
-    if not call.isdigit():
+    if not (call.isascii() and call.isdigit()):
         return f"{call}()"
     number = int(call)
     known = arch is not None and arch.group("arch") in (_X86_64, "x86_64") or number >= _SAME_EVERYWHERE

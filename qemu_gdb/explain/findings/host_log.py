@@ -16,7 +16,8 @@ from .faults import who_forbids
 # arch/x86/mm/fault.c show_signal_msg and mm/memory.c print_vma_addr of Linux: up to 6.6 "NAME[start+size]" of the
 # mapping, since then with the offset in the file in front: "NAME[offset,start+size]"
 _FAULT = Pattern(
-    r"(?P<comm>[\w./+-][\w ./+-]{0,14})\[(?P<tid>\d+)\]:? (?:segfault at (?P<address>[0-9a-fA-F]+)|(?P<trap>[\w ]+?))"
+    r"(?P<comm>[\w./+-][\w ./+-]{0,14})\[(?P<tid>\d{1,10})\]:? "
+    r"(?:segfault at (?P<address>[0-9a-fA-F]+)|(?P<trap>[\w ]+?))"
     r" ip:?\s?(?P<ip>[0-9a-fA-F]+)(?:.*? error:? ?(?P<error>[0-9a-fA-F]+))?"
     r"(?: in (?P<object>[^\s\[]+)\[(?:(?P<offset>[0-9a-fA-F]+),)?(?P<start>[0-9a-fA-F]+)\+[0-9a-fA-F]+\])?"
 )

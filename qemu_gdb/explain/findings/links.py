@@ -202,8 +202,9 @@ def _by_device(stack: Stack, peer: peers.Peer, position: int) -> peers.Peer:
 def peer_detail(stack: Stack, peer: peers.Peer) -> str:
     """What the peer was asked, where an argument tells it; "" where none does."""
     if peer.name == "tpm-emulator":
-        command = stack.arg(stack.find(("tpm_emulator_ctrlcmd",)), "cmd")
-        return f"The command is {command.split(' ')[0]}." if command else ""
+        command = stack.arg_number(stack.find(("tpm_emulator_ctrlcmd",)), "cmd")
+        known = command is not None and 0 < command <= len(peers.TPM_COMMANDS)
+        return f"The command is {peers.TPM_COMMANDS[command - 1]}." if command is not None and known else ""
     if peer.name == "gdb-connect":
         port = stack.arg_string(stack.find(("gdbserver_start",)), "port_or_path")
         return f"It listens at {port}." if port else ""

@@ -67,11 +67,11 @@ def _limited(vcpus: List[Subject]) -> Finding:
 
 
 def _share(stack: Stack, position: int) -> str:
-    """ " (to 1 % of their speed)", by the length of the wait where the frames show it."""
+    """ " (to at most 1 % of their speed)": the wait that the frames show is what is left of the sleep after 10 ms."""
     for inner in range(position):
         ms = stack.arg_number(inner, "ms")
         if ms and 0 < ms < 100_000:
-            return f" (to {max(1, round(100 * _SLICE_MS / (ms + _SLICE_MS)))} % of their speed)"
+            return f" (to at most {max(1, round(100 * _SLICE_MS / (ms + _SLICE_MS)))} % of their speed)"
     return ""
 
 

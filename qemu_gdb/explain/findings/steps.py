@@ -16,7 +16,7 @@ from .requests import server_of, short_wait
 _NBD_SERVER = Pattern(r"NBD server at (\S+)")
 _SOCKET_CHARDEV = Pattern(r" -chardev '?socket,(\S+)")
 _OTHER_SOCKET = Pattern(r" -(?:serial|parallel|monitor|qmp|qmp-pretty|gdb) '?(?:unix|tcp|telnet|websocket):")
-BY_CHARDEV = ("tpm-emulator", "usb-redirection", "smartcard")  # peers that a chardev connects
+BY_CHARDEV = ("tpm-emulator", "smartcard")  # peers that a chardev connects
 _YANK_SINCE = 6  # qapi/yank.json: nbd nodes, socket chardevs and migrations since 6.0
 
 
