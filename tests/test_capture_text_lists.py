@@ -101,6 +101,17 @@ def test_folded_stacks_keep_the_heaviest_of_each_thread_and_no_kernel_frames():
     assert [f.kind for f in explanation.findings] == ["state.running"]  # a profile: writev is at work
 
 
+def test_a_wait_in_folded_stacks_is_no_more_than_possible():
+    line = ("main;qemu_main_loop;main_loop_wait;os_host_main_loop_wait;g_main_context_dispatch;aio_ctx_dispatch;"
+            "aio_bh_poll;do_qmp_dispatch_bh;qmp_marshal_stop;qmp_stop;vm_stop;do_vm_stop;bdrv_drain_all;"
+            "bdrv_drain_all_begin;aio_poll;fdmon_poll_wait;qemu_poll_ns;ppoll")
+    found = explain_all([one(f"qemu-system-x86;{line} 800")])[0].findings[0]
+    assert (found.kind, found.confidence) == ("hang.drain-waits-for-io", "possible")
+    assert "Folded stacks don't tell a thread that waits from one that ran" in found.explanation
+    chain = " <- ".join(reversed(line.split(";")))
+    assert explain_all([one(f"main thread: {chain}")])[0].findings[0].confidence == "likely"
+
+
 # -- trees
 
 

@@ -246,6 +246,8 @@ def test_a_cpr_target_and_a_daemon_s_parent_wait_as_they_should():
     assert cpr.kind == "hang.waiting-for-peer" and "normal until migrate" in steps(cpr)
     parent = told(main_loop("__GI___libc_read os_daemonize qemu_process_early_options qemu_init main")).findings[0]
     assert "its child" in parent.title and "pgrep -P" in steps(parent)
+    for found in (cpr, parent):  # as every such start does
+        assert found.confidence == "possible" and "second sample" in found.next_steps[0]
 
 
 def test_preallocation_is_progress():

@@ -50,9 +50,26 @@ def find(context: Context) -> List[Finding]:
     yielded.tell(search)
     if context.snapshot.source.dialect in _PROFILES:
         search.findings[:] = [f for f in search.findings if f.kind != "hang.blocked-syscall"]
+    for found in search.findings:
+        _moderate(context, found)
     order = {"certain": 0, "likely": 1, "possible": 2}
-    found = sorted(search.findings, key=lambda f: (order[f.confidence] == 2, _RANK.get(f.kind, 9), order[f.confidence]))
-    return found[:6]
+    ordered = sorted(search.findings,
+                     key=lambda f: (order[f.confidence] == 2, _RANK.get(f.kind, 9), order[f.confidence]))
+    return ordered[:6]
+
+
+_IN_EVERY_START = ("peer.daemonize", "peer.cpr")  # os-posix.c os_daemonize, migration/cpr-transfer.c
+
+
+def _moderate(context: Context, found: Finding) -> None:
+    """Say no more than "possible" where a healthy process shows the same stacks."""
+    if found.rule in _IN_EVERY_START:
+        found.confidence = "possible"
+        found.next_steps.insert(0, "take a second sample some seconds later: every such start waits there for a while")
+    if context.snapshot.source.dialect in _PROFILES and found.kind != "hang.spinning":
+        found.confidence = "possible"
+        found.explanation += " Folded stacks don't tell a thread that waits from one that ran when it was sampled: in" \
+            " a profile of processor time this is work that goes on."
 
 
 _MOST_CHAINS = 64  # last links that are looked at
