@@ -57,6 +57,9 @@ class Signal:
     text: str = ""  # the line that told it
 
 
+WATCHED_S = 3.0  # that a thread must not have run, to count as unstoppable: a busy disk's write sleeps there for long
+
+
 @record
 class Thread:
     """One thread, or one stack of a report (a coroutine, a sanitizer's "freed by")."""

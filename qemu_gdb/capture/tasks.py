@@ -15,18 +15,20 @@ from typing import Dict, List, Optional
 
 from qemu_gdb.capture import kernel_part
 from qemu_gdb.capture.dialects import foreign
-from qemu_gdb.model import Frame, Notice, Snapshot, Source, Thread
+from qemu_gdb.model import WATCHED_S, Frame, Notice, Snapshot, Source, Thread
 from qemu_gdb.record import record
 
 MAX_THREADS = 20_000
-WATCHED_S = 3.0  # that a thread must not have run, to count as stuck: a busy disk's write sleeps there for long
 _STEP_S = 0.1
-# System calls whose first argument is a descriptor, by number on x86-64: arch/x86/entry/syscalls/syscall_64.tbl
+# System calls on the file behind the descriptor that is their first argument, as the kernel names their entries
+# (fstat's is newfstat). Not those on a path below a folder: openat, newfstatat.
 _ON_DESCRIPTOR = frozenset(
     "read write pread64 pwrite64 readv writev preadv pwritev preadv2 pwritev2 fsync fdatasync ioctl fallocate "
-    "ftruncate sendmsg recvmsg sendto recvfrom close fstat fstatfs flock fcntl getdents getdents64 lseek "
-    "sync_file_range copy_file_range newfstatat openat unlinkat".split()
+    "ftruncate sendmsg recvmsg sendto recvfrom close newfstat fstatfs flock fcntl getdents getdents64 lseek "
+    "sync_file_range copy_file_range".split()
 )
+_NO_DESCRIPTOR = 0xFFFFFF00  # and above: AT_FDCWD, -1
+
 
 
 @record
@@ -74,9 +76,9 @@ def stuck(pid: int, seconds: float = WATCHED_S) -> List[int]:
     return sorted(before)
 
 
-def snapshot(pid: int, kept: List[int], stopped_ms: float = 0.0) -> Snapshot:
+def snapshot(pid: int, kept: List[int], stopped_ms: Optional[float] = None) -> Snapshot:
     """The process as /proc shows it; ``kept``: the threads that nothing can stop. ``stopped_ms``: for how long a
-    debugger had tried to.
+    debugger had tried to, None where none had. Without threads where the process has ended.
     """
     found = Snapshot(source=Source(kind="live", pid=pid, stopped_ms=stopped_ms))
     with contextlib.suppress(OSError):
@@ -86,7 +88,10 @@ def snapshot(pid: int, kept: List[int], stopped_ms: float = 0.0) -> Snapshot:
     tasks = look(pid)
     for lwp in sorted(tasks, key=lambda lwp: (lwp != pid, lwp)):
         found.threads.append(_thread(pid, tasks[lwp], lwp in kept))
-    unseen = "" if any(t.kernel for t in found.threads) else " The kernel's stacks are for root to read."
+    unseen = ""
+    if not any(t.kernel for t in found.threads):
+        unseen = " The kernel's stacks are for root to read." if os.geteuid() else " Not even root can read the " \
+            "kernel's stacks here."
     found.notices.append(Notice(
         "notice.truncated", "Read from /proc while it runs on: of each thread only its system call is known, and "
         f"nothing of QEMU's own functions.{unseen}"))
@@ -109,11 +114,13 @@ def _thread(pid: int, task: Task, kept: bool) -> Thread:
         return thread
     frame = Frame(0, function=call)
     words = _read(f"{folder}/syscall").split()
-    if call in _ON_DESCRIPTOR and len(words) > 1:
+    # one that runs may be in another call by now than its stack has shown
+    if kept and call in _ON_DESCRIPTOR and len(words) > 1:
         with contextlib.suppress(OSError, ValueError):
-            descriptor = int(words[1], 16)
-            frame.args["fd"] = str(descriptor)
-            frame.locals["path"] = os.readlink(f"/proc/{pid}/fd/{descriptor}")
+            descriptor = int(words[1], 16) & 0xFFFFFFFF
+            if descriptor < _NO_DESCRIPTOR:
+                frame.args["fd"] = str(descriptor)
+                frame.locals["path"] = os.readlink(f"/proc/{pid}/fd/{descriptor}")
     thread.frames = [frame]
     return thread
 
@@ -130,3 +137,32 @@ def stopped(pid: int) -> Optional[bool]:
     """Whether somebody has stopped the whole process (SIGSTOP, a debugger); None where it has ended."""
     main = look(pid).get(pid)
     return main.state in ("T", "t") if main is not None else None
+
+
+def ended(pid: int) -> bool:
+    """Whether the process is gone, or only its exit status is left of it."""
+    return all(task.state in ("Z", "X") for task in look(pid).values())
+
+
+def tracers(pid: int) -> List[int]:
+    """The processes that trace threads of this one."""
+    found = set()
+    for lwp in look(pid):
+        for line in _read(f"/proc/{pid}/task/{lwp}/status").splitlines():
+            if line.startswith("TracerPid:"):
+                found.add(int(line.partition(":")[2]))
+    return sorted(found - {0})
+
+
+def descendants(pid: int, but: int) -> List[int]:
+    """The children of a process and theirs, without ``but`` and its own."""
+    children: Dict[int, List[int]] = {}
+    for name in os.listdir("/proc"):
+        # the name, in parentheses, may hold any character
+        words = _read(f"/proc/{name}/stat").rpartition(")")[2].split() if name.isdecimal() else []
+        if len(words) > 1 and int(name) != but:
+            children.setdefault(int(words[1]), []).append(int(name))
+    found = list(children.get(pid, []))
+    for child in found:  # grows
+        found += children.get(child, [])
+    return found

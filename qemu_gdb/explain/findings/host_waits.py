@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ...model import Evidence
+from ...model import WATCHED_S, Evidence
 from .. import kernel
 from ..context import Subject
 from . import common
@@ -53,11 +53,12 @@ def _unstoppable(search: Search) -> None:
         search.add(
             finding(
                 "hang.blocked-syscall",
-                f"{capital(who(subject))} does not return from {where}: it waits in the host's kernel{waits}",
-                "certain",
+                f"{capital(who(subject))} has not returned from {where} for {WATCHED_S:.0f} s: it waits in the host's "
+                f"kernel{waits}",
+                "likely",  # a slow disk's fsync lasts as long
                 [
                     f"The call is on {path}." if path else "",
-                    f"It was watched for 3 s and did not run: an uninterruptible sleep (state D)"
+                    f"It was watched for {WATCHED_S:.0f} s and did not run: an uninterruptible sleep (state D)"
                     f"{f': {found.way}' if found is not None else f', in {inner}' if inner else ''}.",
                     "No debugger can stop it there: gdb waits for it, with the other threads of the guest stopped. "
                     "So this was read without gdb.",
