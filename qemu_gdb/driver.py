@@ -12,7 +12,7 @@ import tempfile
 import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from .model import Snapshot, from_plain
+from .model import Notice, Snapshot, from_plain
 
 ATTACHING = ".attaching"  # the suffix of the file that is there while gdb attaches
 _GDBINIT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "gdbinit.py")
@@ -39,14 +39,36 @@ def attach(pid: int, samples: int = 1, interval: float = 1.0) -> List[Snapshot]:
         raise Failed(f"not allowed to look at process {pid}; root may") from None
     except OSError as error:
         raise Failed(f"process {pid}: {error.strerror}") from None
-    kept = tasks.stuck(pid)
-    if kept:  # gdb would wait for them, with all others stopped
-        return [tasks.snapshot(pid, kept)]
     task = {"pid": pid, "samples": samples, "interval": interval}
     try:
-        return _attach(program, real, task)
-    except _Unstoppable as error:
-        return [tasks.snapshot(pid, error.kept, error.stopped_ms)]
+        kept = tasks.stuck(pid)
+        if kept:  # gdb would wait for them, with all others stopped
+            return _told_by_kernel(pid, kept, None, samples)
+        try:
+            return _attach(program, real, task)
+        except _Unstoppable as error:
+            return _told_by_kernel(pid, error.kept, error.stopped_ms, samples)
+    except Failed:
+        if tasks.ended(pid):
+            raise Failed(f"process {pid} ended while it was looked at") from None
+        raise
+
+
+def _told_by_kernel(pid: int, kept: List[int], stopped_ms: Optional[float], samples: int) -> List[Snapshot]:
+    """One snapshot from /proc.
+
+    :raises Failed: the process has ended
+    """
+    from .capture import tasks
+
+    told = tasks.snapshot(pid, kept, stopped_ms)
+    if not told.threads or tasks.ended(pid):
+        raise Failed(f"process {pid} ended while it was looked at")
+    if samples > 1:
+        told.notices.append(Notice(
+            "notice.truncated", f"This is one sample instead of the {samples} that were asked for: while a thread is "
+            "in an uninterruptible sleep, gdb can take none."))
+    return [told]
 
 
 class _Unstoppable(Exception):
@@ -74,6 +96,8 @@ def _attach(program: str, real: str, task: Dict[str, Any]) -> List[Snapshot]:
 
 
 _PATIENCE_S = 1.0  # that an attach lasts before its threads are looked at
+_LOOK_S = 0.1
+_KILLED_S = 3.0  # for a killed gdb to be gone
 
 
 def _until_it_ends(process: subprocess.Popen[bytes], task: Dict[str, Any], answer: str) -> bytes:
@@ -87,22 +111,47 @@ def _until_it_ends(process: subprocess.Popen[bytes], task: Dict[str, Any], answe
         return process.communicate()[1]
     pid = int(task["pid"])
     stopped = tasks.stopped(pid)
+    seen, since = 0, 0.0  # the marker of the attach that lasts, and when it was first there
     while True:
         try:
-            return process.communicate(timeout=0.5)[1]
+            return process.communicate(timeout=_LOOK_S)[1]
         except subprocess.TimeoutExpired:
-            began = None
+            marker = 0
             with contextlib.suppress(OSError):
-                began = os.stat(answer + ATTACHING).st_mtime
-        if began is not None and time.time() - began > _PATIENCE_S:
+                marker = os.stat(answer + ATTACHING).st_mtime_ns
+        if marker != seen:
+            seen, since = marker, time.monotonic()
+        if marker and time.monotonic() - since > _PATIENCE_S:
             kept = tasks.stuck(pid)
             if kept:
-                process.kill()
-                process.communicate()
+                _end(process, pid)
                 if not stopped:  # stops that gdb has asked for and not yet seen would reach the process later
                     with contextlib.suppress(OSError):
                         os.kill(pid, signal.SIGCONT)
-                raise _Unstoppable(kept, round((time.time() - began) * 1000, 1))
+                raise _Unstoppable(kept, round((time.monotonic() - since) * 1000, 1))
+
+
+def _end(process: subprocess.Popen[bytes], pid: int) -> None:
+    """End gdb, which may be a child of what was started for it (a script, sudo), and wait until it traces no more.
+
+    :raises Failed: not allowed
+    """
+    from .capture import tasks
+
+    for started in [process.pid, *tasks.descendants(process.pid, pid)]:
+        with contextlib.suppress(OSError):
+            os.kill(started, signal.SIGKILL)
+    ends = time.monotonic() + _KILLED_S
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=_KILLED_S)  # who else has inherited the pipe may keep it open
+    process.poll()
+    tracers = tasks.tracers(pid)
+    while tracers and time.monotonic() < ends:
+        time.sleep(_LOOK_S)
+        tracers = tasks.tracers(pid)
+    if tracers:
+        raise Failed(f"gdb waits for a thread of process {pid} that nothing can stop, and stops the others. It can't "
+                     f"be ended from here; as root: kill -9 {' '.join(map(str, tracers))}; kill -CONT {pid}")
 
 
 def core(path: str, program: Optional[str] = None) -> List[Snapshot]:
@@ -119,8 +168,6 @@ def core(path: str, program: Optional[str] = None) -> List[Snapshot]:
     program, note = _program(found, program)
     snapshots = _run([program, path], {})
     if note:
-        from .model import Notice
-
         for snapshot in snapshots:
             snapshot.notices.append(Notice("notice.wrong-program", note))
     return snapshots
@@ -163,16 +210,21 @@ def _run(target: Sequence[str], task: Dict[str, Any]) -> List[Snapshot]:
                    "python from qemu_gdb.commands import batch; batch.main()"]
         environment = {**os.environ, "QEMU_GDB_BATCH": json.dumps({**task, "answer": answer})}
         # gdb stands in our process group: Ctrl-C reaches it, it detaches and ends.
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                              env=environment) as process:
+        # Not as a context manager: that waits without end, and one of another user (sudo) can't be killed.
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, env=environment)
+        try:
+            errors = _until_it_ends(process, task, answer)
+        except KeyboardInterrupt:
             try:
-                errors = _until_it_ends(process, task, answer)
-            except KeyboardInterrupt:
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.send_signal(signal.SIGTERM)
-                raise
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGTERM)
+                process.wait()
+            raise
+        finally:
+            if process.stderr is not None:
+                process.stderr.close()
         try:
             with open(answer, encoding="ascii") as stream:
                 plain = json.load(stream)
