@@ -125,6 +125,32 @@ def test_a_stand_in_gdb_below_a_script_is_ended_and_traces_no_more(sleeper, tmp_
     assert sorted(states(sleeper).values()) == ["D", "S"]
 
 
+# the first look finds nothing: the thread falls asleep after it
+LOOKS_LATER = """
+import sys
+from qemu_gdb import driver
+from qemu_gdb.capture import tasks
+looks, stuck = [], tasks.stuck
+tasks.stuck = lambda pid: stuck(pid) if looks else looks.append(pid) or []
+(told,) = driver.attach(int(sys.argv[1]))
+print(told.source.stopped_ms > 1000, [t.lwp for t in told.threads if t.unstoppable])
+"""
+
+
+def test_a_real_gdb_below_a_script_is_ended_and_the_stand_in_program_runs_on(sleeper, tmp_path):
+    gdb = tmp_path / "run-gdb"
+    gdb.write_text('#!/bin/sh\ngdb "$@"\nexit $?\n')
+    gdb.chmod(0o755)
+    assert until(lambda: "D" in states(sleeper).values())
+    (kept,) = tasks.stuck(sleeper, 0.5)
+    told = subprocess.run(["python3", "-c", LOOKS_LATER, str(sleeper)], capture_output=True, text=True, timeout=40,
+                          check=False, env={**os.environ, "QEMU_GDB_GDB": str(gdb)})
+    assert (told.stdout, told.stderr) == (f"True [{kept}]\n", "")
+    assert tasks.tracers(sleeper) == []
+    time.sleep(0.5)
+    assert sorted(states(sleeper).values()) == ["D", "S"]
+
+
 def test_descendants_are_those_of_one_process_without_a_branch():
     with subprocess.Popen(["sh", "-c", "sleep 60 & sleep 60 & wait"], start_new_session=True) as shell:
         try:
