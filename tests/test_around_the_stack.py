@@ -162,6 +162,60 @@ def test_what_any_program_says_is_not_qemus():
     assert not told("vim: Could not open 'a': Permission denied\n").is_qemu
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "My network script for the office VPN does not start.",
+        "rsync: Size mismatch: file",
+        "backup: Length mismatch: file",
+        "objdump: foo.o: Unsupported machine type 0x123",
+        "Error: group is not viable for the next season",
+        "qemu host: nginx bind() failed Address already in use",
+        "On my qemu host vim says: Could not open 'a': Permission denied",
+        "openvpn: could not open /dev/net/tun",
+    ],
+)
+def test_prose_and_other_programs_messages_are_not_qemus_last_words(line):
+    explained = told(line + "\n")
+    assert not explained.is_qemu
+    assert not explained.findings
+
+
+@pytest.mark.parametrize(
+    "line, title",
+    [
+        ("2023-08-15T10:00:00Z qemu-kvm: Size mismatch: 0000:00:03.0/virtio-net-pci.rom: 0x40000 != 0x80000",
+         "Size mismatch: 0000:00:03.0/virtio-net-pci.rom: 0x40000 != 0x80000"),
+        ("qemu-kvm: Length mismatch: 0000:00:03.0/virtio-net-pci.rom: 0x20000 in != 0x40000: Invalid argument",
+         "Length mismatch: 0000:00:03.0/virtio-net-pci.rom: 0x20000 in != 0x40000: Invalid argument"),
+        ("qemu-system-x86_64: -vnc :0: Failed to listen on socket: Address already in use",
+         "Failed to listen on socket: Address already in use"),
+        ("error: internal error: unable to execute QEMU command 'device_add': Duplicate ID 'n0' for device",
+         "Duplicate ID 'n0' for device"),
+        ('{"error": {"class": "GenericError", "desc": "Device \'d0\' is in use"}}', "Device 'd0' is in use\"}}"),
+        ("(qemu) drive_add 0 file=a\nCould not open 'a': No such file or directory",
+         "Could not open 'a': No such file or directory"),
+        ("Could not initialize SDL(No available video device) - exiting",
+         "Could not initialize SDL(No available video device) - exiting"),
+        ("kvm: -netdev tap,id=n: could not configure /dev/net/tun (tap0): Device or resource busy",
+         "could not configure /dev/net/tun (tap0): Device or resource busy"),
+    ],
+)
+def test_a_message_that_others_have_too_is_qemus_where_the_line_says_so(line, title):
+    (finding,) = told(line + "\n").findings
+    assert (finding.title, finding.confidence, finding.rule) == (title, "certain", "said-at-exit")
+
+
+def test_a_complaint_of_a_crash_is_not_talked_away():
+    line = "qemu-img: Could not open 'a': Permission denied\n"
+    (finding,) = told("My VM crashes with SIGSEGV every night.\n" + line).findings
+    assert finding.confidence == "possible"
+    assert "needs none" not in finding.explanation
+    assert "coredumpctl" in " ".join(finding.next_steps)
+    (libvirts,) = told(line + "2023-08-15 10:00:00.1+0000: shutting down, reason=crashed\n").findings
+    assert libvirts.confidence == "certain"
+
+
 def test_a_run_state_without_a_stack_is_told():
     explained = told("# virsh domstate vm --reason\npaused (I/O error)\n")
     assert (explained.findings[0].kind, explained.runstate) == ("state.io-error", "io-error")

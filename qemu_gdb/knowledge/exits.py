@@ -18,7 +18,7 @@ class LastWord:
     says: str  # what it means
     steps: Tuple[str, ...]
     also_answers: bool = False  # a monitor gives it, too, and QEMU goes on
-    anybodys: bool = False  # other programs say it as well
+    anybodys: bool = False  # other programs and people say it as well: heard only where the line is QEMU's
 
 
 @record
@@ -35,6 +35,8 @@ _LOOK_ALIKE = (
     "devices with their options",
 )
 _OPENER = "who has it open: lsof IMAGE, or `lslocks`; `qemu-img info -U IMAGE` looks at it without the lock"
+_NO_DISPLAY = "there is no display to open a window on"
+_DISPLAY = "DISPLAY or WAYLAND_DISPLAY of that user; -display none or -vnc :0 needs none"
 
 # The more telling first: several of them stand in one log, and the last is often only the consequence.
 ROWS: Tuple[LastWord, ...] = (
@@ -62,7 +64,7 @@ ROWS: Tuple[LastWord, ...] = (
     LastWord(
         "ram-size-differs",
         "Size mismatch",
-        Pattern(r"Size mismatch: .*"),
+        Pattern(r"Size mismatch: \S+: 0x[0-9a-fA-F]+ != 0x[0-9a-fA-F]+.*"),
         "a block of memory has another size on the two sides: RAM, or a device's ROM file",
         (
             "the block's name tells which: -m and the machine for RAM, the version of the ROM package for a ROM "
@@ -70,10 +72,11 @@ ROWS: Tuple[LastWord, ...] = (
             *_LOOK_ALIKE,
         ),
     ),
+    # the same function's words before 5.2
     LastWord(
         "ram-length-differs",
         "Length mismatch",
-        Pattern(r"Length mismatch: .*"),
+        Pattern(r"Length mismatch: \S+: (?:0x)?[0-9a-fA-F]+ in != (?:0x)?[0-9a-fA-F]+.*"),
         "a block of memory has another size on the two sides: RAM, or a device's ROM file",
         (
             "the block's name tells which: -m and the machine for RAM, the version of the ROM package for a ROM",
@@ -187,11 +190,11 @@ ROWS: Tuple[LastWord, ...] = (
         "the file or the huge pages behind the guest's RAM cannot be mapped",
         ("grep Huge /proc/meminfo: enough free huge pages, of that size and on that NUMA node? df of a mem-path",),
     ),
-    # vfio_get_group(), hw/vfio/container.c (common.c before 9.0)
+    # "group N" of hw/vfio/container-legacy.c in 10.2, container.c in 10.0, common.c in 7.2; util/vfio-helpers.c
     LastWord(
         "vfio-viable",
         "is not viable",
-        Pattern(r"(?:VFIO )?group(?: \d+)? is not viable.*"),
+        Pattern(r"(?:VFIO group|group \d+) is not viable.*"),
         "not all devices of the IOMMU group are bound to vfio-pci (or to no driver)",
         ("ls /sys/kernel/iommu_groups/N/devices; lspci -nnk of each: bind them all to vfio-pci, bridges excepted",),
         True,
@@ -233,7 +236,7 @@ ROWS: Tuple[LastWord, ...] = (
     LastWord(
         "net-script",
         "network script",
-        Pattern(r"(?:could not launch )?network script \S+(?: failed with status -?\d+.*|: .*)?"),
+        Pattern(r"could not launch network script \S+.*|network script \S+ failed with status -?\d+.*"),
         "the script that sets the tap device up failed (status is wait()'s: 256 is exit status 1)",
         (
             "run it by hand as that user (sh -x SCRIPT tap0): a missing bridge, tool or privilege; script=no leaves it "
@@ -248,6 +251,7 @@ ROWS: Tuple[LastWord, ...] = (
         Pattern(r"could not (?:open|configure) /dev/net/tun.*"),
         "the tap device cannot be set up",
         ("who owns it (ip -d link), is it in use by another VM, may this user create one?",),
+        True,
         True,
     ),
     # pci_add_option_rom(), hw/pci/pci.c
@@ -277,6 +281,8 @@ ROWS: Tuple[LastWord, ...] = (
         Pattern(r"[Uu]nsupported machine type.*"),
         "this QEMU does not have that machine type: a newer one, a distribution's own, or one that was removed",
         ("qemu-system-... -machine help; for a VM from a newer host: the older type, or a newer QEMU",),
+        False,
+        True,
     ),
     # qdev_get_device_class(), system/qdev-monitor.c
     LastWord(
@@ -315,7 +321,7 @@ ROWS: Tuple[LastWord, ...] = (
         "address-in-use",
         "Address already in use",
         Pattern(
-            r"(?:Failed to (?:bind socket|find an available port|listen on socket))?.*"
+            r"(?:Failed to (?:bind socket|find an available port|listen on socket).{0,200}?)?"
             r"Address already in use"
         ),
         "another process listens on that address: often the same VM, started twice",
@@ -348,15 +354,30 @@ ROWS: Tuple[LastWord, ...] = (
         True,
         True,
     ),
+    # sdl2_display_init(), ui/sdl2.c: without the program's name
+    LastWord(
+        "display",
+        "ould not initialize SDL",
+        Pattern(r"[Cc]ould not initialize SDL ?\([^)]*\) - exiting"),
+        _NO_DISPLAY,
+        (_DISPLAY,),
+    ),
     LastWord(
         "display",
         "nitializ",
-        Pattern(r"gtk initialization failed|Could not initialize SDL.*"),
-        "there is no display to open a window on",
-        ("DISPLAY or WAYLAND_DISPLAY of that user; -display none or -vnc :0 needs none",),
+        Pattern(r"gtk initialization failed|[Cc]ould not initialize SDL.*"),
+        _NO_DISPLAY,
+        (_DISPLAY,),
         False,
         True,
     ),
+)
+
+
+# error_report() puts the program's name in front, libvirt its own words; a monitor answers a command
+_QEMUS = Pattern(
+    r"(?:^|[\s:'\"/\\(])(?:lt-)?(?:qemu|kvm)[\w.+-]*(?:\[\d+\])?: "
+    r"|unable to execute QEMU command|closed the monitor|connecting to monitor|\"class\": ?\"GenericError\""
 )
 
 
@@ -364,14 +385,16 @@ def heard(lines: Iterable[str]) -> Optional[Heard]:
     """The most telling message of the table among ``lines``, its first occurrence."""
     best: Optional[Heard] = None
     rank = len(ROWS)
+    asked = False  # whether the line before is a command at QEMU's prompt
     for line in lines:
         cut = line[:2000]
         for position, row in enumerate(ROWS[:rank]):
             if row.key in cut:
                 match = row.pattern.search(cut)
-                if match is not None:
+                if match is not None and (not row.anybodys or asked or _QEMUS.search(cut[: match.start()])):
                     best, rank = Heard(row, match.group(0).strip(), line), position
                     break
+        asked = cut.lstrip().startswith("(qemu)")
         if not rank:
             break
     return best

@@ -6,10 +6,11 @@ import itertools
 import re
 from typing import List
 
-from ...knowledge import exits, vfio
+from ...knowledge import exits, signals, vfio
 from ...knowledge.roles import program_kind
 from ...model import Evidence, Finding, Notice
 from ...pattern import Pattern
+from ..complaint import CRASH
 from ..context import Context
 from . import common, runstates
 
@@ -39,9 +40,14 @@ def find(context: Context) -> List[Finding]:
 
 def _last_word(context: Context, heard: exits.Heard) -> Finding:
     program = context.explanation.program or "QEMU"
-    sentences = [f"{common.capital(heard.word.says)}.",
-                 f"The text has no stack, and needs none: with this message {program} ends in order; that is no crash, "
-                 "and leaves no core."]
+    crash = _tells_of_a_crash(context)
+    sentences = [f"{common.capital(heard.word.says)}."]
+    if crash:
+        sentences.append(f"With this message {program} ends in order. The text tells of a crash as well, and has no "
+                         "stack of it: this message need not belong to it.")
+    else:
+        sentences.append(f"The text has no stack, and needs none: with this message {program} ends in order; that is "
+                         "no crash, and leaves no core.")
     if heard.word.also_answers and program_kind(program) != "tool":
         sentences.append("As the answer to a monitor command it ends nothing.")
     match = _FEATURES.search(heard.text)
@@ -52,9 +58,21 @@ def _last_word(context: Context, heard: exits.Heard) -> Finding:
                          "offered here.")
     below = _below(context, heard)
     sentences += [f'Also said: "{common.cut(below, 160)}".'] if below else []
-    return Finding("state.shutdown", common.cut(common.oneline(heard.text), 140), "certain", " ".join(sentences),
-                   evidence=[Evidence(text=common.oneline(heard.line))], next_steps=list(heard.word.steps),
+    steps = list(heard.word.steps)
+    if crash:
+        steps.append("for the crash: what `coredumpctl gdb PID` and `thread apply all bt` show")
+    return Finding("state.shutdown", common.cut(common.oneline(heard.text), 140), "possible" if crash else "certain",
+                   " ".join(sentences), evidence=[Evidence(text=common.oneline(heard.line))], next_steps=steps,
                    rule="said-at-exit")
+
+
+def _tells_of_a_crash(context: Context) -> bool:
+    """Whether the text complains of a crash; "reason=crashed" is libvirt's word for any end it did not ask for."""
+    signal = context.snapshot.signal
+    if signal is not None and signal.name in signals.SIGNALS and not signals.only_stops(signal):
+        return True
+    lines = itertools.islice(said(context), 400)
+    return any(CRASH.search(line[:4000].replace("reason=crashed", "")) for line in lines)
 
 
 def _below(context: Context, heard: exits.Heard) -> str:
