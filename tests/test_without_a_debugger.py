@@ -3,7 +3,10 @@ hand in the spelling of each."""
 
 from __future__ import annotations
 
+import pytest
 from texts import told
+
+from qemu_gdb.capture.messages import signal_of
 
 # --------------------------------------------------------------------------------------------------------------
 # Rust
@@ -147,6 +150,47 @@ def test_a_general_protection_fault_is_no_null_pointer():
     found = told("kernel: traps: qemu-system-x86[2871] general protection fault ip:5599da27f2d4 sp:7f7a5bf7f8e0 "
                  "error:0 in qemu-system-x86_64[5599d9e00000+a00000]\n").findings[0]
     assert (found.kind, found.title) == ("crash.invalid-access", "General protection fault, in qemu-system-x86_64")
+
+
+@pytest.mark.parametrize(
+    "trap, signal, kind, title",
+    [
+        ("invalid opcode", "SIGILL", "crash.illegal-instruction", "Illegal instruction"),
+        ("divide error", "SIGFPE", "crash.arithmetic", "Arithmetic exception"),
+        ("int3", "SIGTRAP", "crash.signal", "Trap"),
+        ("coprocessor segment overrun", "SIGFPE", "crash.arithmetic", "Arithmetic exception"),
+    ],
+)
+def test_a_trap_in_the_kernels_log_is_what_its_words_say(trap, signal, kind, title):
+    line = f"kernel: traps: qemu-system-x86[1234] trap {trap} ip:5599da27f2d4 sp:7f7a5bf7f8e0 error:0 in " \
+           "qemu-system-x86_64[5599d9e00000+a00000]\n"
+    found = told(line).findings[0]
+    assert (found.kind, found.title) == (kind, f"{title}, in qemu-system-x86_64")
+    assert f'got {signal} ("trap {trap}")' in found.explanation
+    assert "freed" not in found.explanation
+    assert signal_of(line).name == signal
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "kernel: Out of memory: Killed process 4321 (java) total-vm:9kB, anon-rss:9kB\n",
+        "kernel: oom-kill:constraint=CONSTRAINT_NONE,task_memcg=/user.slice,task=firefox,pid=4321,uid=1000\n",
+        "[12.5] myprog[812]: segfault at 0 ip 000055e3c6a1f2d4 sp 00007f2b7affc520 error 6 in myprog[55e3c6a00+10]\n",
+        "[12.5] worker[812]: segfault at 0 ip 000055e3c6a1f2d4 sp 00007f2b7affc520 error 6 in httpd[55e3c6a00+10]\n",
+    ],
+)
+def test_the_end_of_another_process_beside_a_qemu_is_not_qemus(line):
+    explained = told("$ qemu-system-x86_64 -m 4096 -accel kvm\n" + line)
+    assert not [f for f in explained.findings if f.kind.startswith("crash.")]
+
+
+def test_a_thread_of_qemu_in_a_library_is_qemu():
+    for name in ("CPU 0/KVM", "IO iothread0", "worker", "qemu-system-x86"):
+        line = (f"kernel: {name}[812]: segfault at 0 ip 00007fe3c6a1f2d4 sp 00007f2b7affc520 error 6 in "
+                "libc.so.6[7fe3c6a00000+100000]\n")
+        found = told("$ qemu-system-x86_64 -m 4096 -accel kvm\n" + line).findings[0]
+        assert (found.kind, found.rule) == ("crash.null-dereference", "kernel-fault")
 
 
 def test_another_programs_fault_is_not_qemus():

@@ -11,7 +11,7 @@ from qemu_gdb.pattern import Pattern
 # arch/x86/mm/fault.c, arch/x86/kernel/traps.c of Linux
 KERNEL_FAULT = Pattern(
     r"(?P<comm>[\w./+-][\w ./+-]{0,14})\[(?P<tid>\d{1,10})\]:? (?:segfault at (?P<address>[0-9a-fA-F]+)"
-    r"|(?P<trap>general protection(?: fault)?|trap \w+(?: \w+)?))"
+    r"|(?P<trap>general protection(?: fault)?|trap \w+(?: \w+){0,2}))"
     r" ip:?\s?(?P<ip>[0-9a-fA-F]+)(?:.* in (?P<object>[^\s\[]+)\[)?"
 )
 # mm/oom_kill.c of Linux

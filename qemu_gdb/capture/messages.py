@@ -7,6 +7,7 @@ from typing import Optional, Tuple
 
 from qemu_gdb.capture import host_log
 from qemu_gdb.capture.host_log import KERNEL_FAULT
+from qemu_gdb.linux import trap_signal
 from qemu_gdb.model import Message, Signal
 from qemu_gdb.pattern import Pattern
 
@@ -98,7 +99,7 @@ _SIGNAL_LINES = (
     Pattern(r"caught (?:signal )?(?P<name>SIG[A-Z]+)|crash(?:ed|es) with (?:signal )?(?P<name2>SIG[A-Z]+)"),
 )
 _SIGNAL_HINT = Pattern(
-    r"[Ss]ignal|SIG[A-Z]{2}|EXC_|segfault|fault|Sanitizer:|dumped|[Aa]bort|[Bb]us error|killed by|nstruction"
+    r"\] trap |[Ss]ignal|SIG[A-Z]{2}|EXC_|segfault|fault|Sanitizer:|dumped|[Aa]bort|[Bb]us error|killed by|nstruction"
     r"|xception|system call|Access [Vv]iol|- code [c4]|EXCEPTION_|caused a"
 )
 _EXC = Pattern(
@@ -274,7 +275,7 @@ def signal_of(line: str) -> Optional[Signal]:
         return signal
     match = KERNEL_FAULT.search(line)
     if match is not None:
-        signal = signal_named("SEGV", None, line)
+        signal = signal_named(trap_signal(match.group("trap") or "").replace("SIG", "", 1), None, line)
         if match.group("address"):
             signal.address = int(match.group("address"), 16)
         return signal

@@ -6,6 +6,7 @@ from typing import Callable, Dict, List, Optional
 
 from ...knowledge import signals
 from ...knowledge.roles import program_kind, role_of_name
+from ...linux import trap_signal
 from ...model import Evidence, Finding, Message
 from ...pattern import Pattern
 from ...role_words import role_words
@@ -29,13 +30,27 @@ _NULL = 0x1000  # an address below it is a member of an object at NULL
 def find(context: Context) -> List[Finding]:
     """One finding of the host's last word, none where it said nothing."""
     for kind, tell in _TELLERS.items():
-        told = [m for m in context.snapshot.messages if m.kind == kind]
+        told = [m for m in context.snapshot.messages if m.kind == kind and _is_of_qemu(m)]
         message = max(told, key=lambda m: "anon-rss" in m.text, default=None)
         found = tell(message) if message is not None else None
         if found is not None and message is not None:
             found.evidence.append(Evidence(text=common.oneline(message.text)))
             return [found]
     return []
+
+
+def _is_of_qemu(message: Message) -> bool:
+    """Whether the process that a line of the kernel's log names is a QEMU: the host and the guest run others."""
+    if message.kind not in ("kernel-fault", "oom-kill"):
+        return True
+    match = _FAULT.search(message.text) if message.kind == "kernel-fault" else None
+    names = [message.function or ""] if match is None else [match.group("object") or "", match.group("comm")]
+    if any(program_kind(word) is not None for name in names for word in (name, name.split(" ")[-1])):
+        return True
+    if match is not None and names[0] and ".so" not in names[0]:
+        return False
+    role = role_of_name(names[-1])
+    return role is not None and role[0] not in ("unknown", "glib-worker", "external-library")
 
 
 def _fault(message: Message) -> Optional[Finding]:
@@ -62,6 +77,9 @@ def _fault(message: Message) -> Optional[Finding]:
                 f"Segmentation fault at 0x{address:x}: a member 0x{address:x} into an object at NULL")
         elif address == ip:
             sentence += "; it jumped there, to no code"
+    elif (name := trap_signal(match.group("trap"))) != "SIGSEGV":
+        kind, title = signals.SIGNALS[name]
+        sentence += f'got {name} ("{match.group("trap")}")'
     else:
         sentence += ("used an address that no program can have: a pointer whose memory was freed and overwritten looks "
                      "like that")
