@@ -6,8 +6,10 @@ import json
 
 import pytest
 
-from qemu_gdb.capture import text
-from qemu_gdb.explain import explain, explain_all
+from qemu_gdb.capture import kernel_part, text
+from qemu_gdb.explain import explain, explain_all, kernel
+from qemu_gdb.explain.stack import Stack
+from qemu_gdb.model import Frame
 from qemu_gdb.render import json as render_json
 
 FUTEX = """\
@@ -309,3 +311,10 @@ def test_bccs_profile_is_one():
     explained = explain(only(f"Sampling at 49 Hertz of PID [71] by user stack... Hit Ctrl-C to end.\n^C\n{VCPU}"
                              "    -                CPU 0/KVM (74)\n        3\n"))
     assert [f.rule for f in explained.findings] == ["profile"]
+
+
+@pytest.mark.parametrize("entry", ["__ia32_sys_ioctl", "__riscv_sys_ioctl", "__x64_sys_ioctl"])
+def test_a_system_call_is_known_by_each_architectures_name(entry):
+    frames = [Frame(i, function=n, kind="kernel") for i, n in enumerate(("schedule", "nfs4_file_llseek", entry))]
+    assert kernel.summary(Stack(frames)) == "host kernel, in ioctl(): nfs4_file_llseek"
+    assert kernel_part.system_call(frames) == "ioctl"

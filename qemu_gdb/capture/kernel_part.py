@@ -6,11 +6,10 @@ from typing import Dict, List, Optional, Set
 
 from qemu_gdb.capture.dialects import foreign
 from qemu_gdb.capture.segment import Segment
+from qemu_gdb.linux import SYSTEM_CALL
 from qemu_gdb.model import Frame, Notice, Thread, canonical_name
-from qemu_gdb.pattern import Pattern
 
 _DIALECTS = frozenset(["chain", "folded", "kernel", "list", "perf", "perf-event", "profile"])
-_CALL = Pattern(r"(?:__(?:x64|ia32|arm64|s390x?|riscv|se|do)_)?(?:compat_)?sys_(\w+)$|ksys_(\w+)$|SyS_(\w+)$")
 _KERNELS_HALF = 1 << 63  # of the address space
 _MOST_SHOWN = 3
 
@@ -31,7 +30,7 @@ def separate(segments: List[Segment]) -> None:
 def system_call(frames: List[Frame]) -> Optional[str]:
     """The system call that a kernel's frames are in, as the kernel names it: ``futex`` of ``__x64_sys_futex``."""
     for frame in reversed(frames):
-        found = _CALL.match(canonical_name(frame.function))
+        found = SYSTEM_CALL.match(canonical_name(frame.function))
         if found is not None:
             return next(group for group in found.groups() if group)
     return None

@@ -9,14 +9,15 @@ from typing import NamedTuple, Optional, Sequence
 
 from ..knowledge.host_kernel import KernelPart, part_of
 from ..knowledge.match import Names
+from ..linux import SYSTEM_CALL
 from ..model import Frame
 from ..pattern import Pattern
 from .context import Subject
 from .owners import code_of
 from .stack import Stack
 
-# Where the kernel is entered: what stands further in is the kernel's, whatever its name
 KEEPS = "kernel-wait"  # the rule of a state: the kernel keeps a thread whose user stack shows an ordinary moment
+# Where the kernel is entered: what stands further in is the kernel's, whatever its name
 ENTRIES = Names(
     "entry_SYSCALL_*",
     "do_syscall_64",
@@ -31,7 +32,6 @@ ENTRIES = Names(
     "invoke_syscall*",
     "system_call_common",
 )
-_CALL = Pattern(r"(?:__(?:x64|arm64|s390x?|se|do)_)?(?:compat_)?sys_(\w+)$|ksys_(\w+)$|SyS_(\w+)$")
 _SCHEDULER = Names("__schedule", "schedule*", "io_schedule*", "__switch_to*", "context_switch", "preempt_schedule*")
 _NEAR = 6  # innermost frames among which the one that waits is
 _WAITS = Pattern(  # /proc/PID/stack leaves the scheduler's own functions out: the last two sleep there
@@ -73,7 +73,7 @@ def summary(stack: Stack) -> Optional[str]:
     """ "host kernel, in lseek(): nfs4_file_llseek [nfsv4] … rpc_wait_bit_killable [sunrpc]"; None: no system call."""
     call = None
     for position in range(len(stack) - 1, -1, -1):
-        found = _CALL.match(stack.names[position])
+        found = SYSTEM_CALL.match(stack.names[position])
         if found is not None:
             call = position, next(g for g in found.groups() if g)
             break
