@@ -62,6 +62,14 @@ def test_the_text_tells_the_run_state_and_nobody_is_asked_for_it(line, name, kin
     assert line.splitlines()[-1] in finding.explanation or line.startswith("{")
 
 
+def test_qemus_answer_wins_over_libvirts_words_and_prose_is_only_likely():
+    prose = "Domain 'foo' paused (user)"
+    finding = told(f"It hangs\n{prose}\n{PARKED}").findings[0]
+    assert (finding.kind, finding.confidence) == ("state.paused", "likely")
+    assert told(f"VM status: paused (io-error)\n{prose}\n{PARKED}").runstate == "io-error"
+    assert told(f"VM status: paused (io-error)\npaused (user)\n{PARKED}").runstate == "io-error"
+
+
 @pytest.mark.parametrize("line", ['{"status": "running", "id": "job0", "type": "mirror"}', "is it paused or running?",
                                   '{"return": {"status": "active", "ram": {}}}', "VM status: unclear"])
 def test_another_status_is_no_run_state(line):

@@ -24,6 +24,8 @@ _JSON = Pattern(r"[\"']status[\"']: ?[\"'](?P<name>[a-z-]+)[\"']")
 _JSON_RUNNING = Pattern(r"[\"']running[\"']: ?(?:true|false|True|False)")
 _PROXMOX = Pattern(r"\bqmpstatus: (?P<name>[a-z-]+)")
 _VIRSH = Pattern(r"(?P<whole>^)?\b(?P<word>paused|crashed|running) \((?P<reason>[\w/ -]{3,20})\)")
+# the whole output of `virsh domstate --reason`
+_VIRSH_WHOLE = Pattern(r"\s*(?:(?:paused|crashed|running) \([\w/ -]{3,20}\)|pmsuspended)\s*$")
 # tools/virsh-domain-monitor.c of libvirt: state and reason; (word, reason) -> run state. Reasons that can mean several
 # run states (migrating, saving) are left out.
 _LIBVIRT = {
@@ -90,16 +92,25 @@ def _lines(snapshot: Snapshot) -> List[str]:
 
 def _stated(snapshot: Snapshot) -> Optional[Told]:
     """What somebody who asked was answered; the last answer counts."""
-    found = None
+    found: Optional[Told] = None
+    by_virsh: Optional[Told] = None
     lines = _lines(snapshot)
     for index, line in enumerate(lines):
+        shown = " ".join(line[:4000].split())[:200]
         name = _stated_in(line[:4000], lines, index)
         if name in NAMES:
-            found = Told(name, "certain", " ".join(line[:4000].split())[:200])
-    return found
+            found = Told(name, "certain", shown)
+            continue
+        name = _by_virsh(line[:4000])
+        if name in NAMES:
+            whole = _VIRSH_WHOLE.match(line[:4000]) is not None
+            if whole or by_virsh is None or by_virsh.confidence != "certain":
+                by_virsh = Told(name, "certain" if whole else "likely", shown)
+    return found or by_virsh
 
 
 def _stated_in(line: str, lines: List[str], index: int) -> str:
+    """The run state by QEMU's own answer."""
     if "status" in line:
         match = _STATUS.search(line)
         if match is not None:
@@ -114,6 +125,11 @@ def _stated_in(line: str, lines: List[str], index: int) -> str:
                 return name
             near = [line] if '"return"' in line else [text[:500] for text in lines[max(0, index - 3) : index + 4]]
             return name if any(_JSON_RUNNING.search(text) for text in near) else ""
+    return ""
+
+
+def _by_virsh(line: str) -> str:
+    """The run state by what libvirt says, or what somebody tells in its words."""
     if "(" in line and ("paused" in line or "crashed" in line or "running" in line):
         match = _VIRSH.search(line.strip())
         if match is not None:
