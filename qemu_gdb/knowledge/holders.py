@@ -471,19 +471,23 @@ FORKS = Names("os_daemonize", "qemu_maybe_daemonize", "daemon", "fork", "__fork"
 
 # Locks that are not QEMU's, by the functions that take them, in a child that fork() left with one thread: what another
 # thread of the parent held stays locked. glibc's malloc and stdio are put right by its fork(), other libcs' may not be.
-FORK_LOCKS: Tuple[Tuple[Names, str, str], ...] = (
+FORK_LOCKS: Tuple[Tuple[Names, str, str, bool], ...] = (
     (Names("g_slice_*", "thread_memory_*", "magazine_*", "slab_allocator_*", "allocator_*"),
      "GLib's slice allocator",
-     "G_SLICE=always-malloc in the environment, or QEMU built with GLib 2.76 or later, which has no slice allocator"),
+     "G_SLICE=always-malloc in the environment, or QEMU built with GLib 2.76 or later, which has no slice allocator",
+     False),
     (Names("malloc", "calloc", "realloc", "free", "cfree", "__libc_malloc", "libc_malloc", "libc_free", "libc_calloc",
            "_int_malloc", "_int_free*", "_int_realloc", "arena_get*", "tcache_init*", "posix_memalign", "memalign"),
-     "the allocator (malloc)", "which libc is it linked with? glibc's fork() puts malloc's locks right for the child"),
+     "the allocator (malloc)", "which libc is it linked with? glibc's fork() puts malloc's locks right for the child",
+     True),
     (Names("_IO_*", "fputs", "fwrite", "fflush", "vfprintf*", "printf", "fprintf", "puts", "fclose"), "a stdio stream",
-     "without QEMU's logging (-d, QEMU_LOG, -strace) nothing writes there"),
+     "without QEMU's logging (-d, QEMU_LOG, -strace) nothing writes there", True),
     (Names("_dl_*", "dl_iterate_phdr", "dlopen*", "dlsym", "__tls_get_addr", "tls_get_addr_tail"),
-     "the dynamic linker", "a statically linked QEMU has none"),
-    (Names("g_*"), "GLib", "a newer GLib and QEMU: does it still happen?"),
+     "the dynamic linker", "a statically linked QEMU has none", False),
+    (Names("g_*"), "GLib", "a newer GLib and QEMU: does it still happen?", False),
 )
+# how a wait for a low-level lock of glibc's begins; other libcs have other names
+GLIBCS_WAITS = ("__lll_lock_wait", "lll_lock_wait")
 
 # What keeps a vCPU counted as running (cpu->running): between cpu_exec_start and cpu_exec_end.
 # cpu-common.c; accel/tcg/cpu-exec.c (inside: tcg_cpu_exec / tcg_cpus_exec), accel/kvm/kvm-all.c kvm_cpu_exec

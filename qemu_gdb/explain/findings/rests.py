@@ -236,14 +236,17 @@ def _left_by_fork(context: Context, last: Subject, victims: List[Subject], waiti
     row = next((row for row in holders.FORK_LOCKS if stack.names[waiting.at] in row[0]), None)
     if row is None:
         return None
-    _, owner, step = row
+    _, owner, step, repaired = row
+    if repaired and any(name.startswith(holders.GLIBCS_WAITS) for name in stack.names[: waiting.at]):
+        return None  # glibc's fork() unlocks these for the child
+    forked = stack.find(("do_fork", "fork", "vfork", "__libc_fork", "fork_end")) is not None
     return finding(
         "hang.deadlock",
         f"A forked child waits for a lock of {owner} that nobody unlocks",
-        "likely",
+        "likely" if forked else "possible",
         [
             lead(context, last),
-            f"{who(last)} is the only thread, and waits for a lock of {owner} ({at(stack, waiting.at)}). Threads do "
+            f"{who(last)} is the only one shown, and waits for a lock of {owner} ({at(stack, waiting.at)}). Threads do "
             "not survive fork(): one that held the lock exists only in the parent, and in this process it stays locked "
             "for ever.",
         ],
