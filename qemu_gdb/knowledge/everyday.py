@@ -23,7 +23,7 @@ EVERYDAY = Names(
     # block: any drain, flush, close or request, and its worker
     "qemu_fdatasync", "handle_aiocb_*", "aio_worker", "bdrv_flush*", "blk_flush*", "bdrv_co_flush*", "blk_co_flush*",
     "bdrv_close", "bdrv_close_all", "bdrv_delete", "bdrv_unref*", "blk_unref", "blk_delete", "blk_remove_bs",
-    "bdrv_drain*", "bdrv_do_drained_*", "bdrv_do_drain_*", "blk_drain*", "bdrv_co_preadv*", "bdrv_co_pwritev*",
+    "bdrv_drain*", "bdrv_do_drained_*", "blk_drain*", "bdrv_co_preadv*", "bdrv_co_pwritev*",
     "bdrv_co_readv*", "bdrv_co_writev*", "blk_co_preadv*", "blk_co_pwritev*", "blk_co_do_*", "blk_aio_*_entry",
     "blk_aio_preadv*", "blk_aio_pwritev*", "bdrv_aligned_*", "bdrv_driver_*", "raw_co_*", "blk_read_entry",
     "blk_write_entry", "bdrv_root_unref_child", "bdrv_detach_child",

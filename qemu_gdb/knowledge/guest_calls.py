@@ -14,7 +14,7 @@ _SAME = frozenset(
 )
 # and functions of other names, of linux-user/syscall.c and mmap.c, bsd-user/mmap.c
 _OTHERS: Dict[str, str] = {
-    "do_execv": "execve", "do_execve": "execve", "do_fork": "clone or fork", "do_guest_openat": "openat",
+    "do_execv": "execve", "do_fork": "clone or fork", "do_guest_openat": "openat",
     "do_pipe": "pipe", "do_safe_futex": "futex",
     "do_old_select": "select", "target_mmap": "mmap", "target_munmap": "munmap",
     "target_mprotect": "mprotect", "target_mremap": "mremap", "target_madvise": "madvise", "target_shmat": "shmat",

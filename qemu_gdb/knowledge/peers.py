@@ -347,7 +347,7 @@ LONG_CALLS: Tuple[LongCall, ...] = (
              "usb-mtp asks the host's file system in the thread that serves the guest's access.",
              "look at the directory that usb-mtp shares (rootdir): a dead or slow mount (NFS, CIFS, autofs) blocks "
              "there"),
-    LongCall(Names("local_*", "openat_dir", "openat_file", "openat_nofollow", "relative_openat_nofollow", "proxy_*",
+    LongCall(Names("local_*", "openat_dir", "openat_file", "proxy_*",
                    "fchmodat_nofollow", "f*xattrat_nofollow", "flistxattrat_nofollow"),
              "9p asks the host's file system for a file of the shared directory.",
              "look at the directory that 9p shares, and at that path in it: a dead mount (NFS, CIFS, autofs) blocks "
