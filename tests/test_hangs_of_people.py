@@ -144,11 +144,14 @@ def test_a_condition_has_a_time_limit_only_where_one_is_seen():
 
 
 def test_a_forked_child_waits_for_a_lock_of_its_parents_thread():
-    found = told(thread("futex_wait __lll_lock_wait pthread_mutex_lock g_mutex_lock thread_memory_magazine1_reload "
-                        "g_slice_alloc g_tree_insert tcg_tb_insert tb_gen_code cpu_exec cpu_loop main",
-                        number=1, lwp=1001)).findings[0]
+    child = thread("futex_wait __lll_lock_wait pthread_mutex_lock g_mutex_lock thread_memory_magazine1_reload "
+                   "g_slice_alloc g_tree_insert tcg_tb_insert tb_gen_code cpu_exec cpu_loop main",
+                   number=1, lwp=1001)  # fmt: skip
+    found = told(child).findings[0]
     assert (found.kind, found.confidence) == ("hang.deadlock", "possible")  # other threads may only not be shown
     assert "nobody unlocks" in found.title and "G_SLICE=always-malloc" in found.next_steps[0]
+    found = explain(Snapshot(source=Source(kind="core"), threads=[child])).findings[0]
+    assert found.confidence == "likely" and "is the only one," in found.explanation
 
 
 def test_malloc_of_glibc_is_no_lock_that_a_fork_leaves():

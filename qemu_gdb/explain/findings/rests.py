@@ -17,6 +17,7 @@ from .links import (
     ALL_THREADS,
     actor,
     command_of,
+    complete,
     holding,
     lead,
     peer_detail,
@@ -240,14 +241,16 @@ def _left_by_fork(context: Context, last: Subject, victims: List[Subject], waiti
     if repaired and any(name.startswith(holders.GLIBCS_WAITS) for name in stack.names[: waiting.at]):
         return None  # glibc's fork() unlocks these for the child
     forked = stack.find(("do_fork", "fork", "vfork", "__libc_fork", "fork_end")) is not None
+    whole = context.snapshot.source.kind != "text" or complete(context)
     return finding(
         "hang.deadlock",
         f"A forked child waits for a lock of {owner} that nobody unlocks",
-        "likely" if forked else "possible",
+        "likely" if forked or whole else "possible",
         [
             lead(context, last),
-            f"{who(last)} is the only one shown, and waits for a lock of {owner} ({at(stack, waiting.at)}). Threads do "
-            "not survive fork(): one that held the lock exists only in the parent, and in this process it stays locked "
+            f"{who(last)} is the only one{'' if whole else ' shown'}, and waits for a lock of {owner} "
+            f"({at(stack, waiting.at)}). Threads do not survive fork(): one that held the lock exists only in the "
+            "parent, and in this process it stays locked "
             "for ever.",
         ],
         subjects=[last, *victims],
