@@ -185,6 +185,31 @@ def test_the_end_of_another_process_beside_a_qemu_is_not_qemus(line):
     assert not [f for f in explained.findings if f.kind.startswith("crash.")]
 
 
+@pytest.mark.parametrize(
+    ("line", "crashed"),
+    [
+        ("In the guest: myprog[812]: segfault at 0 ip 00401136 sp 00007ffd error 4 in myprog[401000+1000]", False),
+        ("kernel: traps: httpd[99] trap invalid opcode ip:7f00 sp:7ff0 error:0 in httpd[400000+1000]", False),
+        ("kernel: httpd[99]: segfault at 0 ip 00007f00 sp 00007ff0 error 4 in libc.so.6[400000+1000]", False),
+        ("kernel: qemu-kvm[99]: segfault at 0 ip 00007f00 sp 00007ff0 error 4 in libc.so.6[400000+1000]", True),
+        ("kernel: migration[7103]: segfault at 0 ip 00007f00 sp 00007ff0 error 4 in libc.so.6[400000+1000]", True),
+    ],
+    ids=["guest", "trap", "library", "qemu", "thread"],
+)
+def test_a_fault_of_another_process_above_stacks_is_not_theirs(line, crashed):
+    explained = told(line + """
+Thread 2 (Thread 0x7f31 (LWP 7103) "migration"):
+#0  0x00007f3e0c8a1e2d in recvmsg () from /lib64/libc.so.6
+#1  0x000055f0c6d36d75 in qio_channel_socket_readv (ioc=0x55f0c8) at ../io/channel-socket.c:533
+#2  0x000055f0c6d36e10 in source_return_path_thread (opaque=0x55f0c8) at ../migration/migration.c:2300
+Thread 1 (Thread 0x7f30 (LWP 7101) "qemu-system-x86"):
+#0  0x00007f3e0c8b1e2d in ppoll () from /lib64/libc.so.6
+#1  0x000055f0c6d38aa5 in os_host_main_loop_wait (timeout=998736271) at ../util/main-loop.c:305
+#2  0x000055f0c67f8f07 in qemu_main_loop () at ../system/runstate.c:835
+""")
+    assert (explained.snapshot.signal is not None) == crashed
+
+
 def test_a_thread_of_qemu_in_a_library_is_qemu():
     for name in ("CPU 0/KVM", "IO iothread0", "worker", "qemu-system-x86"):
         line = (f"kernel: {name}[812]: segfault at 0 ip 00007fe3c6a1f2d4 sp 00007f2b7affc520 error 6 in "

@@ -6,9 +6,11 @@ from typing import List, Optional, Tuple
 
 from qemu_gdb.capture import belonging, messages, order
 from qemu_gdb.capture.frame_messages import messages_from_frames
+from qemu_gdb.capture.host_log import KERNEL_FAULT
 from qemu_gdb.capture.identity import identify
 from qemu_gdb.capture.segment import Segment
 from qemu_gdb.model import Frame, Message, Notice, Signal, Snapshot, Source, Thread, canonical_name
+from qemu_gdb.pattern import Pattern
 
 
 def finish(segments: List[Segment]) -> List[Snapshot]:
@@ -213,9 +215,30 @@ def _kinds(frames: List[Frame]) -> None:
                     above.kind = "jit"
 
 
+_QEMUS = Pattern(r"(?i)qemu|kvm|tcg|^CPU \d|virtiofsd")  # names of its programs and threads
+
+
+def _of_another(signal: Signal, threads: List[Thread]) -> bool:
+    """Whether the kernel's line of a fault is of a process that is none of these threads': the host and the guest run
+    others.
+    """
+    fault = KERNEL_FAULT.search(signal.text) if threads else None
+    if fault is None or _QEMUS.search(fault.group("comm")) or int(fault.group("tid")) in [t.lwp for t in threads]:
+        return False
+    names = [t.name for t in threads]
+    if fault.group("comm").strip() in names:
+        return False
+    program = fault.group("object") or ""
+    if program and ".so" not in program:
+        return _QEMUS.search(program) is None
+    return all(names)
+
+
 def _signal(snapshot: Snapshot, segment: Segment) -> None:
     chosen: Optional[Signal] = None
     for signal in segment.signals:
+        if _of_another(signal, snapshot.threads):
+            continue
         fatal = signal.name in messages.FATAL
         if chosen is None or fatal or chosen.name not in messages.FATAL:
             if chosen is not None and chosen.name == signal.name:
