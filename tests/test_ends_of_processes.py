@@ -403,3 +403,34 @@ def test_limit_of_cpu_time():
 def test_a_hostile_line_of_a_log_costs_the_rest_nothing(line):
     found = told(f"{line}\n#0  0x00005588d2c2a4f0 in qemu_mutex_lock_impl () at ../util/qemu-thread-posix.c:1\n")
     assert [t.thread.frames[0].function for t in found.threads] == ["qemu_mutex_lock_impl"]
+
+
+BOTH_REST = """\
+Thread 2 (Thread 0x7f31 (LWP 7103) "CPU 0/KVM"):
+#0  0x00007f3e0c8a1e2d in ioctl () from /lib64/libc.so.6
+#1  0x000055f0c6d36d75 in kvm_vcpu_ioctl (cpu=0x55f0c8, type=44672) at ../accel/kvm/kvm-all.c:3020
+#2  0x000055f0c6d36e10 in kvm_cpu_exec (cpu=0x55f0c8) at ../accel/kvm/kvm-all.c:2850
+#3  0x000055f0c6d36e11 in kvm_vcpu_thread_fn (arg=0x55f0c8) at ../accel/kvm/kvm-accel-ops.c:51
+Thread 1 (Thread 0x7f30 (LWP 7101) "qemu-system-x86"):
+#0  0x00007f3e0c8b1e2d in ppoll () from /lib64/libc.so.6
+#1  0x000055f0c6d38aa5 in os_host_main_loop_wait (timeout=998736271) at ../util/main-loop.c:305
+#2  0x000055f0c67f8f07 in qemu_main_loop () at ../system/runstate.c:835
+"""
+
+
+@pytest.mark.parametrize("signal", ["SIGSEGV, Segmentation fault", "SIGFPE, Arithmetic exception"])
+def test_a_thread_in_a_system_call_made_no_fault(signal):
+    (found,) = told(f"Program terminated with signal {signal}.\n{BOTH_REST}").findings
+    assert found.confidence == "likely" and "thread 1 (main loop) waits in the kernel (ppoll)" in found.title
+    assert "EFAULT" in found.explanation
+
+
+def test_a_fault_in_the_code_around_a_wait_is_a_fault():
+    locks = BOTH_REST.replace("ppoll () from /lib64/libc.so.6", "pthread_mutex_lock () from /lib64/libc.so.6")
+    (found, *_) = told(f"Program terminated with signal SIGSEGV, Segmentation fault.\n{locks}").findings
+    assert found.title.startswith("Segmentation fault in")
+
+
+def test_a_shells_word_of_an_abort_above_resting_threads_is_only_possible():
+    (found,) = told(f"In the guest: Aborted (core dumped)\n{BOTH_REST}").findings
+    assert found.confidence == "possible" and "may also be of another program" in found.explanation

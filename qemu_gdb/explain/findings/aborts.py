@@ -11,6 +11,7 @@ from ...knowledge.glib import plain
 from ...knowledge.rules import CPU_ABORTS, CPU_ABORTS_OF_TCG
 from ...model import Evidence, Message
 from ...pattern import Pattern
+from ..blocked import blocked
 from ..context import Context, Subject
 from ..stack import Stack, number, symbol
 from . import asserted, common, glib_said, hypervisor, mappings, tested, twice
@@ -96,11 +97,14 @@ def _sent_from_outside(context: Context, subject: Subject, found: Dict[str, int]
     signal = subject.told.thread.signal or fatal_signal(context)
     if signal is None or (signal.code is not None and signal.code not in (0, -1)):
         return None
-    if signal.code is None and (found or subject.waiting is None):
+    if signal.code is None and (found or subject.waiting is None and not blocked(subject.stack).kind):
         return None
     sender = f" by process {signal.sender_pid}" if signal.sender_pid else ""
     cause = Cause(subject, "crash.signal", f"{signal.name} was sent from outside{sender}", "sent", blame=None)
     cause.confidence = "certain" if signal.code is not None else "likely"
+    if signal.code is None and "(core dumped)" in signal.text:
+        cause.confidence = "possible"
+        cause.sentences.append(f'The line "{cut(oneline(signal.text), 80)}" may also be of another program.')
     cause.sentences.append(
         f"No thread of QEMU aborts: {signal.name} came from outside{sender} (a supervisor, a watchdog or a person: "
         f"kill -ABRT), "

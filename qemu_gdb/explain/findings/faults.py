@@ -18,6 +18,7 @@ from ..stack import Stack, number, once_a_stack, string, symbol
 from . import common, host_memory, pointer_shown, sandbox
 from .cause import Cause, fatal_signal, function_at, is_fatal, past_helpers
 from .common import at, cut, evidence, joined, oneline, place
+from .elsewhere import made_elsewhere
 
 _ADDRESS = Pattern(
     r"(?:segfault at|si_addr ?=|fault(?:ing)? addr(?:ess)?:?|address=|unknown address|at address|[Aa]ttempt to "
@@ -240,6 +241,10 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
     name = signals.named(signal)
     kind, meaning = signals.SIGNALS.get(name, ("crash.signal", f"Signal {signal.number}"))
     address = fault_address(context, subject)
+    if address is None:
+        elsewhere = made_elsewhere(context, subject, signal, kind, name)
+        if elsewhere is not None:
+            return elsewhere
     top = _top(stack)
     blame = common.qemu_frame(stack, top)
     culprit = past_helpers(stack, blame) if blame is not None else None
