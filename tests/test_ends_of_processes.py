@@ -434,3 +434,9 @@ def test_a_fault_in_the_code_around_a_wait_is_a_fault():
 def test_a_shells_word_of_an_abort_above_resting_threads_is_only_possible():
     (found,) = told(f"In the guest: Aborted (core dumped)\n{BOTH_REST}").findings
     assert found.confidence == "possible" and "may also be of another program" in found.explanation
+
+
+def test_a_sanitizers_line_above_resting_threads_is_not_theirs():
+    line = "==55==ERROR: AddressSanitizer: heap-use-after-free on address 0x6020000000f0"
+    (found,) = told(f"{line}\n{BOTH_REST}").findings
+    assert found.title.endswith("and its stack is not shown") and found.confidence == "likely"

@@ -22,7 +22,7 @@ _IN_USER_SPACE = ("pthread_", "qemu_", "g_", "sem_", "std::")  # waits whose own
 
 def made_elsewhere(context: Context, subject: Subject, signal: Signal, kind: str, name: str) -> Optional[Cause]:
     """What is to say where the thread that a fault would be of waits in a system call, which gives EFAULT instead."""
-    if kind not in _KINDS or signal.address is not None or not _in_the_kernel(subject.stack):
+    if kind not in _KINDS or signal.address is not None or not in_the_kernel(subject.stack):
         return None
     where = subject.stack.names[0]
     headline = f"{name}, but {common.the(subject)} waits in the kernel ({where})"
@@ -45,7 +45,8 @@ def made_elsewhere(context: Context, subject: Subject, signal: Signal, kind: str
     return cause
 
 
-def _in_the_kernel(stack: Stack) -> bool:
+def in_the_kernel(stack: Stack) -> bool:
+    """Whether the innermost frame is a system call that the thread waits in, and no wait in libc's or QEMU's code."""
     if not stack.frames or stack.level(0) != 0 or any(f.kind == "signal" for f in stack.frames[:24]):
         return False
     name = stack.names[0]

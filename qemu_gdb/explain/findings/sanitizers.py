@@ -17,6 +17,7 @@ from ..stack import Stack
 from . import common
 from .cause import Cause, function_at, past_helpers
 from .common import at, capital, cut, evidence, oneline, place
+from .elsewhere import in_the_kernel
 
 
 def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
@@ -35,7 +36,22 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
             )
             found.confidence = "likely"
         return found
+    if subject.number is not None and in_the_kernel(subject.stack):
+        return _without_stack(subject, reports[0])
     return _reported(context, subject, reports)
+
+
+def _without_stack(subject: Subject, report: Message) -> Cause:
+    """A report whose own stack the text does not have: the threads shown wait in the kernel."""
+    cause = Cause(subject, "crash.signal", f"{cut(oneline(report.text), 100)}, and its stack is not shown", "sanitizer",
+                  "likely", None)  # fmt: skip
+    cause.sentences.append(
+        f"{capital(common.the(subject))} waits in {subject.stack.names[0]} and did nothing that a sanitizer reports: "
+        "the line is of another thread, or of another program."
+    )
+    cause.proof.append(evidence(subject, 0, "waits in the kernel"))
+    cause.steps.append("the whole report, with the stack (#0 0x…) below that line")
+    return cause
 
 
 _FURTHER = 3  # reports besides the first that are told
