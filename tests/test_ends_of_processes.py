@@ -440,3 +440,15 @@ def test_a_sanitizers_line_above_resting_threads_is_not_theirs():
     line = "==55==ERROR: AddressSanitizer: heap-use-after-free on address 0x6020000000f0"
     (found,) = told(f"{line}\n{BOTH_REST}").findings
     assert found.title.endswith("and its stack is not shown") and found.confidence == "likely"
+
+
+@pytest.mark.parametrize(
+    ("unit", "confidence"), [("qemu@vm1.service", "certain"), ("nginx.service", "likely")], ids=["qemu", "other"]
+)
+def test_systemds_word_on_the_unit_of_a_qemu_is_its_signal(unit, confidence):
+    (found,) = told(
+        f"systemd[1]: {unit}: Main process exited, code=dumped, status=11/SEGV\n"
+        "#0  0x000055f0c6d36d75 in virtio_queue_notify_vq (vq=0x0) at ../hw/virtio/virtio.c:2260\n"
+        "#1  0x000055f0c6d36e10 in virtio_pci_notify (vq=0x0) at ../hw/virtio/virtio-pci.c:300\n"
+    ).findings
+    assert (found.kind, found.confidence) == ("crash.null-dereference", confidence)

@@ -94,7 +94,10 @@ _SIGNAL_LINES = (
     Pattern(r"Fatal signal (?P<number>\d{1,2}) \("),
     Pattern(r"^Crash reason:\s+(?P<name>SIG[A-Z]+)\b"),
     Pattern(r"^\s*signal:?\s+(?:(?P<number>\d{1,2})\b|(?P<name>SIG[A-Z]+))", re.IGNORECASE),
-    # systemd's service manager, src/core/unit.c, with the process's number and name before
+    # systemd's service manager: src/core/service.c, of a unit that is QEMU's by its name
+    Pattern(r"(?i:qemu|kvm|vm)[\w@.:\\-]{0,80}\.service: Main process exited, code=dumped, "
+            r"status=(?P<number>\d{1,2})/(?P<name>[A-Z]{2,6})"),
+    # src/core/unit.c, with the process's number and name before
     Pattern(r"Killing process \d{1,10} \([^)]{1,32}\) with signal (?P<name>SIG[A-Z]+)"),
     Pattern(r"caught (?:signal )?(?P<name>SIG[A-Z]+)|crash(?:ed|es) with (?:signal )?(?P<name2>SIG[A-Z]+)"),
 )
