@@ -452,3 +452,27 @@ def test_systemds_word_on_the_unit_of_a_qemu_is_its_signal(unit, confidence):
         "#1  0x000055f0c6d36e10 in virtio_pci_notify (vq=0x0) at ../hw/virtio/virtio-pci.c:300\n"
     ).findings
     assert (found.kind, found.confidence) == ("crash.null-dereference", confidence)
+
+
+def test_an_assertion_of_qemus_above_stacks_that_are_not_of_it_is_told():
+    line = "qemu-system-x86_64: ../hw/virtio/toy.c:20: toy_reset: Assertion `queue' failed."
+    found, rests = told(f"{line}\n{BOTH_REST}").findings
+    assert found.title == 'Assertion "queue" failed in toy_reset, hw/virtio/toy.c:20' and found.confidence == "likely"
+    assert "no stack here is of it" in found.explanation and rests.kind == "state.idle"
+
+
+def test_an_assertion_of_a_guests_program_is_not_qemus():
+    (found,) = told(f"In the guest: app.c:12: main: Assertion `queue' failed.\n{BOTH_REST}").findings
+    assert found.kind == "state.idle"
+
+
+def test_the_thread_that_aborts_is_it_where_the_kernels_line_names_one_that_waits():
+    aborts = """\
+Thread 3 (Thread 0x7f32 (LWP 7104) "worker"):
+#0  0x00007f3e0c89eeec in __pthread_kill_implementation () from /lib64/libc.so.6
+#1  0x00007f3e0c84ffb2 in raise () from /lib64/libc.so.6
+#2  0x00007f3e0c83a472 in abort () from /lib64/libc.so.6
+#3  0x000055f0c6b00c11 in toy_reset () at ../hw/virtio/toy.c:20
+"""
+    line = "kernel: CPU 0/KVM[7103] general protection fault ip:55e1 sp:7f1c error:0"
+    assert told(f"{line}\n{aborts}{BOTH_REST}").findings[0].title.startswith("abort() called in toy_reset")

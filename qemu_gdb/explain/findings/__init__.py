@@ -42,6 +42,8 @@ def find(context: Context) -> None:
         guess = crash.possible_crash(context)
         if guess is not None:
             findings = _with_guess(findings, [crash.told(context, guess), *rules.find(context, guess)])
+    if all(f.kind.startswith("state.") for f in findings) and not stopped:
+        findings = lone.beside(context) + findings
     asks.fill(context, findings)
     context.explanation.findings = findings
     _known(context, findings)

@@ -14,6 +14,7 @@ from . import common, fault_facts, fuzzers, printable
 from .aborts import aborted
 from .cause import Cause, check_of, fatal_signal, is_fatal
 from .common import oneline, place, who
+from .elsewhere import in_the_kernel
 from .faults import as_told, faulted
 from .guest_signal import guest_died
 from .recursion import overflow, recurses
@@ -136,12 +137,14 @@ def crashed_subject(context: Context) -> Optional[Subject]:
     for subject in subjects:
         thread = subject.told.thread
         if thread.crashed or (thread.signal is not None and is_fatal(thread.signal)):
+            if aborting and subject not in aborting and in_the_kernel(subject.stack):
+                continue
             return subject
     if signal is not None:
         if signal.name in ("SIGABRT", "EXC_CRASH") and aborting:
             return aborting[0]
         current = [s for s in subjects if s.told.thread.current]
-        if current and not _rests(current[0]):
+        if current and not _rests(current[0]) and not (aborting and in_the_kernel(current[0].stack)):
             return current[0]
         if aborting:
             return aborting[0]

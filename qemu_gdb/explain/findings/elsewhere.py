@@ -22,7 +22,7 @@ _IN_USER_SPACE = ("pthread_", "qemu_", "g_", "sem_", "std::")  # waits whose own
 
 def made_elsewhere(context: Context, subject: Subject, signal: Signal, kind: str, name: str) -> Optional[Cause]:
     """What is to say where the thread that a fault would be of waits in a system call, which gives EFAULT instead."""
-    if kind not in _KINDS or signal.address is not None or not in_the_kernel(subject.stack):
+    if kind not in _KINDS or not in_the_kernel(subject.stack):
         return None
     where = subject.stack.names[0]
     headline = f"{name}, but {common.the(subject)} waits in the kernel ({where})"

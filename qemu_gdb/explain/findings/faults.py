@@ -241,10 +241,9 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
     name = signals.named(signal)
     kind, meaning = signals.SIGNALS.get(name, ("crash.signal", f"Signal {signal.number}"))
     address = fault_address(context, subject)
-    if address is None:
-        elsewhere = made_elsewhere(context, subject, signal, kind, name)
-        if elsewhere is not None:
-            return elsewhere
+    elsewhere = made_elsewhere(context, subject, signal, kind, name)
+    if elsewhere is not None:
+        return elsewhere
     top = _top(stack)
     blame = common.qemu_frame(stack, top)
     culprit = past_helpers(stack, blame) if blame is not None else None

@@ -6,6 +6,7 @@ from typing import List, Optional, Tuple
 
 from ...knowledge import sanitizers
 from ...model import Evidence, Finding, Message
+from ...pattern import Pattern
 from ..context import Context
 from . import common, host_log, said_at_exit
 
@@ -34,6 +35,21 @@ def find(context: Context) -> List[Finding]:
         if message is not None:
             return [_finding(message, _kind(message) or kind, headline)]
     return host_log.find(context) or said_at_exit.find(context)
+
+
+def beside(context: Context) -> List[Finding]:
+    """A failed assertion that QEMU itself wrote, above stacks none of which is of it."""
+    for message in context.snapshot.messages:
+        if message.kind == "assertion" and message.thread is None and _QEMUS.search(message.text):
+            found = _finding(message, "crash.assertion", "Assertion failed")
+            found.confidence = "likely"
+            found.explanation = "QEMU ends by that, and no stack here is of it: they are of another moment or process."
+            found.rule = "no-stack-of-it"
+            return [found]
+    return []
+
+
+_QEMUS = Pattern(r"(?:^|[\s\"'])(?:qemu|kvm)[\w.+-]{0,60}: ")  # libc puts the program's name in front
 
 
 def _kind(message: Message) -> Optional[str]:
