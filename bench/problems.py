@@ -20,10 +20,10 @@ from qemu_gdb.capture import text
 from qemu_gdb.explain import explain, known
 took = []
 find = known.find_known
-def timed(*arguments):
+def timed(*arguments, **named):
     start = time.process_time()
     try:
-        return find(*arguments)
+        return find(*arguments, **named)
     finally:
         took.append(time.process_time() - start)
 known.find_known = timed
