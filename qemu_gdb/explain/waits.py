@@ -617,6 +617,9 @@ class _Owners:
                 and not s.waiting.resting
                 and any(h.lock.startswith("AioContext lock") for h in s.held)
             ][:_MOST_OWNERS]
+        self.named: Dict[str, Optional[Tuple[Subject, str]]] = {}
+        if "mutex" in kinds:
+            self.named = {lock: _named_lock(subjects, lock) for lock, _, _ in holders.NAMED_LOCKS}
 
 
 def _find_owners(context: Context, subject: Subject, owners: _Owners) -> None:
@@ -649,6 +652,10 @@ def _find_owners(context: Context, subject: Subject, owners: _Owners) -> None:
         waiting.basis = "the vCPU whose work is waited for"
     elif waiting.kind == "aiocontext-lock":
         _aiocontext_owner(owners.aiocontext, subject, waiting)
+    elif waiting.kind == "mutex" and waiting.object in owners.named:
+        holder = owners.named[waiting.object]
+        if holder is not None and holder[0] is not subject:
+            waiting.owners, waiting.owner_known, waiting.basis = [holder[0]], "likely", holder[1]
     elif waiting.kind == "mutex":
         _same_mutex(context, subject, waiting)
     elif waiting.kind == "join" and _joined(context, subject, waiting):
@@ -703,12 +710,9 @@ def _vcpu_address(subject: Subject) -> Optional[int]:
     """Address of the CPUState that a vCPU thread runs, from its frames' arguments."""
     stack = subject.stack
     for position in range(len(stack) - 1, -1, -1):
-        if stack.names[position].endswith(("cpu_thread_fn", "vcpu_thread_fn")):
-            shown = stack.arg_number(position, "arg")
-            if shown:
-                return shown
-        elif stack.names[position] in _TAKE_CPU:
-            shown = stack.arg_number(position, "cpu")
+        starts = stack.names[position].endswith("cpu_thread_fn")
+        if starts or stack.names[position] in _TAKE_CPU:
+            shown = stack.arg_number(position, "arg" if starts else "cpu")
             if shown:
                 return shown
     return None
@@ -747,9 +751,6 @@ def _same_mutex(context: Context, subject: Subject, waiting: Waiting) -> None:
     at = waiting.at
     if at >= len(stack):
         return
-    if any(waiting.object == lock for lock, _, _ in holders.NAMED_LOCKS):
-        _named_lock(context, subject, waiting)
-        return
     again = stack.find(stack.names[at], at + 1)
     if again is not None and stack.names[at] and _separate_call(stack, at, again):
         waiting.owners, waiting.owner_known = [subject], "likely"
@@ -764,16 +765,15 @@ def _same_mutex(context: Context, subject: Subject, waiting: Waiting) -> None:
         waiting.basis = f"it has come further in {stack.names[at]}"
 
 
-def _named_lock(context: Context, subject: Subject, waiting: Waiting) -> None:
-    """The one other thread whose code holds a lock that has a name of its own, and does not wait for it itself."""
-    holding = []
-    for other in context.live_subjects:
-        held = next((h for h in other.held if h.lock == waiting.object), None)
-        asks = other.waiting is not None and other.waiting.object == waiting.object
-        if held is not None and other is not subject and not asks:
-            holding.append((other, held))
-    if len(holding) == 1:
-        waiting.owners, waiting.owner_known, waiting.basis = [holding[0][0]], "likely", holding[0][1].basis
+def _named_lock(subjects: Sequence[Subject], lock: str) -> Optional[Tuple[Subject, str]]:
+    """The one thread whose code holds a lock that has a name of its own, and does not wait for it itself; and why."""
+    holding = [
+        (subject, held.basis)
+        for subject in subjects
+        for held in subject.held
+        if held.lock == lock and (subject.waiting is None or subject.waiting.object != lock)
+    ]
+    return holding[0] if len(holding) == 1 else None
 
 
 def _further_in(other: Subject, stack: Stack, at: int) -> bool:
