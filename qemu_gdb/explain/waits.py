@@ -6,9 +6,10 @@ QEMU's code does: which function waits for what, and under which function a lock
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import field, replace
-from typing import Dict, List, Optional, Sequence, Set, Tuple
+from typing import Dict, FrozenSet, List, Optional, Sequence, Set, Tuple
 
 from ..knowledge import holders, peers
 from ..knowledge.waits import ENTERS_LOCK, INLINES_BQL, SIGNALS_CONDITION, WAKES
@@ -323,8 +324,14 @@ def find_held(subject: Subject) -> List[Held]:
 
 @once_a_stack
 def _holders(stack: Stack) -> List[holders.Holder]:
-    names = set(stack.names)
-    return [row for row in holders.HOLDERS if any(n in row.inside for n in names)]
+    rows: Set[int] = set().union(*map(_rows_with, set(stack.names)))
+    return [holders.HOLDERS[row] for row in sorted(rows)]
+
+
+@functools.lru_cache(maxsize=8192)
+def _rows_with(name: str) -> FrozenSet[int]:
+    """Which of the rows a function stands in."""
+    return frozenset(row for row, holder in enumerate(holders.HOLDERS) if name in holder.inside)
 
 
 @once_a_stack
