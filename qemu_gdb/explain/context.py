@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from ..model import Explanation, Facts, IOThread, Message, Snapshot, Thread, ThreadExplanation, VCpu
 from . import own_words
+from .runstate import Told, told
 from .stack import Stack
 
 if TYPE_CHECKING:
-    from .runstate import Told
     from .waits import Held, Waiting
 
 
@@ -55,14 +55,12 @@ class Context:
     @functools.cached_property
     def runstate(self) -> Optional[Told]:
         """The VM's run state, where memory or the text tells it; to be asked when the threads' waits are known."""
-        from .runstate import told
-
         return told(self)
 
     @functools.cached_property
     def messages(self) -> List[Message]:
         """What the process wrote, without assertions that another run failed."""
-        return own_words.own(self.snapshot.messages, self.snapshot.threads)
+        return own_words.without(self.foreign, self.snapshot.messages)
 
     @functools.cached_property
     def foreign(self) -> List[Message]:

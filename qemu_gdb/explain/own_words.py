@@ -112,7 +112,12 @@ def foreign(messages: Sequence[Message], threads: Sequence[Thread]) -> List[Mess
     return [m for m in told if not (m.function and m.function in named) and not any(_is_of(m, t) for t in ends)]
 
 
-def own(messages: Sequence[Message], threads: Sequence[Thread]) -> List[Message]:
+def without(foreign_ones: Sequence[Message], messages: Sequence[Message]) -> List[Message]:
     """The messages without ``foreign`` ones, and without a report's subject that repeats libc's words."""
-    others = {id(m) for m in foreign(messages, threads)}
+    others = {id(m) for m in foreign_ones}
     return [m for m in messages if id(m) not in others and not (m.kind == "malloc" and _HEADER.match(m.text))]
+
+
+def own(messages: Sequence[Message], threads: Sequence[Thread]) -> List[Message]:
+    """The messages that the threads can have said."""
+    return without(foreign(messages, threads), messages)

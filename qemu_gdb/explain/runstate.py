@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Iterator, List, Optional
 
 from ..model import Snapshot
 from ..pattern import Pattern
 from ..record import record
-from .context import Context
+
+if TYPE_CHECKING:
+    from .context import Context
 
 # qapi/run-state.json, 2.x to 10.x; preconfig until 10.x
 NAMES = frozenset(
@@ -69,18 +70,18 @@ def told(context: Context) -> Optional[Told]:
     vcpus = [s for s in context.live_subjects if s.told.role.startswith("vcpu")]
     parked = bool(vcpus) and all(s.waiting is not None and s.waiting.kind == "vcpu-halt" for s in vcpus)
     guest = any(s.told.state == "running-guest" for s in vcpus)
-    hint = _hint(context.snapshot)
     if said is not None:
         # under KVM a vCPU of a running VM halts in the kernel; what was said was said before
         contradicted = parked and all(s.told.role == "vcpu-kvm" for s in vcpus) if said.name == "running" else guest
         if contradicted:
             return None
+        hint = _hint(context.snapshot)
         if hint is not None and hint.name == said.name:
             said.device, said.reason, said.errno, said.suberror = hint.device, hint.reason, hint.errno, hint.suberror
         return said
     if not parked and context.live_subjects:
         return None
-    return hint or (_started(context.snapshot.command_line or "") if parked else None)
+    return _hint(context.snapshot) or (_started(context.snapshot.command_line or "") if parked else None)
 
 
 def _lines(snapshot: Snapshot) -> List[str]:
@@ -96,36 +97,39 @@ def _stated(snapshot: Snapshot) -> Optional[Told]:
     by_virsh: Optional[Told] = None
     lines = _lines(snapshot)
     for index, line in enumerate(lines):
-        shown = " ".join(line[:4000].split())[:200]
-        name = _stated_in(line[:4000], lines, index)
+        line = line[:4000]
+        name = _stated_in(line, lines, index)
         if name in NAMES:
-            found = Told(name, "certain", shown)
+            found = Told(name, "certain", _shown(line))
             continue
-        name = _by_virsh(line[:4000])
+        name = _by_virsh(line)
         if name in NAMES:
-            whole = _VIRSH_WHOLE.match(line[:4000]) is not None
+            whole = _VIRSH_WHOLE.match(line) is not None
             if whole or by_virsh is None or by_virsh.confidence != "certain":
-                by_virsh = Told(name, "certain" if whole else "likely", shown)
+                by_virsh = Told(name, "certain" if whole else "likely", _shown(line))
     return found or by_virsh
+
+
+def _shown(line: str) -> str:
+    return " ".join(line.split())[:200]
 
 
 def _stated_in(line: str, lines: List[str], index: int) -> str:
     """The run state by QEMU's own answer."""
-    if "status" in line:
-        match = _STATUS.search(line)
-        if match is not None:
-            return match.group("name") or match.group("word")
-        match = _PROXMOX.search(line)
-        if match is not None:
-            return match.group("name")
-        match = _JSON.search(line)
-        if match is not None:
-            name = match.group("name")
-            if name not in _SHARED:
-                return name
-            near = [line] if '"return"' in line else [text[:500] for text in lines[max(0, index - 3) : index + 4]]
-            return name if any(_JSON_RUNNING.search(text) for text in near) else ""
-    return ""
+    if "status" not in line:
+        return ""
+    match = _STATUS.search(line) if "VM status" in line else None
+    if match is not None:
+        return match.group("name") or match.group("word")
+    match = _PROXMOX.search(line) if "qmpstatus" in line else None
+    if match is not None:
+        return match.group("name")
+    match = _JSON.search(line)
+    name = match.group("name") if match is not None else ""
+    if name not in _SHARED:
+        return name
+    near = [line] if '"return"' in line else [text[:500] for text in lines[max(0, index - 3) : index + 4]]
+    return name if any(_JSON_RUNNING.search(text) for text in near) else ""
 
 
 def _by_virsh(line: str) -> str:
@@ -152,7 +156,7 @@ def _hint(snapshot: Snapshot) -> Optional[Told]:
         if "block I/O error" not in line and "KVM" not in line and "kvm run" not in line and '"event"' not in line:
             continue
         line = line[:4000]
-        shown = " ".join(line.split())[:200]
+        shown = _shown(line)
         match = _IO_ERROR.search(line)
         if match is not None:
             found = Told("io-error", "likely", shown, match.group("device"), match.group("why"),
@@ -179,8 +183,7 @@ _MANAGED = Pattern(r"-no-user-config|charmonitor|/var/lib/libvirt|-daemonize")
 
 def _started(command_line: str) -> Optional[Told]:
     """How the command line has parked vCPUs begin, as far as nobody has changed it since."""
-    found: Tuple[str, Optional[re.Match[str]]] = ("inmigrate", _INCOMING.search(command_line))
-    if found[1] is None:
-        match = _STOPPED.search(command_line) if not _MANAGED.search(command_line) else None
-        found = ("prelaunch", match)
-    return Told(found[0], "likely", found[1].group(0).strip()) if found[1] is not None else None
+    name, option = "inmigrate", _INCOMING.search(command_line)
+    if option is None and not _MANAGED.search(command_line):
+        name, option = "prelaunch", _STOPPED.search(command_line)
+    return Told(name, "likely", option.group(0).strip()) if option is not None else None
