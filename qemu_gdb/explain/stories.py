@@ -155,6 +155,7 @@ class Story:
     def _rows(self, start: int, stop: int) -> List[Tuple[Optional[Row], Optional[str], bool]]:
         """Row, subsystem and whether the frame is foreign (libc, GLib, no name) of positions."""
         found: List[Tuple[Optional[Row], Optional[str], bool]] = []
+        wrapper = inside_wrapper(self.stack)
         for position in range(start, stop):
             name = self.view.all_names[position]
             row = TABLE.row(name)
@@ -163,7 +164,7 @@ class Story:
             if row is not None and row.name == "thread entry":
                 found.append((row, None, True))
                 continue
-            if row is None and position < inside_wrapper(self.stack):
+            if row is None and position < wrapper:
                 found.append((None, None, True))  # some libc's way into the kernel
                 continue
             if self.stack.frames[position].kind == "jit":
