@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import List, Optional
 
-from ..knowledge import exits, functions
-from ..knowledge.match import Names
+from ..knowledge import exits, functions, outsiders
 from ..knowledge.roles import ENTRIES, LIBRARIES, STARTERS, program_kind, role_of_name, whole_name
 from ..model import Notice
 from ..pattern import Pattern
@@ -98,7 +97,7 @@ def is_qemu(context: Context) -> bool:
         return True
     if any((role_of_name(n) or ("",))[0].startswith("vcpu") for n in names):
         return True
-    if not snapshot.threads and (_qemus_last_word(snapshot.unparsed[:_LINES_WITHOUT_A_STACK]) or context.runstate):
+    if not snapshot.threads and (exits.heard(snapshot.unparsed[:_LINES_WITHOUT_A_STACK]) or context.runstate):
         return True
     if any(m.kind in ("qemu-error", "hw-error", "error-abort", "cpu-abort", "qemu-died") for m in snapshot.messages):
         return True
@@ -117,10 +116,6 @@ def _speaks_of_qemu(context: Context) -> bool:
     """Whether the words around the stacks name QEMU as what they are of; libvirt's users name it too."""
     lines = context.snapshot.unparsed[:400]
     return any(_QEMU_WORD.search(line) for line in lines) and not any("libvirtd" in line for line in lines)
-
-
-def _qemus_last_word(lines: List[str]) -> bool:
-    return exits.heard(lines) is not None
 
 
 _MAINS = Pattern(
@@ -167,7 +162,7 @@ def _qemu_library(subject: Subject) -> bool:
 def _why_not(context: Context) -> str:
     if kernel.only_kernels(context.subjects):
         return _kernels_words(context)
-    told = _manager(context)
+    told = _manager(context) or _other_project(context)
     if told:
         return told
     program = context.snapshot.program
@@ -201,46 +196,21 @@ def _kernels_words(context: Context) -> str:
     return f"{text}; what QEMU does there, its own stacks tell (gdb -p PID)."
 
 
-# Functions of libvirt in which one of its threads waits, and for what: src/qemu/qemu_monitor.c, qemu_agent.c,
-# qemu_domainjob.c (qemu_domain.c before 7.5), src/conf/virdomainjob.c (domain_job.c before 9.0) of libvirt 5.0 to 10.0
-_MANAGER_WAITS = (
-    (Names("qemuMonitorSend"), "waits in qemuMonitorSend for the answer to a QMP command. Why that QEMU does not "
-     "answer, its own stacks tell: gdb -p PID of that QEMU, thread apply all bt"),
-    (Names("qemuAgentSend", "qemuAgentGuestSync*"), "waits for the guest agent inside the guest, not for QEMU: is "
-     "qemu-ga running there?"),
-    (Names("qemuDomainObjBeginJob*", "virDomainObjBeginJob*"), "waits for the domain's job lock, which another API "
-     "call of libvirt holds: libvirtd's log names it (\"cannot acquire state change lock\")"),
-)
-
-
 def _manager(context: Context) -> str:
     """What libvirt's own stacks say of QEMU, "" where none of them waits for it."""
-    for names, words in _MANAGER_WAITS:
+    for names, waits_for, then in outsiders.MANAGER_WAITS:
         waits = [s for s in context.subjects if s.stack.find(names) is not None]
         if waits:
             number = waits[0].number
-            who = f"thread {number}" if number is not None else "a thread"
-            more = f" ({len(waits)} threads do)" if len(waits) > 1 else ""
-            return f"these are stacks of libvirt. Its {who} {words}{more}."
-    return _other_project(context)
-
-
-# Programs that people take for QEMU: functions of their own, libraries, and what they are. libvirt's src/util/vir*.c
-# and src/qemu/ (its worker thread for events is named qemu-event); include/unicorn/unicorn.h of Unicorn.
-_OTHER_PROJECTS = (
-    (Names("virObject*", "virEvent*", "virThread*", "virNet*", "virDomain*", "qemuMonitor*", "qemuProcess*",
-           "qemuDomain*", "qemuAgent*"), "libvirt",
-     "these are stacks of libvirt (its daemon, or a client of it), which manages QEMU from another process: what fails "
-     "there is libvirt's."),
-    (Names("uc_emu_start", "uc_emu_stop", "uc_open", "uc_close", "uc_mem_*", "uc_reg_*", "uc_hook_*"), "libunicorn",
-     "these are stacks of Unicorn (libunicorn), a fork of QEMU's TCG with an interface of its own: its functions have "
-     "QEMU's names with the guest's architecture behind them. Report it to Unicorn."),
-)  # fmt: skip
+            who = f"Thread {number}" if number is not None else "A thread"
+            more = f" ({len(waits) - 1} more, too)" if len(waits) > 1 else ""
+            return f"these are stacks of libvirt. {who}{more} waits {waits_for}. {then}"
+    return ""
 
 
 def _other_project(context: Context) -> str:
     """What another project's stacks are of, "" where they are of none that is known."""
-    for names, library, words in _OTHER_PROJECTS:
+    for names, library, words in outsiders.OTHER_PROJECTS:
         for subject in context.subjects[:200]:
             if subject.stack.find(names) is not None or any(
                 f.library and library in f.library for f in subject.stack.frames[:64]
@@ -249,13 +219,8 @@ def _other_project(context: Context) -> str:
     return ""
 
 
-# Google's fork, external/qemu of Android; QEMU itself has goldfish_rtc, goldfish_tty and goldfish_pic
-_ANDROID = Names("skin_winsys_*", "android_*", "qemu_android_*", "goldfish_pipe*", "goldfish_dma*", "goldfish_sync*",
-                 "goldfish_battery*", "goldfish_fb*", "goldfish_address_space*")
-
-
 def _fork(context: Context) -> None:
-    found = next((f for s in context.live_subjects[:200] for f in s.stack.names if f in _ANDROID), None)
+    found = next((f for s in context.live_subjects[:200] for f in s.stack.names if f in outsiders.ANDROID), None)
     if found is not None:
         _notice(context, "notice.fork", f"{found} is of the Android Emulator, Google's fork of QEMU: lines and "
                 "versions are not those of QEMU's releases, and its bugs go to Google (issuetracker.google.com).")

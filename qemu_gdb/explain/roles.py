@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from ..knowledge import functions
+from ..knowledge import functions, outsiders
 from ..knowledge.aborts import EXIT_FUNCTIONS
 from ..knowledge.match import Names
 from ..knowledge.rests import POLLERS
@@ -195,7 +195,6 @@ def _by_entry(context: Context, subject: Subject, process: Process) -> Optional[
 
 
 _COCOA = next(row.frames for row in LIBRARIES if row.name == "cocoa")
-_ANDROID_UI = Names("skin_winsys_*")  # Google's fork: QEMU's main loop runs in another thread
 _MAIN_LOOPS = ("main_loop_wait", "main_loop", "qemu_main_loop", "qemu_main")
 
 
@@ -206,7 +205,7 @@ def _main(stack: Stack, position: int, process: Process) -> Tuple[str, str]:
     kind = (file_kind(file) if file else None) or process.kind
     if stack.find(_COCOA, 0, position) is not None and stack.find(_MAIN_LOOPS, 0, position) is None:
         return "display", "the first thread serves Cocoa's UI"
-    if stack.find(_ANDROID_UI, 0, position) is not None:
+    if stack.find(outsiders.ANDROID_UI, 0, position) is not None:
         return "display", "the first thread serves the Android Emulator's UI"
     role = {"tool": "tool-main", "test": "test", "user": "user-mode"}.get(kind, "main-loop")
     return role, f"entry:{name} of a {kind or 'system'} program"
