@@ -9,8 +9,7 @@ from ..knowledge.aborts import RAISES_AGAIN, gives_up
 from ..knowledge.helpers import ALLOCATORS, CONTENTION, THIN_LOCK, helper_for
 from ..knowledge.rests import DISPATCHERS, VCPUS
 from ..knowledge.roles import ENTRIES, STARTERS
-from ..knowledge.rules import DMA
-from ..pattern import Pattern
+from ..knowledge.rules import COPIES, DMA
 from .blocked import blocked
 from .context import Context, Subject
 from .owners import code_of, codes
@@ -209,15 +208,12 @@ def find(stack: Stack, question: Question) -> Optional[int]:
     return first
 
 
-_COPIES = Pattern(r"_*(?:asan_|msan_|interceptor_|GI_)?_*mem(?:cpy|move|set)\w*\Z")
-
-
 def past_copy(stack: Stack, position: int) -> int:
     """From a function that only copied between guest memory and its caller's buffer: where the device is that gave
     the buffer. The same position where the stack shows no such copy.
     """
     names = stack.names
-    if not (names[position] in DMA and any(_COPIES.match(n) for n in names[:3])):
+    if not (names[position] in DMA and any(COPIES.match(n) for n in names[:3])):
         return position
     if any(n and n not in DMA and code_of(f).owner == "qemu" for n, f in zip(names[:position], stack.frames)):
         return position

@@ -79,18 +79,16 @@ def summary(stack: Stack) -> Optional[str]:
             break
     if call is None:
         return None
-    inner = next((p for p in range(call[0]) if stack.names[p] and stack.names[p] not in _SCHEDULER), None)
     if halted(stack):
         return "in KVM_RUN: the guest's CPU is halted"
+    inner = next((p for p in range(call[0]) if stack.names[p] and stack.names[p] not in _SCHEDULER), None)
     if inner is None:
         return f"host kernel, in {call[1]}()"
     outer = call[0] - 1
-    way = _frame(stack, inner) if inner == outer else f"{_frame(stack, outer)} … {_frame(stack, inner)}"
+    way = _named(stack.frames[inner])
+    if inner != outer:
+        way = f"{_named(stack.frames[outer])} … {way}"
     return f"host kernel, in {call[1]}(): {way}"
-
-
-def _frame(stack: Stack, position: int) -> str:
-    return _named(stack.frames[position])
 
 
 def _named(frame: Frame) -> str:

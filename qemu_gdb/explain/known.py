@@ -117,7 +117,7 @@ def _found(subject: Subject, version: Optional[str], limit: int, hangs: bool) ->
     for number in [n for n, m in matches.items() if m.likeness is None and helper_for(m.assertion, "crash")]:
         del matches[number]  # what a helper asserts of its arguments is broken by any of its callers
     if hangs and matches:
-        for number in problems().crashes().intersection(matches):
+        for number in problems().with_assertions().intersection(matches):
             del matches[number]
     if isinstance(subject, Explanation):
         _agree(subject, matches)
@@ -151,7 +151,6 @@ def _agree(explanation: Explanation, matches: Dict[int, _Match]) -> None:
         return
     culprits = {token for t in crashed for token in fold([t.culprit]) if not is_layer(token)}
     kind = crash.kind if crash is not None else ""
-    asserted = kind == "crash.assertion"
     if kind in _NO_ABORT or kind == "crash.heap-corruption":  # an assertion that no message tells did not fail
         for number in [n for n, m in matches.items() if m.assertion and not m.exact]:
             del matches[number]
@@ -159,7 +158,7 @@ def _agree(explanation: Explanation, matches: Dict[int, _Match]) -> None:
         match = matches[number]
         assert match.likeness is not None
         elsewhere = bool(culprits) and not culprits.intersection(match.likeness.functions)
-        otherwise = bool(kind) and not asserted and kind in _NO_ABORT and number in problems().crashes()
+        otherwise = kind in _NO_ABORT and number in problems().with_assertions()
         # such an instruction, or a division, is in the crashed function alone: the way there tells nothing
         alone = kind in _OF_ONE_INSTRUCTION and (kind != "crash.arithmetic" or match.confidence == "possible")
         if elsewhere or otherwise or alone:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import List, NamedTuple
 
 from ..knowledge.holders import INTO_GUEST_RAM, SAVES_IN_BACKGROUND
-from ..pattern import Pattern
+from ..knowledge.rules import COPIES
 from . import kernel
 from .context import Context, Subject
 from .stack import Stack, once_a_stack
-
-_COPY = Pattern(r"_*(?:memcpy|memmove|memset)")
 
 
 class Wanted(NamedTuple):
@@ -47,7 +45,7 @@ def wanted(context: Context) -> List[Wanted]:
 @once_a_stack
 def _writes_guest_ram(stack: Stack) -> bool:
     """Whether a copy is innermost, directly under a function that writes guest RAM."""
-    if len(stack) < 2 or not _COPY.match(stack.names[0] or ""):
+    if len(stack) < 2 or not COPIES.match(stack.names[0]):
         return False
     near = stack.names[1:4]
-    return any(name in INTO_GUEST_RAM for name in near if name) and not any("_read" in name for name in near if name)
+    return any(name in INTO_GUEST_RAM for name in near) and not any("_read" in name for name in near)

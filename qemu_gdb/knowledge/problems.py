@@ -107,7 +107,7 @@ class Problems:
         return found
 
     @functools.lru_cache(maxsize=1)  # noqa: B019
-    def crashes(self) -> FrozenSet[int]:
+    def with_assertions(self) -> FrozenSet[int]:
         """The problems in which an assertion failed."""
         return frozenset(self.assertions())
 

@@ -220,5 +220,8 @@ DMA = Names(
     "st*_pci_dma", "ld*_pci_dma", "st*_dma", "ld*_dma", "usb_packet_map", "usb_packet_unmap",
 )  # fmt: skip
 
+# What copies between a buffer and guest memory there, a sanitizer's own ones too
+COPIES = Pattern(r"_*(?:asan_|msan_|interceptor_|GI_)?_*mem(?:cpy|move|set)\w*\Z")
+
 # Generated guest code and its helpers: QEMU code that the guest's instruction called.
 GENERATED = Names("code_gen_buffer", "cpu_tb_exec")
