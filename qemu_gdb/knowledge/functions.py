@@ -206,9 +206,12 @@ def lookup(function: str) -> Tuple[FunctionInfo, ...]:
     file holds, are given with the file that stands for them and no versions.
     """
     name = _name(function)
-    found = _defined(name)
-    if found or not name:
-        return found
+    return _defined(name) or (_implied(name) if name else ())
+
+
+@functools.lru_cache(maxsize=16384)
+def _implied(name: str) -> Tuple[FunctionInfo, ...]:
+    """What stands for a function that no source file holds."""
     for pattern, file in IMPLIED:
         match = re.fullmatch(pattern, name)
         if match and file.startswith("="):
