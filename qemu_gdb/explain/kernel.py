@@ -66,7 +66,11 @@ def only_kernels(subjects: Sequence[Subject]) -> bool:
 
 def waits(stack: Stack) -> bool:
     """Whether a task sleeps: the scheduler or a function that waits is innermost."""
-    return any(_WAITS.search(name) for name in stack.names[:4])
+    return _sleeps(stack.names)
+
+
+def _sleeps(names: Sequence[str]) -> bool:
+    return any(_WAITS.search(name) for name in names[:_NEAR])
 
 
 def summary(stack: Stack) -> Optional[str]:
@@ -116,7 +120,7 @@ def kernel_wait(frames: Sequence[Frame], sleeps: bool = False) -> Optional[Kerne
     ``sleeps``: it is known to.
     """
     names = [frame.name for frame in frames]
-    if not sleeps and not any(_WAITS.search(name) for name in names[:_NEAR]):
+    if not sleeps and not _sleeps(names):
         return None
     rows = [part_of(frame.name, frame.library) if frame.name else None for frame in frames]
     chosen = next((row for row in rows if row is not None and not row.general), None) or next(

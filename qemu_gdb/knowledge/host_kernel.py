@@ -5,6 +5,7 @@ Names are Linux's, 3.10 to 6.x; the folder or file stands above each row.
 
 from __future__ import annotations
 
+import functools
 from typing import FrozenSet, NamedTuple, Optional, Tuple
 
 from .match import Names
@@ -124,6 +125,7 @@ PARTS: Tuple[KernelPart, ...] = (
 )  # fmt: skip
 
 
+@functools.lru_cache(maxsize=4096)
 def part_of(name: str, module: Optional[str]) -> Optional[KernelPart]:
     """The row of a function, which is in a module of the kernel or in none."""
     bare = module.strip("[]") if module else ""
