@@ -11,7 +11,8 @@ from .runstate import Told, told
 from .stack import Stack
 
 if TYPE_CHECKING:
-    from .waits import Held, Waiting
+    from .held import Held
+    from .waiting import Waiting
 
 
 class Subject:

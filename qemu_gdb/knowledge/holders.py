@@ -89,7 +89,7 @@ class Wait(NamedTuple):
 
     name: str
     functions: Names
-    kind: str  # design.md's words where they exist; see explain/waits.py
+    kind: str  # design.md's words where they exist; see explain/waiting.py
     object: str  # what is waited for
     says: str  # "until every vCPU has stopped"
     releases: Tuple[str, ...] = ()  # locks given up meanwhile

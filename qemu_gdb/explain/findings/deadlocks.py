@@ -9,7 +9,8 @@ from ...model import Evidence
 from .. import stories
 from ..context import Context, Subject
 from ..stack import Stack
-from ..waits import Waiting, cycles
+from ..waiting import Waiting
+from ..waits import cycles
 from . import common
 from .calls import descriptor_of
 from .common import at, capital, evidence, finding, listed, short, the, who

@@ -6,7 +6,8 @@ from typing import Dict, List, Optional, Set, Tuple
 
 from ...model import Finding
 from ..context import Context, Subject
-from ..waits import Waiting, chain
+from ..waiting import Waiting
+from ..waits import chain
 from . import yielded
 from .calls import executing_holder, page_waits, system_call
 from .common import who

@@ -14,7 +14,8 @@ from ...record import record
 from .. import stories
 from ..context import Context, Subject
 from ..stack import Stack
-from ..waits import Waiting, chain
+from ..waiting import Waiting
+from ..waits import chain
 from . import common
 from .common import at, capital, joined, listed, short, who
 from .steps import BY_CHARDEV, chardev_of

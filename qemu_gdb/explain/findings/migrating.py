@@ -7,7 +7,7 @@ from typing import List
 from ...knowledge.match import Names
 from ...model import Evidence, Finding
 from ..context import Context, Subject
-from ..waits import Waiting
+from ..waiting import Waiting
 from .calls import recover
 from .common import at, finding, listed, short, who
 from .links import ALL_THREADS, holding, victims_text

@@ -11,7 +11,7 @@ from ...pattern import Pattern
 from ..complaint import prose
 from ..context import Context, Subject
 from ..stack import Stack
-from ..waits import Waiting
+from ..waiting import Waiting
 from . import common, host_waits
 from .calls import descriptor_of
 from .common import at, capital, evidence, finding, short, who

@@ -9,7 +9,8 @@ from ...knowledge.rests import GLIB_DISPATCHERS
 from ...model import Evidence, Finding
 from ..context import Context, Subject
 from ..owners import code_of, codes
-from ..waits import Waiting, unstopped_vcpus
+from ..waiting import Waiting
+from ..waits import unstopped_vcpus
 from . import common
 from .calls import descriptor_of
 from .common import at, capital, evidence, finding, joined, listed, short, the, who
