@@ -6,7 +6,7 @@ from typing import List, NamedTuple, Optional, Tuple
 
 from ..model import Snapshot
 from ..pattern import Pattern
-from .stack import string
+from .stack import number, string
 
 _MOST_LINES = 2000  # of the text around the stacks that are looked at
 _MOST_VALUES = 40
@@ -23,9 +23,8 @@ _PUSHES = Pattern(
     r"(?:push\w*|call\w*)\s+(?!\*)\S|(?:stp|str|stm\w*)\s.*\[sp\b"
     r"|\w+\s.*,\s*-?(?:0x)?[0-9a-f]*\(%[re]sp\)|\w+\s+(?:\w+ ptr )?\[[re]sp\b"
 )
-
-
 _NULL_MEMBER = Pattern(r"[{ ](\w{1,60}) = 0x0(?=[,}\s]|$)")
+_CODE = Pattern(r"\bsi_code ?= ?(-?[0-9]{1,9})")
 
 
 class Instruction(NamedTuple):
@@ -73,17 +72,17 @@ def register(snapshot: Snapshot, name: str) -> Optional[int]:
             if row is not None and row.group(1) == name:
                 found.add(int(row.group(2), 16))
     for asked, value in values(snapshot):
-        shown = _POINTER.match(value) if asked == f"${name}" else None
+        shown = number(value) if asked == f"${name}" else None
         if shown is not None:
-            found.add(int(shown.group(1), 16))
+            found.add(shown)
     return found.pop() if len(found) == 1 else None
 
 
-def source_line(snapshot: Snapshot, number: Optional[int]) -> Optional[str]:
+def source_line(snapshot: Snapshot, line_number: Optional[int]) -> Optional[str]:
     """The words of a source line, where the debugger printed it: "{" where a function begins."""
-    if number is None:
+    if line_number is None:
         return None
-    begin = f"{number}\t"
+    begin = f"{line_number}\t"
     line = next((x for x in _lines(snapshot) if x.startswith(begin)), None)
     found = _SOURCE.match(line) if line is not None else None
     return found.group(2).strip() if found else None
@@ -135,7 +134,11 @@ def errors(snapshot: Snapshot) -> List[Error]:
 
 def null_values(snapshot: Snapshot) -> List[str]:
     """The pointers that somebody had gdb print, and that are NULL."""
-    return [name for name, value in values(snapshot) if value.startswith("(") and value.endswith(("*) 0x0", "*)0x0"))]
+    return [name for name, value in values(snapshot) if _is_null(value)]
+
+
+def _is_null(value: str) -> bool:
+    return value.startswith("(") and value.endswith((") 0x0", ")0x0"))
 
 
 def null_in(snapshot: Snapshot, line: str) -> str:
@@ -145,7 +148,7 @@ def null_in(snapshot: Snapshot, line: str) -> str:
     """
     candidates = []
     for asked, value in values(snapshot):
-        if value == "0x0" or value.startswith("(") and value.endswith(" 0x0"):
+        if value == "0x0" or _is_null(value):
             candidates.append(asked)
         elif value.startswith("{") and asked.startswith("*"):
             inner = asked[1:].strip("() ")
@@ -175,16 +178,13 @@ def _flat(value: str) -> str:
             kept.append(char)
     return "".join(kept)
 
-_CODE = Pattern(r"\bsi_code ?= ?(-?[0-9]{1,9})")
-_NUMBER = Pattern(r"-?[0-9]{1,9}$")
-_POINTER = Pattern(r"(?:\(.{0,60}\*\) ?)?(0x[0-9a-fA-F]{1,16})\b")
-
 
 def signal_code(snapshot: Snapshot) -> Optional[int]:
     """The si_code of the signal, where somebody had the debugger print it."""
     for asked, value in values(snapshot):
-        if asked.endswith("si_code") and _NUMBER.match(value):
-            return int(value)
+        shown = number(value) if asked.endswith("si_code") else None
+        if shown is not None:
+            return shown
     for line in _lines(snapshot):
         found = _CODE.search(line) if "si_code" in line else None
         if found is not None:
@@ -195,7 +195,7 @@ def signal_code(snapshot: Snapshot) -> Optional[int]:
 def signal_address(snapshot: Snapshot) -> Optional[int]:
     """The si_addr of the signal, where it was printed alone."""
     for asked, value in values(snapshot):
-        found = _POINTER.match(value) if asked.endswith("si_addr") else None
-        if found is not None:
-            return int(found.group(1), 16)
+        shown = number(value) if asked.endswith("si_addr") else None
+        if shown is not None:
+            return shown
     return None

@@ -522,12 +522,12 @@ def _settle_unnamed(context: Context, process: Process) -> None:
     """
     starts: Dict[Tuple[int, int], str] = {}
     for subject in context.live_subjects:
-        began = _began(subject.stack)
-        if began is not None and subject.told.role.startswith("vcpu"):
+        began = _began(subject.stack) if subject.told.role.startswith("vcpu") else None
+        if began is not None:
             starts[began] = subject.told.role
     for subject in context.live_subjects if starts else ():
-        began = _began(subject.stack)
-        if began in starts and subject.told.role == "unknown" and began is not None:
+        began = _began(subject.stack) if subject.told.role == "unknown" else None
+        if began is not None and began in starts:
             subject.told.role, subject.told.role_rule = starts[began], "shape:runs the same function as a vCPU"
     if starts and not context.with_role("main-loop") and process.kind == "":
         lwps = [s.told.thread.lwp for s in context.live_subjects if s.told.thread.lwp]

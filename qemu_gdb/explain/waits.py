@@ -52,7 +52,8 @@ def printed_owners(lines: Sequence[str]) -> Dict[str, int]:
 
 
 def _unnamed_owners(lines: Sequence[str]) -> List[int]:
-    return [int(m.group(1)) for line in lines[:20000] for m in [_OWNER.search(line)] if m and int(m.group(1))]
+    found = [_OWNER.search(line) for line in lines[:20000] if "owner" in line]
+    return [int(m.group(1)) for m in found if m and int(m.group(1))]
 
 
 # --------------------------------------------------------------------------------------------------------------
