@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .waiting import Waiting
 
 
+_MOST_LINES = 4000
+
+
 class Subject:
     """One thread under explanation: its stack, and what has been concluded so far."""
 
@@ -62,6 +65,11 @@ class Context:
     def messages(self) -> List[Message]:
         """What the process wrote, without assertions that another run failed."""
         return own_words.without(self.foreign, self.snapshot.messages)
+
+    @functools.cached_property
+    def said(self) -> List[str]:
+        """What a text says beside its stacks: the messages, then the first lines that are none."""
+        return [m.text for m in self.snapshot.messages] + self.snapshot.unparsed[:_MOST_LINES]
 
     @functools.cached_property
     def foreign(self) -> List[Message]:

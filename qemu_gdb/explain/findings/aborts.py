@@ -772,7 +772,7 @@ _COROUTINE_LINES = (
 
 def coroutine_line(context: Context) -> Tuple[str, str]:
     """util/qemu-coroutine.c's last words in the input and what they mean, "" without any."""
-    for text in [m.text for m in context.snapshot.messages] + context.snapshot.unparsed[:4000]:
+    for text in context.said:
         if "o-routine" in text:
             for line, meaning in _COROUTINE_LINES:
                 if line in text:

@@ -47,7 +47,7 @@ def fault_address(context: Context, subject: Subject) -> Optional[int]:
     shown = printed.signal_address(context.snapshot)
     if shown is not None:
         return shown
-    for text in [m.text for m in context.snapshot.messages] + context.snapshot.unparsed[:2000]:
+    for text in context.said:
         found = _APPORT.search(text) if "VMA" in text else None
         if found:
             return int((found.group(1) or found.group(2))[2:18], 16)

@@ -26,8 +26,7 @@ def guest_died(context: Context, subject: Subject) -> Optional[Cause]:
     outer = position
     while outer + 1 < len(stack) and stack.names[outer + 1] in _DIES:
         outer += 1
-    texts = [m.text for m in context.snapshot.messages] + context.snapshot.unparsed[:2000]
-    said = next((match for match in (_SAID.search(t) for t in texts) if match), None)
+    said = next((match for match in (_SAID.search(text) for text in context.said) if match), None)
     signal = int(said.group(1)[:4]) if said else stack.arg_number(outer, "target_sig", "sig")
     name = said.group(2) if said and said.group(2) else ""
     which = f"signal {signal}{f' ({name})' if name else ''}" if signal is not None else "a signal"

@@ -11,7 +11,7 @@ from .common import oneline
 
 def explain(context: Context, cause: Cause) -> None:
     """Add the kernel's answer to a crash that follows from it."""
-    for line in [m.text for m in context.snapshot.messages] + context.snapshot.unparsed[:2000]:
+    for line in context.said:
         refused = vfio.why(line)
         if refused is not None:
             cause.sentences.append(refused[0])

@@ -27,7 +27,7 @@ def tell(context: Context, found: Finding) -> None:
         return
     line: Optional[str] = None
     device = ""
-    for text in [m.text for m in context.snapshot.messages] + context.snapshot.unparsed[:4000]:
+    for text in context.said:
         if "DEVICE_DELETED" in text and _DONE.search(text):
             return
         match = _PENDING.search(text) if "in the process of unplug" in text else None
