@@ -202,9 +202,9 @@ def _manager(context: Context) -> str:
         waits = [s for s in context.subjects if s.stack.find(names) is not None]
         if waits:
             number = waits[0].number
-            who = f"Thread {number}" if number is not None else "A thread"
-            more = f" ({len(waits) - 1} more, too)" if len(waits) > 1 else ""
-            return f"these are stacks of libvirt. {who}{more} waits {waits_for}. {then}"
+            who = f"thread {number}" if number is not None else "a thread"
+            more = f" (as {len(waits) - 1} more {'does' if len(waits) == 2 else 'do'})" if len(waits) > 1 else ""
+            return f"these are stacks of libvirt: {who} waits {waits_for}{more}. {then}"
     return ""
 
 
