@@ -11,12 +11,12 @@ from ...knowledge.glib import plain
 from ...knowledge.rules import CPU_ABORTS, CPU_ABORTS_OF_TCG
 from ...model import Evidence, Message
 from ...pattern import Pattern
-from ..blocked import blocked
 from ..context import Context, Subject
 from ..stack import Stack, number, symbol
 from . import asserted, common, glib_said, hypervisor, mappings, tested, twice
-from .cause import Cause, blame_of, check_of, fatal_signal, function_at, is_fatal, is_helper, past_helpers
+from .cause import Cause, blame_of, check_of, function_at, is_fatal, is_helper, past_helpers
 from .common import at, capital, cut, evidence, oneline, place
+from .elsewhere import sent_from_outside
 from .panics import panic
 
 
@@ -79,7 +79,7 @@ def aborted(context: Context, subject: Subject) -> Optional[Cause]:
         found["malloc"] = start
     if not ends and name in ("SIGABRT", "EXC_CRASH"):
         # whatever passes through a cast or an allocation at that moment did not fail in it
-        outside = _sent_from_outside(context, subject, found)
+        outside = sent_from_outside(context, subject, bool(found))
         if outside is not None:
             return outside
     for row in FATAL_PATHS:
@@ -90,53 +90,6 @@ def aborted(context: Context, subject: Subject) -> Optional[Cause]:
     if name in ("SIGABRT", "EXC_CRASH"):
         return _plain_abort(context, subject, start, None)
     return None
-
-
-def _sent_from_outside(context: Context, subject: Subject, found: Dict[str, int]) -> Optional[Cause]:
-    """A signal that another process sent, to a process none of whose threads ends itself."""
-    signal = subject.told.thread.signal or fatal_signal(context)
-    if signal is None or (signal.code is not None and signal.code not in (0, -1)):
-        return None
-    if signal.code is None and (found or subject.waiting is None and not blocked(subject.stack).kind):
-        return None
-    sender = f" by process {signal.sender_pid}" if signal.sender_pid else ""
-    cause = Cause(subject, "crash.signal", f"{signal.name} was sent from outside{sender}", "sent", blame=None)
-    cause.confidence = "certain" if signal.code is not None else "likely"
-    if signal.code is None and "(core dumped)" in signal.text:
-        cause.confidence = "possible"
-        cause.sentences.append(f'The line "{cut(oneline(signal.text), 80)}" may also be of another program.')
-    cause.sentences.append(
-        f"No thread of QEMU aborts: {signal.name} came from outside{sender} (a supervisor, a watchdog or a person: "
-        f"kill -ABRT), "
-        "to end the process or to get this core. What the threads do at that moment is the question."
-    )
-    cause.proof.append(Evidence(text=oneline(signal.text) or f"si_code {signal.code}", thread=subject.number))
-    limit = _watchdog(context)
-    if limit:
-        cause.row = "watchdog"
-        cause.headline = f"systemd's watchdog ended it by {signal.name} after {limit}"
-        cause.sentences[0] = (
-            f"No thread of QEMU aborts: systemd sent {signal.name}, as the unit's watchdog (WatchdogSec=) heard "
-            f"nothing for {limit}. QEMU never sends it what it waits for (sd_notify with WATCHDOG=1), however well it "
-            "runs."
-        )
-        cause.steps.append("remove WatchdogSec= from the unit that starts QEMU")
-        return cause
-    cause.steps.append("who has that pid? The supervisor's log tells why it sent it")
-    return cause
-
-
-def _watchdog(context: Context) -> str:
-    """The time after which systemd's service watchdog ended the process, "" where it did not."""
-    for line in context.snapshot.unparsed[:_WORDS]:
-        found = _WATCHDOG.search(line) if "Watchdog" in line else None
-        if found is not None:
-            return found.group(1)
-    return ""
-
-
-_WORDS = 4000  # lines around the stacks that are looked at
-_WATCHDOG = Pattern(r"Watchdog timeout \(limit (\w[\w ]{0,20})\)")  # src/core/service.c of systemd
 
 
 _MALLOC = frozenset(

@@ -1,4 +1,4 @@
-"""A fault that none of the threads shown can have made: those to be blamed wait in the kernel."""
+"""A signal that none of the threads shown raised: it was sent from outside, or made by a thread that is not shown."""
 
 from __future__ import annotations
 
@@ -6,43 +6,22 @@ from typing import Optional
 
 from ...knowledge.waits import kind_of_wait
 from ...model import Evidence, Signal
+from ...pattern import Pattern
 from ..blocked import blocked
 from ..context import Context, Subject
 from ..owners import code_of
 from ..stack import Stack
 from . import common
-from .cause import Cause
-from .common import evidence, oneline
+from .cause import Cause, fatal_signal
+from .common import cut, evidence, oneline
 from .links import complete, is_call
 
 # Faults of an instruction. Not SIGBUS: of a bad page the kernel tells a thread that waits, too (a vCPU in KVM_RUN).
 _KINDS = ("crash.invalid-access", "crash.arithmetic", "crash.illegal-instruction")
 _IN_USER_SPACE = ("pthread_", "qemu_", "g_", "sem_", "std::")  # waits whose own code may touch memory that is gone
-
-
-def made_elsewhere(context: Context, subject: Subject, signal: Signal, kind: str, name: str) -> Optional[Cause]:
-    """What is to say where the thread that a fault would be of waits in a system call, which gives EFAULT instead."""
-    if kind not in _KINDS or not in_the_kernel(subject.stack):
-        return None
-    where = subject.stack.names[0]
-    headline = f"{name}, but {common.the(subject)} waits in the kernel ({where})"
-    cause = Cause(subject, "crash.signal", headline, "elsewhere", "likely", None)
-    if signal.code is not None and signal.code in (0, -1):
-        sender = f" by process {signal.sender_pid}" if signal.sender_pid else ""
-        cause.headline = f"{name} was sent from outside{sender}"
-    whole = context.snapshot.source.kind != "text" or complete(context)
-    cause.sentences.append(
-        f"A thread that waits in {where} executes nothing that could fault: a bad pointer there makes the call fail "
-        "with EFAULT. "
-        + ("No thread is at such a place: somebody sent the signal (kill), or it is of another process or time than "
-           "these stacks." if whole else
-           "The thread that took the signal is not among those shown, or the signal was sent (kill), or it is of "
-           "another process than these stacks.")
-    )
-    cause.proof.append(Evidence(text=oneline(signal.text) or name, thread=subject.number))
-    cause.proof.append(evidence(subject, 0, "waits in the kernel"))
-    cause.steps.append("in the core: p $_siginfo (si_code 0: sent by si_pid), and thread: which one took the signal")
-    return cause
+_SENT = (0, -1)  # SI_USER, SI_QUEUE: si_code of a signal that a process sent
+_LINES = 4000  # around the stacks that are looked at
+_WATCHDOG = Pattern(r"Watchdog timeout \(limit (\w[\w ]{0,20})\)")  # src/core/service.c of systemd
 
 
 def in_the_kernel(stack: Stack) -> bool:
@@ -52,3 +31,97 @@ def in_the_kernel(stack: Stack) -> bool:
     name = stack.names[0]
     calls = is_call(name) or kind_of_wait(name) not in ("", "coroutine") and code_of(stack.frames[0]).owner == "libc"
     return calls and bool(blocked(stack).kind) and not name.lstrip("_").startswith(_IN_USER_SPACE)
+
+
+def _sender(signal: Signal) -> str:
+    return f" by process {signal.sender_pid}" if signal.sender_pid else ""
+
+
+def _asks_who(signal: Signal) -> str:
+    if signal.sender_pid:
+        return "who has that pid? The supervisor's log tells why it sent it"
+    return "who sent it? In the core: p $_siginfo._sifields._kill.si_pid; else the journal and the supervisor's log"
+
+
+def made_elsewhere(context: Context, subject: Subject, signal: Signal, kind: str, name: str) -> Optional[Cause]:
+    """What is to say where the thread that a fault would be of waits in a system call, which gives EFAULT instead."""
+    if kind not in _KINDS or not in_the_kernel(subject.stack):
+        return None
+    where = subject.stack.names[0]
+    headline = f"{name}, but {common.the(subject)} waits in the kernel ({where})"
+    cause = Cause(subject, "crash.signal", headline, "elsewhere", "likely", None)
+    faultless = f"A thread that waits in {where} executes nothing that could fault"
+    if signal.code in _SENT:
+        cause.headline = f"{name} was sent from outside{_sender(signal)}"
+        cause.sentences.append(f"{faultless}, and si_code {signal.code} tells that a process sent the signal (kill).")
+        cause.steps.append(_asks_who(signal))
+    else:
+        whole = context.snapshot.source.kind != "text" or complete(context)
+        cause.sentences.append(
+            f"{faultless}: a bad pointer there makes the call fail with EFAULT. "
+            + ("No thread is at such a place: somebody sent the signal (kill), or it is of another process or time "
+               "than these stacks." if whole else
+               "The thread that took the signal is not among those shown, or the signal was sent (kill), or it is of "
+               "another process than these stacks.")
+        )
+        cause.steps.append(
+            "in the core: p $_siginfo (si_code 0: sent by si_pid), and thread: which one took the signal"
+        )
+    cause.proof.append(Evidence(text=oneline(signal.text) or name, thread=subject.number))
+    cause.proof.append(evidence(subject, 0, "waits in the kernel"))
+    return cause
+
+
+def sent_from_outside(context: Context, subject: Subject, ends: bool) -> Optional[Cause]:
+    """An abort's signal that another process sent; ``ends``: the thread's frames can be those of an end by itself."""
+    signal = subject.told.thread.signal or fatal_signal(context)
+    if signal is None or signal.code not in (None, *_SENT):
+        return None
+    if signal.code is None and (ends or subject.waiting is None and not blocked(subject.stack).kind):
+        return None
+    cause = Cause(subject, "crash.signal", f"{signal.name} was sent from outside{_sender(signal)}", "sent", blame=None)
+    cause.confidence = "certain" if signal.code is not None else "likely"
+    if signal.code is None and "(core dumped)" in signal.text:
+        cause.confidence = "possible"
+        cause.sentences.append(f'The line "{cut(oneline(signal.text), 80)}" may also be of another program.')
+    cause.proof.append(Evidence(text=oneline(signal.text) or f"si_code {signal.code}", thread=subject.number))
+    limit = _watchdog(context)
+    if limit:
+        cause.row = "watchdog"
+        cause.headline = f"systemd's watchdog ended it by {signal.name} after {limit}"
+        cause.sentences.append(
+            f"No thread of QEMU aborts: systemd sent {signal.name}, as the unit's watchdog (WatchdogSec=) heard "
+            f"nothing for {limit}. QEMU never sends it what it waits for (sd_notify with WATCHDOG=1), however well it "
+            "runs."
+        )
+        cause.steps.append("remove WatchdogSec= from the unit that starts QEMU")
+        return cause
+    cause.sentences.append(
+        f"No thread of QEMU aborts: {signal.name} came from outside{_sender(signal)} (a supervisor, a watchdog or a "
+        "person: kill -ABRT), to end the process or to get this core. What the threads do at that moment is the "
+        "question."
+    )
+    cause.steps.append(_asks_who(signal))
+    return cause
+
+
+def _watchdog(context: Context) -> str:
+    """The time after which systemd's service watchdog ended the process, "" where it did not."""
+    for line in context.snapshot.unparsed[:_LINES]:
+        found = _WATCHDOG.search(line) if "Watchdog" in line else None
+        if found is not None:
+            return found.group(1)
+    return ""
+
+
+def ended_at_rest(subject: Subject) -> Cause:
+    """A core whose signal is not told, of a thread that waits as it should: it did nothing that ends a process."""
+    at_rest = subject.waiting.at if subject.waiting is not None else 0
+    cause = Cause(subject, "crash.signal", f"The process ended while {common.the(subject)} rested", "at-rest", "likely")
+    cause.sentences.append(
+        "No signal is in the input, and a thread that waits in the kernel makes no fault: the signal was sent from "
+        "outside, or another thread raised it."
+    )
+    cause.proof.append(evidence(subject, at_rest, "rests"))
+    cause.steps.append("coredumpctl info (Signal:), or the journal around that time: which signal, and who sent it?")
+    return cause

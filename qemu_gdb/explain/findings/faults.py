@@ -18,7 +18,7 @@ from ..stack import Stack, number, once_a_stack, string, symbol
 from . import common, host_memory, pointer_shown, sandbox
 from .cause import Cause, fatal_signal, function_at, is_fatal, past_helpers
 from .common import at, cut, evidence, joined, oneline, place
-from .elsewhere import made_elsewhere
+from .elsewhere import ended_at_rest, made_elsewhere
 
 _ADDRESS = Pattern(
     r"(?:segfault at|si_addr ?=|fault(?:ing)? addr(?:ess)?:?|address=|unknown address|at address|[Aa]ttempt to "
@@ -186,7 +186,7 @@ def as_told(context: Context, subject: Subject) -> Optional[Cause]:
     lines = [*context.snapshot.unparsed[:2000], *[t.heading for t in context.snapshot.threads if t.heading]]
     line = next((x for x in lines if _SEGFAULT.search(x)), None)
     if line is None and subject.waiting is not None and subject.waiting.resting:
-        return _ended_at_rest(subject)
+        return ended_at_rest(subject)
     function = function_at(subject, blame)
     spot = place(stack.frames[blame]) if blame is not None else ""
     word = "Segmentation fault" if line else "Crash"
@@ -215,19 +215,6 @@ def as_told(context: Context, subject: Subject) -> Optional[Cause]:
         cause.kind = "crash.signal"
     if not any("_siginfo" in step for step in cause.steps):
         cause.steps.append("the debugger's line with the signal, or: p $_siginfo")
-    return cause
-
-
-def _ended_at_rest(subject: Subject) -> Cause:
-    """A core whose signal is not told, of a thread that waits as it should: it did nothing that ends a process."""
-    at_rest = subject.waiting.at if subject.waiting is not None else 0
-    cause = Cause(subject, "crash.signal", f"The process ended while {common.the(subject)} rested", "at-rest", "likely")
-    cause.sentences.append(
-        "No signal is in the input, and a thread that waits in the kernel makes no fault: the signal was sent from "
-        "outside, or another thread raised it."
-    )
-    cause.proof.append(evidence(subject, at_rest, "rests"))
-    cause.steps.append("coredumpctl info (Signal:), or the journal around that time: which signal, and who sent it?")
     return cause
 
 
