@@ -426,6 +426,10 @@ def test_a_thread_in_a_system_call_made_no_fault(signal):
 
 
 def test_a_fault_in_the_code_around_a_wait_is_a_fault():
+    waits = BOTH_REST.replace("ppoll () from", "pthread_cond_wait@@GLIBC_2.3.2 () from")
+    shown = told(f"Program terminated with signal SIGSEGV, Segmentation fault.\n{waits}")
+    assert shown.findings[0].title.startswith("Segmentation fault in")
+    assert next(t for t in shown.threads if t.thread.number == 1).state == "crashed"
     locks = BOTH_REST.replace("ppoll () from /lib64/libc.so.6", "pthread_mutex_lock () from /lib64/libc.so.6")
     (found, *_) = told(f"Program terminated with signal SIGSEGV, Segmentation fault.\n{locks}").findings
     assert found.title.startswith("Segmentation fault in")
@@ -438,8 +442,10 @@ def test_a_shells_word_of_an_abort_above_resting_threads_is_only_possible():
 
 def test_a_sanitizers_line_above_resting_threads_is_not_theirs():
     line = "==55==ERROR: AddressSanitizer: heap-use-after-free on address 0x6020000000f0"
-    (found,) = told(f"{line}\n{BOTH_REST}").findings
+    shown = told(f"{line}\n{BOTH_REST}")
+    (found,) = shown.findings
     assert found.title.endswith("and its stack is not shown") and found.confidence == "likely"
+    assert not any(t.state == "crashed" for t in shown.threads)
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ def _mark_fatal(context: Context) -> None:
         signal = subject.told.thread.signal
         if subject.told.state != "aborting" and (subject.told.thread.crashed or signal is not None):
             name = signals.named(signal or snapshot.signal)
-            if not _can_have_taken(subject, name) and not _alone_in_a_call(subject, name, live):
+            if not can_have_taken(subject, name) and not _alone_in_a_call(subject, name, live):
                 continue
             if name in ABORTS:
                 _set(subject, "aborting", f"signal:{name}")
@@ -246,7 +246,7 @@ def _mark_fatal(context: Context) -> None:
         return
     if name in FAULTS or name in ABORTS:
         victim = _signalled(context, live)
-        if victim is not None and (_can_have_taken(victim, name) or _alone_in_a_call(victim, name, live)):
+        if victim is not None and (can_have_taken(victim, name) or _alone_in_a_call(victim, name, live)):
             _set(victim, "aborting" if name in ABORTS else "crashed", f"signal:{name}")
         return
     _jumped(context, live)
@@ -264,19 +264,21 @@ def _trap(context: Context, subject: Subject) -> None:
         _set(subject, "executing", "stopped-at-a-trap")
 
 
-def _can_have_taken(subject: Subject, name: str) -> bool:
+def can_have_taken(subject: Subject, name: str = "") -> bool:
     """Whether a thread can have raised a signal where it stands: one that waits in the kernel was only sent it.
 
     A blocked system call can end in SIGSYS (seccomp) or SIGXFSZ (a write), KVM_RUN in SIGBUS (poisoned guest memory).
     """
-    state = subject.told.state
+    state, stack = subject.told.state, subject.stack
+    if not stack.frames or stack.level(0) or any(f.kind == "signal" for f in stack.frames[:24]):
+        return True  # what it did is further out, or not shown
     if name in ("SIGSYS", "SIGXFSZ") and state == "blocked-syscall":
         return True
-    if name in FAULTS and subject.stack.names[0] in _TOUCHES_ITS_LOCK:
+    if name in FAULTS and stack.names[0].lstrip("_").startswith(_IN_USER_SPACE):
         return True
     if name == "SIGBUS" and state == "running-guest":
         return True
-    if state == "idle" and blocked(subject.stack).last < 0:
+    if state == "idle" and blocked(stack).last < 0:
         return True  # in the event loop's own code, not in the kernel
     return state in ("executing", "unknown", "exiting", "crashed", "aborting") or (
         state == "running-guest" and subject.told.role != "vcpu-kvm"
@@ -288,12 +290,8 @@ def _alone_in_a_call(subject: Subject, name: str, live: List[Subject]) -> bool:
     return len(live) == 1 and name in FAULTS and subject.told.state == "blocked-syscall"
 
 
-# Entries of libc and of QEMU that read the lock's memory themselves; a thread that waits stands one call further in
-_TOUCHES_ITS_LOCK = frozenset(
-    """pthread_mutex_lock pthread_mutex_lock_full pthread_mutex_cond_lock pthread_mutex_cond_lock_full
-    pthread_mutex_trylock pthread_mutex_unlock pthread_mutex_unlock_full pthread_cond_signal pthread_cond_broadcast
-    sem_post pthread_spin_lock qemu_mutex_lock_impl qemu_mutex_lock g_mutex_lock g_rec_mutex_lock""".split()
-)
+# Waits whose own code touches memory that may be gone; where the kernel is called, that is one frame further in
+_IN_USER_SPACE = ("pthread_", "sem_", "qemu_", "g_", "std::")
 
 
 def _set(subject: Subject, state: str, rule: str) -> None:
@@ -341,7 +339,7 @@ def _by_sanitizer(context: Context, live: List[Subject]) -> bool:
                 _set(subject, "executing", "sanitizer-report-that-stops-nothing")
         return True
     victim = next((s for s in live if s.told.thread.crashed or s.told.thread.current), live[0])
-    if victim.told.state not in ("aborting", "crashed"):
+    if victim.told.state not in ("aborting", "crashed") and (victim.number is None or can_have_taken(victim)):
         _set(victim, "crashed", "sanitizer-report")
     return True
 

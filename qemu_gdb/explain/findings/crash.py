@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import List, Optional
 
+from ...knowledge import signals
 from ...knowledge.aborts import DEFERRED, fatal_path_of
 from ...model import Finding, Message
 from ...pattern import Pattern
 from ..context import Context, Subject
 from ..recursion import DEEP
 from ..stack import Stack, once_a_stack
+from ..states import can_have_taken
 from . import common, fault_facts, fuzzers, printable
 from .aborts import aborted
 from .cause import Cause, check_of, fatal_signal, is_fatal
 from .common import oneline, place, who
-from .elsewhere import in_the_kernel
 from .faults import as_told, faulted
 from .guest_signal import guest_died
 from .recursion import overflow, recurses
@@ -134,17 +135,18 @@ def crashed_subject(context: Context) -> Optional[Subject]:
     stop = context.snapshot.signal
     if stop is not None and stop.name in ("SIGTRAP", "SIGILL", "EXC_BREAKPOINT"):
         aborting += [s for s in subjects if _glib_traps(s.stack)]
+    name = signals.named(signal)
     for subject in subjects:
         thread = subject.told.thread
         if thread.crashed or (thread.signal is not None and is_fatal(thread.signal)):
-            if aborting and subject not in aborting and in_the_kernel(subject.stack):
+            if aborting and subject not in aborting and not can_have_taken(subject, name):
                 continue
             return subject
     if signal is not None:
         if signal.name in ("SIGABRT", "EXC_CRASH") and aborting:
             return aborting[0]
         current = [s for s in subjects if s.told.thread.current]
-        if current and not _rests(current[0]) and not (aborting and in_the_kernel(current[0].stack)):
+        if current and not _rests(current[0]) and can_have_taken(current[0], name):
             return current[0]
         if aborting:
             return aborting[0]

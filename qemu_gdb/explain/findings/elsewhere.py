@@ -4,33 +4,21 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ...knowledge.waits import kind_of_wait
 from ...model import Evidence, Signal
 from ...pattern import Pattern
 from ..blocked import blocked
 from ..context import Context, Subject
-from ..owners import code_of
-from ..stack import Stack
+from ..states import can_have_taken
 from . import common
 from .cause import Cause, fatal_signal
 from .common import cut, evidence, oneline
-from .links import complete, is_call
+from .links import complete
 
 # Faults of an instruction. Not SIGBUS: of a bad page the kernel tells a thread that waits, too (a vCPU in KVM_RUN).
 _KINDS = ("crash.invalid-access", "crash.arithmetic", "crash.illegal-instruction")
-_IN_USER_SPACE = ("pthread_", "qemu_", "g_", "sem_", "std::")  # waits whose own code may touch memory that is gone
 _SENT = (0, -1)  # SI_USER, SI_QUEUE: si_code of a signal that a process sent
 _LINES = 4000  # around the stacks that are looked at
 _WATCHDOG = Pattern(r"Watchdog timeout \(limit (\w[\w ]{0,20})\)")  # src/core/service.c of systemd
-
-
-def in_the_kernel(stack: Stack) -> bool:
-    """Whether the innermost frame is a system call that the thread waits in, and no wait in libc's or QEMU's code."""
-    if not stack.frames or stack.level(0) != 0 or any(f.kind == "signal" for f in stack.frames[:24]):
-        return False
-    name = stack.names[0]
-    calls = is_call(name) or kind_of_wait(name) not in ("", "coroutine") and code_of(stack.frames[0]).owner == "libc"
-    return calls and bool(blocked(stack).kind) and not name.lstrip("_").startswith(_IN_USER_SPACE)
 
 
 def _sender(signal: Signal) -> str:
@@ -45,9 +33,9 @@ def _asks_who(signal: Signal) -> str:
 
 def made_elsewhere(context: Context, subject: Subject, signal: Signal, kind: str, name: str) -> Optional[Cause]:
     """What is to say where the thread that a fault would be of waits in a system call, which gives EFAULT instead."""
-    if kind not in _KINDS or not in_the_kernel(subject.stack):
+    if kind not in _KINDS or can_have_taken(subject, name):
         return None
-    where = subject.stack.names[0]
+    where = next((name for name in subject.stack.names if name), "a system call")
     headline = f"{name}, but {common.the(subject)} waits in the kernel ({where})"
     cause = Cause(subject, "crash.signal", headline, "elsewhere", "likely", None)
     faultless = f"A thread that waits in {where} executes nothing that could fault"

@@ -14,10 +14,10 @@ from ..context import Context, Subject
 from ..culprit import past_copy
 from ..owners import code_of
 from ..stack import Stack
+from ..states import can_have_taken
 from . import common
 from .cause import Cause, function_at, past_helpers
 from .common import at, capital, cut, evidence, oneline, place
-from .elsewhere import in_the_kernel
 
 
 def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
@@ -36,17 +36,18 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
             )
             found.confidence = "likely"
         return found
-    if subject.number is not None and in_the_kernel(subject.stack):
+    if subject.number is not None and not can_have_taken(subject):
         return _without_stack(subject, reports[0])
     return _reported(context, subject, reports)
 
 
 def _without_stack(subject: Subject, report: Message) -> Cause:
     """A report whose own stack the text does not have: the threads shown wait in the kernel."""
+    where = next((name for name in subject.stack.names if name), "a system call")
     cause = Cause(subject, "crash.signal", f"{cut(oneline(report.text), 100)}, and its stack is not shown", "sanitizer",
                   "likely", None)  # fmt: skip
     cause.sentences.append(
-        f"{capital(common.the(subject))} waits in {subject.stack.names[0]} and did nothing that a sanitizer reports: "
+        f"{capital(common.the(subject))} waits in {where} and did nothing that a sanitizer reports: "
         "the line is of another thread, or of another program."
     )
     cause.proof.append(evidence(subject, 0, "waits in the kernel"))
