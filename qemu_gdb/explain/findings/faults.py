@@ -279,7 +279,7 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
         cause.sentences.append(f"An integer division{inside} had the divisor 0 (or overflowed).")
         cause.steps.append("x/i $pc and info registers: which value was 0, and where does it come from?")
     elif kind == "crash.seccomp":
-        _sandbox(context, cause, subject, function)
+        sandbox.explain(context, cause, function)
     elif kind == "crash.abort":
         cause.headline = f"abort(){f' called in {function}' if function else '; the stack does not show by whom'}"
     return cause
@@ -559,67 +559,3 @@ def _bad_call(cause: Cause, stack: Stack, top: int, pc: int) -> None:
         cause.steps.append(
             f"frame {stack.level(caller)}, info locals: the list entry or ops structure whose callback was called"
         )
-
-
-def _asks(stack: Stack, position: int) -> bool:
-    """Whether a frame is the one that asked for a system call, not the C library on its behalf."""
-    name = stack.names[position]
-    if not name or name in common.PLUMBING or name == "clone" or name.startswith(("set", "__set", "syscall")):
-        return False
-    return "setxid" not in name and code_of(stack.frames[position]).owner != "libc"
-
-
-def _sandbox(context: Context, cause: Cause, subject: Subject, function: str) -> None:
-    """Which system call the sandbox forbade, and which code asked for it."""
-    number_ = subject.told.thread.registers.get("orig_rax", sandbox.printed_number(context.snapshot))
-    name = signals.SYSCALLS_X86_64.get(number_, "") if number_ is not None else ""
-    call = (
-        f"{name}()"
-        if name
-        else (f"system call {number_}" if number_ is not None and number_ < 1024 else "a system call")
-    )
-    if number_ is None and (name := sandbox.called_by(subject.stack.names[:1])):
-        call = f"{name}()"
-    audit = next((m for m in context.snapshot.messages if m.kind == "seccomp"), None)
-    if number_ is None and audit is not None:
-        call = signals.audited_call(audit.text) or call
-        cause.proof.append(Evidence(text=oneline(audit.text)))
-    asker = subject
-    if "setxid" in function:
-        others = [
-            s for s in context.live_subjects if any("nptl_setxid" in n for n in s.stack.names[:6]) and s is not subject
-        ]
-        asker = next((s for s in others if not any("setxid_sighandler" in n for n in s.stack.names)), subject)
-    position = next((p for p in range(len(asker.stack)) if _asks(asker.stack, p)), None)
-    where = f" in {asker.stack.names[position]}" if position is not None else ""
-    whose, more = who_forbids(call)
-    cause.headline = f"{'A seccomp filter' if more else 'The sandbox'} forbids {call}{where}"
-    cause.function = asker.stack.names[position] if position is not None else cause.function
-    who_ = "" if asker is subject else f", asked for by thread {asker.number}, which glibc has every thread repeat"
-    cause.sentences.append(
-        f"{whose[:1].upper()}{whose[1:]} does not allow {call}{who_}; the kernel ended the process for it (SIGSYS)."
-    )
-    cause.sentences += [more] if more else []
-    if position is not None:
-        cause.proof.append(evidence(asker, position, f"asks for {call}"))
-        if asker is not subject:
-            cause.sentences.append(f"It comes from {at(asker.stack, position)} of thread {asker.number}.")
-    if call == "a system call":
-        cause.steps.append("p $_siginfo._sifields._sigsys.syscall (or $orig_rax): which system call")
-    option = sandbox.denied_by(call)
-    cause.sentences += [option] if option else []
-    if not option:
-        cause.steps.append("compare with the -sandbox options (elevateprivileges, spawn, resourcecontrol, obsolete)")
-
-
-def who_forbids(call: str) -> Tuple[str, str]:
-    """Who does not allow a system call, and what else is known of it, as a sentence.
-
-    softmmu/qemu-seccomp.c (system/ since 8.2): 5.2 has no rule for clone3(), 7.2 and 10.x have it fail with ENOSYS.
-    """
-    if call == "clone3()":
-        return "a seccomp filter", (
-            "glibc 2.34 and later begin a thread by it. QEMU's own sandbox does not kill for it in 5.2, 7.2 and 10.x "
-            "(with spawn=deny of the later two it fails with ENOSYS, and glibc falls back to clone()): is it a filter "
-            "of systemd (SystemCallFilter=) or of a container?")
-    return "QEMU's sandbox (-sandbox)", ""

@@ -11,8 +11,7 @@ from ...model import Evidence, Finding, Message
 from ...pattern import Pattern
 from ...role_words import role_words
 from ..context import Context
-from . import common, tested
-from .faults import who_forbids
+from . import common, sandbox, tested
 
 # arch/x86/mm/fault.c show_signal_msg and mm/memory.c print_vma_addr of Linux: up to 6.6 "NAME[start+size]" of the
 # mapping, since then with the offset in the file in front: "NAME[offset,start+size]"
@@ -139,19 +138,7 @@ def _told_to_end(message: Message) -> Optional[Finding]:
                                "down, reason=...`)"], rule="told-to-end")
 
 
-def _forbidden(message: Message) -> Optional[Finding]:
-    call = signals.audited_call(message.text)
-    if not call:
-        return None
-    whose, more = who_forbids(call)
-    steps = ["compare with the -sandbox options (elevateprivileges, spawn, resourcecontrol, obsolete)",
-             "`coredumpctl gdb PID` and `bt`: which code asked for it"]
-    return Finding("crash.seccomp", f"{'A seccomp filter' if more else 'The sandbox'} forbids {call}", "certain",
-                   f"{common.capital(whose)} does not allow {call}; the kernel ended the process for it (SIGSYS). The "
-                   f"audit record is all there is of it.{' ' if more else ''}{more}", next_steps=steps, rule="seccomp")
-
-
 _TELLERS: Dict[str, Callable[[Message], Optional[Finding]]] = {
-    "seccomp": _forbidden, "kernel-fault": _fault, "oom-kill": _oom, "qemu-died": tested.finding,
+    "seccomp": sandbox.finding, "kernel-fault": _fault, "oom-kill": _oom, "qemu-died": tested.finding,
     "told-to-end": _told_to_end,
 }  # fmt: skip
