@@ -298,7 +298,7 @@ qemu-kvm: attempt to add duplicate property 'nic1' to object (type 'container')
 #3  0x0000560a1d7d92c3 in object_property_try_add (obj=0x560a1f7b7bd0, name=0x560a20ab11d0 "nic1") at ../qom/object.c:1167
 #4  0x0000560a1d5be2b0 in qdev_set_id (dev=0x560a20f3d2e0, id=0x560a20ab11d0 "nic1") at ../softmmu/qdev-monitor.c:593
 """)  # noqa: E501
-    assert 'the id "nic1" is there still' in found.explanation
+    assert 'the id "nic1" still exists' in found.explanation
     assert any("DEVICE_DELETED" in step for step in found.next_steps)
 
 

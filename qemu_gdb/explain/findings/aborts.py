@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from typing import Dict, Optional, Tuple
 
-from ...knowledge import functions, rules
+from ...knowledge import functions
 from ...knowledge.aborts import FATAL_PATHS, FatalPath, fatal_path_of
 from ...knowledge.glib import plain
 from ...knowledge.rules import CPU_ABORTS, CPU_ABORTS_OF_TCG
 from ...model import Evidence, Message
-from ...pattern import Pattern
 from ..context import Context, Subject
-from ..stack import Stack, number, symbol
-from . import asserted, common, glib_said, hypervisor, mappings, tested, twice
-from .cause import Cause, blame_of, check_of, function_at, is_fatal, is_helper, past_helpers
+from ..stack import Stack, number
+from . import asserted, common, error_aborts, glib_said, hypervisor, mappings, tested
+from .cause import Cause, blame_of, called_by, check_of, function_at, is_fatal, is_helper
 from .common import at, capital, cut, evidence, oneline, place
 from .elsewhere import sent_from_outside
 from .panics import panic
@@ -71,10 +70,11 @@ def aborted(context: Context, subject: Subject) -> Optional[Cause]:
     if not really and name is not None and name not in ("SIGABRT", "EXC_CRASH"):
         return None
     cast = "qom-cast" in found and not ("assert" in found or "g-assert" in found)
-    if message is not None and message.kind == "assertion" and not cast:
-        return _assertion(context, subject, found, start, message)
-    if message is not None and message.kind == "glib" and "should not be reached" in message.text:
-        return _assertion(context, subject, found, start, message)
+    if message is not None and (
+        message.kind == "assertion" and not cast
+        or message.kind == "glib" and "should not be reached" in message.text
+    ):
+        return asserted.failed(context, subject, found, start, message)
     if "malloc" not in found and "assert" not in found and "g-assert" not in found and _in_malloc(stack, start):
         found["malloc"] = start
     if not ends and name in ("SIGABRT", "EXC_CRASH"):
@@ -141,13 +141,13 @@ def _by_row(
     context: Context, subject: Subject, row: FatalPath, found: Dict[str, int], start: int, message: Optional[Message]
 ) -> Optional[Cause]:
     if row.name in ("assert", "g-assert"):
-        return _assertion(context, subject, found, start, message)
+        return asserted.failed(context, subject, found, start, message)
     if row.name == "hw-error":
         return _hw_error(context, subject, found[row.name], start, message)
     if row.name == "cpu-abort":
         return _formatted(context, subject, row, found[row.name], start, message)
     if row.name == "error-abort":
-        return _error_abort(context, subject, found[row.name], start, message)
+        return error_aborts.expected(subject, found[row.name], start, message)
     if row.name in ("abort", "raise"):
         if message is not None and message.kind not in ("glib",):
             return _by_message(context, subject, start, message)
@@ -159,136 +159,6 @@ def _by_row(
     if row.name == "rust-panic":
         return panic(subject, found[row.name], start, message)
     return _named_abort(context, subject, row, found[row.name], start, message)
-
-
-def _assertion(
-    context: Context, subject: Subject, found: Dict[str, int], start: int, message: Optional[Message]
-) -> Cause:
-    stack = subject.stack
-    expression = file = function = None
-    line: Optional[int] = None
-    said = None
-    for position in range(min(len(stack), start + 1)):
-        if fatal_path_of(stack.names[position]) is None:
-            continue
-        expression = expression or stack.arg_string(position, "assertion", "__assertion", "expr", "ex", "message")
-        file = file or stack.arg_string(position, "file", "__file", "filename")
-        line = line if line is not None else stack.arg_number(position, "line", "__line", "linenr")
-        function = function or stack.arg_string(position, "function", "func", "__function")
-        said = position if expression else said
-    if message is not None and message.kind == "glib" and not message.function:
-        told_at = re.search(r"ERROR:([^\s:]+):(\d+):(\w+): code should not", message.text)
-        if told_at:
-            file, line, function = told_at.group(1), int(told_at.group(2)), told_at.group(3)
-    if message is not None and message.kind in ("assertion", "glib"):
-        expression = message.expression or expression
-        file, line = message.file or file, message.line if message.line is not None else line
-        function = message.function or function
-    blame = blame_of(subject, start)
-    if function:
-        exact = stack.find(function, start) if stack.find(function, start) is not None else stack.find(function)
-        blame = exact if exact is not None and exact <= start + 6 else blame
-    if blame is not None:
-        frame = stack.frames[blame]
-        function = function or stack.names[blame]
-        if not file and frame.file and frame.file.endswith((".c", ".h", ".inc", ".rs", ".m", ".cc", ".cpp")):
-            file, line = frame.file, frame.line
-    glib = "g-assert" in found and "assert" not in found
-    where = function or "an unnamed function"
-    spot = common.location(file, line)
-    unreachable = bool(message and "should not be reached" in message.text) or (
-        expression is not None and "should not be reached" in expression
-    )
-    if unreachable:
-        headline = f"g_assert_not_reached() was reached in {where}" + (f", {spot}" if spot else "")
-        expression = None
-    elif expression:
-        shown = _strip_assertion(expression)
-        expression = shown
-        headline = f'Assertion "{shown}" failed in {where}' + (f", {spot}" if spot else "")
-        if len(headline) > 90 and spot:
-            headline = f'Assertion "{cut(shown, max(40, 120 - len(where)))}" failed in {where}'
-    else:
-        headline = f"An assertion failed in {where}" + (f", {spot}" if spot else "")
-    cause = Cause(
-        subject,
-        "crash.assertion",
-        headline,
-        "glib-assertion" if glib else "assertion",
-        blame=blame,
-        expression=expression,
-        function=function,
-        file=file,
-        line=line,
-    )
-    if function == "error_setv" and expression and "*errp" in expression.replace("* errp", "*errp"):
-        twice.explain(context, cause, start)
-    elif expression is None and not unreachable:
-        check = check_of(function or "")
-        cause.sentences.append(
-            check or "The expression is not in the input; it stands in the line that QEMU wrote to stderr."
-        )
-        if not spot:
-            cause.steps.append("look for the line \"Assertion `...' failed\" in QEMU's stderr or log")
-    elif expression and (meant := _meant(function or "", expression)):
-        cause.sentences.append(meant)
-    elif expression and len(headline) > 90 or (expression and spot and spot not in headline):
-        cause.sentences.append(f'The check is "{expression}"' + (f" at {spot}." if spot else "."))
-    if blame is not None and expression and not unreachable and cause.row != "error-set-twice":
-        compared = asserted.operands(context, stack, blame, expression)
-        values = asserted.sentence(compared)
-        if values is not None:
-            cause.sentences.append(values)
-            if compared.missing and stack.frames[blame].file:
-                asked = ", ".join(f"p {name}" for name in compared.missing)
-                cause.steps.append(f"{asked} in frame {stack.level(blame)}")
-    if blame is not None:
-        if cause.row != "error-set-twice":
-            _called_by(cause, blame)
-        outer = common.qemu_frame(stack, blame + 1)
-        if function in rules.CHECK_STEPS and outer is not None:
-            cause.steps.append(rules.CHECK_STEPS[function].format(caller=at(stack, outer)))
-    if said is not None:
-        cause.proof.append(evidence(subject, said, f"{stack.names[said]}: {expression or 'assertion'}"))
-    elif message is not None:
-        cause.proof.append(Evidence(text=oneline(message.text), thread=subject.number))
-    if blame is not None:
-        cause.proof.append(evidence(subject, blame, f"{stack.names[blame]} {place(stack.frames[blame])}".rstrip()))
-    return cause
-
-
-def _meant(function: str, expression: str) -> str:
-    """What a known check of the function means, if the expression is of that check and no rule tells it; "" else."""
-    check = check_of(function)
-    if not check or any(row.expression.search(expression) for row in rules.ASSERTED):
-        return ""
-    words = set(re.findall(r"[a-z]{3,}", expression.lower().replace("_", " ")))
-    said = set(re.findall(r"[a-z]{3,}", check.lower().replace("_", " ")))
-    return check if words & said else ""
-
-
-def _called_by(cause: Cause, blame: int) -> None:
-    """Where a helper gave up: who called it, for that is where to read on."""
-    stack = cause.subject.stack
-    outer = past_helpers(stack, blame) if is_helper(stack.names[blame]) else None
-    if outer is None or outer == blame:
-        return
-    spot = place(stack.frames[outer])
-    cause.sentences.append(
-        f"{stack.names[blame]} is a helper; what it got came from {at(stack, outer)}{f', {spot}' if spot else ''}."
-    )
-    cause.proof.append(evidence(cause.subject, outer, f"called by {stack.names[outer]}"))
-
-
-def _strip_assertion(expression: str) -> str:
-    text = oneline(expression)
-    found = re.match(r"(?:assertion failed: ?\(?)(.*?)\)?$", text)
-    if found:
-        text = found.group(1)
-    closes = {"`": "'", "'": "'", '"': '"'}.get(text[:1])
-    if closes is not None and len(text) > 2 and text.endswith(closes) and text[0] not in text[1:-1]:
-        return text[1:-1]
-    return text
 
 
 def _hw_error(context: Context, subject: Subject, position: int, start: int, message: Optional[Message]) -> Cause:
@@ -334,8 +204,7 @@ def _formatted(
     stack = subject.stack
     blame = blame_of(subject, start)
     function = function_at(subject, blame) or "an unnamed function"
-    said = _said(stack, position, message, "cpu-abort")
-    said = _printed(context, said, function)
+    said = _printed(context, _said(stack, position, message, "cpu-abort"))
     headline = f"cpu_abort() in {function}" + (f': "{said}"' if said else "")
     cause = Cause(subject, row.kind, headline, row.name, blame=blame, function=function)
     spot = place(stack.frames[blame]) if blame is not None else ""
@@ -355,7 +224,7 @@ def _formatted(
     return cause
 
 
-def _printed(context: Context, said: str, function: str) -> str:
+def _printed(context: Context, said: str) -> str:
     """What the process printed of a format, where the text has that line: with the values."""
     start = said.split("%", 1)[0].strip()
     if "%" not in said or len(start) < 8:
@@ -364,84 +233,6 @@ def _printed(context: Context, said: str, function: str) -> str:
         if start in line:
             return oneline(line[line.index(start) :])
     return next((oneline(m.text[m.text.index(start) :]) for m in context.snapshot.messages if start in m.text), said)
-
-
-_DUPLICATE = Pattern(r"attempt to add duplicate property '([^']+)' to object \(type '([^']+)'\)")
-_RAISED = Pattern(r"Unexpected error in (\w+)\(\) at ([^\s:]+):(\d+)")
-
-
-def _error_abort(
-    context: Context, subject: Subject, position: int, start: int, message: Optional[Message]
-) -> Optional[Cause]:
-    stack = subject.stack
-    raised_in = raised_at = said = ""
-    for candidate in range(min(len(stack), start + 1)):
-        name = stack.names[candidate]
-        if name.startswith("error_set"):
-            raised_in = raised_in or (stack.arg_string(candidate, "func") or "")
-            file, line = stack.arg_string(candidate, "src", "file"), stack.arg_number(candidate, "line")
-            raised_at = raised_at or common.location(file, line)
-            said = said or oneline(stack.arg_string(candidate, "fmt") or "")
-    if message is not None and message.kind == "error-abort":
-        found = _RAISED.search(message.text)
-        if found:
-            raised_in, raised_at = found.group(1), common.location(found.group(2), int(found.group(3)))
-            rest = message.text[found.end() :].lstrip(": \n")
-            said = oneline(rest) or said
-        elif message.text and "%" not in message.text:
-            said = oneline(message.text)
-        raised_in = message.function or raised_in
-    blame = blame_of(subject, start)
-    function = raised_in or function_at(subject, blame)
-    frame_place = place(stack.frames[blame]) if blame is not None else ""
-    headline = (
-        "error_abort: "
-        + (f'"{said}"' if said else "an error that the caller takes for impossible")
-        + (f", raised in {function}" if function else "")
-    )
-    cause = Cause(subject, "crash.error-abort", headline, "error-abort", blame=blame, function=function)
-    caller = next(
-        (
-            i
-            for i in range(start, len(stack))
-            if symbol(stack.frames[i].args.get("errp", "")) == "error_abort" and stack.names[i] != function
-        ),
-        None,
-    )
-    sentence = (
-        f"{function or 'A function'}{f' ({raised_at or frame_place})' if raised_at or frame_place else ''} "
-        f"reported an error"
-    )
-    outermost = max(
-        (i for i in range(start, len(stack)) if symbol(stack.frames[i].args.get("errp", "")) == "error_abort"),
-        default=None,
-    )
-    if outermost is not None and outermost + 1 < len(stack) and stack.names[outermost + 1]:
-        sentence += (
-            f" through &error_abort, which {stack.names[outermost + 1]} passed down: an error there ends "
-            f"QEMU by design."
-        )
-    else:
-        sentence += " to a caller that passed &error_abort: an error there ends QEMU by design."
-    cause.sentences.append(sentence)
-    cause.proof.append(evidence(subject, position, stack.names[position]))
-    if caller is not None:
-        cause.proof.append(evidence(subject, caller, "errp is &error_abort"))
-    duplicate = _DUPLICATE.search(said) or _DUPLICATE.search(message.text if message is not None else "")
-    if duplicate and duplicate.group(2) == "container":
-        # qom/object.c object_property_try_add; system/qdev-monitor.c puts devices with an id into /machine/peripheral
-        name = duplicate.group(1)
-        cause.sentences.append(
-            f'An object with the id "{name}" is there still. A device_del only asks the guest: device and id are '
-            "there until the event DEVICE_DELETED comes."
-        )
-        cause.steps.append(f'was device_del of "{name}" sent before, and had DEVICE_DELETED come? (QMP log; qom-list '
-                           "/machine/peripheral)")
-    if not said:
-        cause.steps.append(
-            'the error\'s text is on stderr ("Unexpected error in ..."), or: print *err in the error_handle frame'
-        )
-    return cause
 
 
 def _thread_error(context: Context, subject: Subject, position: int, start: int) -> Cause:
@@ -684,7 +475,7 @@ def _by_message(context: Context, subject: Subject, start: int, message: Message
         "glib": "crash.glib-fatal",
     }.get(message.kind, "crash.abort")
     if message.kind == "error-abort":
-        return _error_abort(context, subject, 0, start, message)
+        return error_aborts.expected(subject, 0, start, message)
     if message.kind == "hw-error":
         said = re.sub(r"^.*?hardware error: ?", "", text)
         headline = f'hw_error() in {function or "an unnamed function"}: "{said}"'
@@ -781,7 +572,7 @@ def _plain_abort(context: Context, subject: Subject, start: int, position: Optio
             if frame_place:
                 cause.steps.append(f"read the check at {frame_place}, and QEMU's stderr")
     if blame is not None:
-        _called_by(cause, blame)
+        called_by(cause, blame)
     if position is not None:
         cause.proof.append(evidence(subject, position, stack.names[position]))
     if blame is not None:

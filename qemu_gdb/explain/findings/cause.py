@@ -14,6 +14,7 @@ from ..context import Context, Subject
 from ..recursion import Recursion
 from ..stack import Stack
 from . import common
+from .common import at, evidence, place
 
 
 @record
@@ -88,3 +89,16 @@ def past_helpers(stack: Stack, position: int) -> Optional[int]:
 def check_of(function: str) -> str:
     check = rules.CHECKS.get(function)
     return check or ""
+
+
+def called_by(cause: Cause, blame: int) -> None:
+    """Where a helper gave up: who called it, for that is where to read on."""
+    stack = cause.subject.stack
+    outer = past_helpers(stack, blame) if is_helper(stack.names[blame]) else None
+    if outer is None or outer == blame:
+        return
+    spot = place(stack.frames[outer])
+    cause.sentences.append(
+        f"{stack.names[blame]} is a helper; what it got came from {at(stack, outer)}{f', {spot}' if spot else ''}."
+    )
+    cause.proof.append(evidence(cause.subject, outer, f"called by {stack.names[outer]}"))
