@@ -58,6 +58,10 @@ NUMBERS: Dict[int, str] = {
 }  # fmt: skip
 
 
+# by which a process ends that executes a trap instruction, as GLib's g_logv() does after a fatal message
+TRAPS = ("SIGTRAP", "SIGILL", "EXC_BREAKPOINT", "EXCEPTION_BREAKPOINT")
+
+
 def named(signal: Optional[Signal]) -> str:
     """A signal's name, by its number where only that is known; "" where neither tells, or without a signal."""
     return (signal.name or NUMBERS.get(signal.number or 0, "")).upper() if signal is not None else ""

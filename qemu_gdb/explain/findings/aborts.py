@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Dict, Optional, Tuple
 
-from ...knowledge import functions
+from ...knowledge import functions, signals
 from ...knowledge.aborts import FATAL_PATHS, FatalPath, fatal_path_of
 from ...knowledge.glib import plain
 from ...knowledge.rules import CPU_ABORTS, CPU_ABORTS_OF_TCG
@@ -60,7 +60,7 @@ def aborted(context: Context, subject: Subject) -> Optional[Cause]:
     really = ends or name in ("SIGABRT", "EXC_CRASH")
     if (
         not really
-        and name in ("SIGTRAP", "SIGILL", "EXC_BREAKPOINT", "EXCEPTION_BREAKPOINT")
+        and name in signals.TRAPS
         or (not really and context.snapshot.signal is not None and context.snapshot.signal.name == "SIGTRAP")
     ):
         really = "glib" in found or "g-malloc" in found
@@ -229,10 +229,8 @@ def _printed(context: Context, said: str) -> str:
     start = said.split("%", 1)[0].strip()
     if "%" not in said or len(start) < 8:
         return said
-    for line in context.snapshot.unparsed[:4000]:
-        if start in line:
-            return oneline(line[line.index(start) :])
-    return next((oneline(m.text[m.text.index(start) :]) for m in context.snapshot.messages if start in m.text), said)
+    lines = (line[line.index(start) :] for line in context.said if start in line and said not in line)
+    return oneline(next(lines, said))
 
 
 def _thread_error(context: Context, subject: Subject, position: int, start: int) -> Cause:

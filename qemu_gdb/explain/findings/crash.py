@@ -9,6 +9,7 @@ from ...knowledge.aborts import DEFERRED, fatal_path_of
 from ...model import Finding, Message
 from ...pattern import Pattern
 from ..context import Context, Subject
+from ..fuzzer import report_of
 from ..recursion import DEEP
 from ..stack import Stack, once_a_stack
 from ..states import can_have_taken
@@ -133,7 +134,7 @@ def crashed_subject(context: Context) -> Optional[Subject]:
     signal = fatal_signal(context)
     aborting = [s for s in subjects if _ends_process(s.stack)]
     stop = context.snapshot.signal
-    if stop is not None and stop.name in ("SIGTRAP", "SIGILL", "EXC_BREAKPOINT"):
+    if stop is not None and stop.name in signals.TRAPS:
         aborting += [s for s in subjects if _glib_traps(s.stack)]
     name = signals.named(signal)
     for subject in subjects:
@@ -161,7 +162,7 @@ def crashed_subject(context: Context) -> Optional[Subject]:
     deep = next((s for s in subjects if s.stack.frames and s.stack.frames[-1].level >= DEEP), None)
     if deep is not None:
         return deep
-    if (report := fuzzers.report_of(context.snapshot)) is not None and report.ended and subjects:
+    if (report := report_of(context.snapshot)) is not None and report.ended and subjects:
         return subjects[0]
     if any(m.kind == "sanitizer" for m in context.snapshot.messages) and subjects:
         return subjects[0]
@@ -269,18 +270,14 @@ def told(context: Context, cause: Cause) -> Finding:
 
 def _beside(context: Context) -> List[str]:
     """Last words of another run that the text has, too: a second problem, whose stack is not there."""
-    for other in context.foreign:
-        if other.function:
-            spot = common.location(other.file, other.line)
-            return [
-                f"The text also has an assertion of {other.function} ({spot}), which this stack did not fail: it is of "
-                "another run, whose stack is not here."
-            ]
-    return [
-        f'The text also has "{common.cut(oneline(other.text), 100)}", with which this stack does not end: it is of '
-        "another run, whose stack is not here."
-        for other in context.foreign[:1]
-    ]
+    other = min(context.foreign, key=lambda message: not message.function, default=None)  # an assertion before others
+    if other is None:
+        return []
+    told = f'"{common.cut(oneline(other.text), 100)}", with which this stack does not end'
+    if other.function:
+        told = (f"an assertion of {other.function} ({common.location(other.file, other.line)}), which this stack did "
+                "not fail")
+    return [f"The text also has {told}: it is of another run, whose stack is not here."]
 
 
 def _path(stack: Stack, blame: Optional[int]) -> str:

@@ -11,8 +11,6 @@ from . import common
 from .cause import Cause, blame_of, function_at, past_helpers
 from .common import at, evidence, finding, oneline, place
 
-__all__ = ["report_of", "stopped", "timed_out"]
-
 
 def stopped(context: Context, subject: Subject) -> Optional[Cause]:
     """An allocation that libFuzzer refused, or a signal whose reason the frames do not show."""

@@ -26,7 +26,8 @@ def guest_died(context: Context, subject: Subject) -> Optional[Cause]:
     outer = position
     while outer + 1 < len(stack) and stack.names[outer + 1] in _DIES:
         outer += 1
-    said = next((match for match in (_SAID.search(text) for text in context.said) if match), None)
+    texts = (_SAID.search(text) for text in context.said if "uncaught target" in text)
+    said = next((match for match in texts if match), None)
     signal = int(said.group(1)[:4]) if said else stack.arg_number(outer, "target_sig", "sig")
     name = said.group(2) if said and said.group(2) else ""
     which = f"signal {signal}{f' ({name})' if name else ''}" if signal is not None else "a signal"

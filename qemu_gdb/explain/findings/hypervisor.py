@@ -9,7 +9,6 @@ from . import common
 from .cause import Cause
 from .common import oneline
 
-_LINES = 20_000
 # "Error: ret = HV_DENIED (0xfae94007, at ../target/arm/hvf/hvf.c:1927)"; "Error: HV_ERROR" up to 8.2
 _ANSWER = Pattern(
     r"Error: (?:(?:(?P<call>hv_\w{1,60})\([^\n]{0,80}|\S{1,80}) = )?(?P<name>HV_[A-Z_]+)"
@@ -31,10 +30,9 @@ _MEANS = {
 
 def tell(context: Context, cause: Cause, whose: str) -> None:
     """Tell the answer from the line that QEMU wrote before it aborted, where the text has it."""
-    lines = [m.text for m in context.snapshot.messages] + context.snapshot.unparsed[:_LINES]
-    line = next((text for text in lines if "HV_" in text and _ANSWER.search(text)), None)
-    found = _ANSWER.search(line) if line is not None else None
-    if line is None or found is None:
+    answers = (_ANSWER.search(line) for line in context.said if "HV_" in line)
+    found = next((answer for answer in answers if answer), None)
+    if found is None:
         cause.sentences.append(
             f"{whose} made a call whose error QEMU does not expect; the code is in the line that assert_hvf_ok printed."
         )
@@ -49,4 +47,4 @@ def tell(context: Context, cause: Cause, whose: str) -> None:
         cause.sentences.append(_MEANS[name])
     if name == "HV_DENIED":
         cause.steps.append("codesign -d --entitlements - PROGRAM: is com.apple.security.hypervisor there?")
-    cause.proof.append(Evidence(text=oneline(line)))
+    cause.proof.append(Evidence(text=oneline(found.string)))
