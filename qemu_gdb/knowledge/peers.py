@@ -47,6 +47,7 @@ class Peer(NamedTuple):
     title: str
     advice: str
     role: str = ""  # of the thread of this process that answers
+    passes: bool = False  # every healthy start waits there for a while
 
 
 # chardev/char-socket.c tcp_chr_wait_connected (2.x to 10.2): with server=off it connects, and sleeps between attempts
@@ -72,11 +73,13 @@ PEERS: Tuple[Peer, ...] = (
     # os-posix.c os_daemonize: the parent reads a pipe until os_setup_post of the child has written to it
     Peer("daemonize", Names("os_daemonize"), "its child, which becomes QEMU, to finish its start-up (-daemonize)",
          "The parent of a QEMU that daemonizes waits for its child to start up",
-         "pgrep -P PID tells the child; thread apply all bt of that process shows what its start-up waits for"),
+         "pgrep -P PID tells the child; thread apply all bt of that process shows what its start-up waits for",
+         passes=True),
     # migration/cpr-transfer.c, 10.0 and later: the new QEMU's first channel, before any monitor
     Peer("cpr", Names("cpr_state_load", "cpr_transfer_input"), "the old QEMU's connection (CPR, cpr-transfer)",
          "The new QEMU of a CPR transfer waits for the old one",
-         "normal until migrate with mode cpr-transfer is issued on the old QEMU; the new one has no QMP before that"),
+         "normal until migrate with mode cpr-transfer is issued on the old QEMU; the new one has no QMP before that",
+         passes=True),
     # backends/tpm/tpm_emulator.c, hw/usb/ccid-card-passthru.c: each talks by a chardev, and waits until all is written.
     # hw/usb/redirect.c does not: it keeps what the chardev does not take.
     Peer("tpm-emulator", Names("tpm_emulator_*"), "swtpm (the TPM emulator)", "swtpm does not answer QEMU's command",

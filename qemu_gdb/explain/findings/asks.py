@@ -28,11 +28,10 @@ def fill(context: Context, findings: List[Finding]) -> None:
     """Complete and bound the next steps of the main finding."""
     if not findings:
         return
-    main = findings[0]
-    if context.snapshot.source.kind == "text":
-        _text(context, main)
-    dialect = context.snapshot.source.dialect if context.snapshot.source.kind == "text" else ""
-    listed = context.snapshot.source.kind == "text" and complete(context)
+    source = context.snapshot.source
+    if source.kind == "text":
+        _text(context, findings[0])
+    listed = source.kind == "text" and complete(context)
     stuck = any(f.kind.startswith("hang.") for f in findings) and main_stuck(context)
     for found in findings:
         if stuck:  # its commands are served by the main loop
@@ -41,7 +40,7 @@ def fill(context: Context, findings: List[Finding]) -> None:
             if listed:  # the text is that command's output
                 found.next_steps = [s.replace(f": {ALL_THREADS}", "") for s in found.next_steps if s != ALL_THREADS]
             found.next_steps = found.next_steps or [_SECOND_SAMPLE]
-        steps = [debuggers.step_for(dialect, step) for step in found.next_steps]
+        steps = (debuggers.step_for(source.dialect, step) for step in found.next_steps)
         found.next_steps = list(dict.fromkeys(steps))[: MAX_STEPS + 1]
 
 
@@ -109,8 +108,8 @@ def _text(context: Context, main: Finding) -> None:
         steps[:] = printable.without_sources(crashed, steps)
     steps[:] = _unanswered(context, steps)
     dialect = context.snapshot.source.dialect
-    prints = next((i for i, step in enumerate(steps) if _NEEDS_SYMBOLS.search(step)), None)
-    if bare and prints is not None:
+    prints = next((i for i, step in enumerate(steps) if bare and _NEEDS_SYMBOLS.search(step)), None)
+    if prints is not None:
         first = 0 if crash else max(prints, 1)
         steps.insert(first, f"install {whose} debug symbols: this text has no files and arguments")
     if crash and bare and not any("debug symbols" in step for step in steps):

@@ -55,9 +55,10 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
         role == "iothread" and not victims and stack.find("iothread_run", position, position + 2) is not None
     ):
         return None
+    kept = host_waits.kept_by(last)
     known = next((row for row in peers.LONG_CALLS if stack.names[position] in row.callers), None)
     alone = role in ("main-loop", "migration", "tool-main", "iothread") or (
-        role in ("coroutine", "thread-pool-worker") and (known is not None or host_waits.step(last) is not None)
+        role in ("coroutine", "thread-pool-worker") and (known is not None or bool(kept.step))
     )
     progress = progress_of(stack)
     if not victims and not held and peer is None and not alone and progress is None:
@@ -187,17 +188,16 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
     elif known is not None:
         size = stack.arg_number(position, "size")
         sentences.append(known.says.format(size=f" {size_text(size)}" if size else ""))
-        if host_waits.step(last) is None:
+        if not kept.step:
             step = next((step for names, step in known.by if stack.find(names, position) is not None), known.step)
             logged = re.search(known.log[0], prose(context.snapshot)) if known.log[0] else None
             if logged is not None:
                 sentences.append(f"The kernel's log in the text answers what became of it: \"{logged.group()}\".")
                 step = known.log[1]
             steps.append(step)
-    kept = host_waits.step(last)
-    sentences.append(host_waits.sentence(last))
-    if kept is not None:
-        steps.insert(0, kept)
+    sentences.append(kept.sentence)
+    if kept.step:
+        steps.insert(0, kept.step)
     elif known is None and progress is None:
         steps.append(
             "is it still there in a second sample? Then the kernel does not return: "
@@ -209,18 +209,17 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
                 else "/proc/PID/stack and the host's dmesg tell why"
             )
         )
-    word = host_waits.label(last)
-    if word and len(title) + len(word) < 110:
-        title += f": it waits for {word}"
+    if kept.label and len(title) + len(kept.label) < 110:
+        title += f": it waits for {kept.label}"
     size = stack.arg_number(position, "size") if known is not None and "{size}" in known.says else None
     small = size is not None and 0 < size <= _SMALL_MAP and not last.told.thread.kernel
     if small:
         sentences.append("A map as small as that is one of many: the guest's IOMMU driver asks for each, and a sample "
                          "meets one of them.")
     confidence = "likely" if (victims and role != "user-mode") or held or (queued and storage) else "possible"
-    if (progress is not None and not word) or small:
+    if (progress is not None and not kept.label) or small:
         confidence = "possible"
-    if storage and call.startswith("lseek") and kept is None and known is None:
+    if storage and call.startswith("lseek") and not kept.step and known is None:
         sentences.append(
             "An lseek(SEEK_DATA/SEEK_HOLE) can take long on a fragmented or remote file; this may be slow rather "
             "than stuck."

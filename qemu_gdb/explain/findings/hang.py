@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional, Set, Tuple
 
+from ...knowledge.peers import PEERS
 from ...model import Finding
 from ..context import Context, Subject
 from ..waiting import Waiting
@@ -32,7 +33,7 @@ _RANK = {
 }
 
 
-_PROFILES = ("folded",)  # texts of tools that sample what runs: there a system call is at work, not stuck
+_PASSING = frozenset(f"peer.{peer.name}" for peer in PEERS if peer.passes)
 
 
 def find(context: Context) -> List[Finding]:
@@ -49,28 +50,24 @@ def find(context: Context) -> List[Finding]:
     _workers(search)
     tool_requests(search)
     yielded.tell(search)
-    if context.snapshot.source.dialect in _PROFILES:
-        search.findings[:] = [f for f in search.findings if f.kind != "hang.blocked-syscall"]
-    for found in search.findings:
-        _moderate(context, found)
+    sampled = context.snapshot.source.dialect == "folded"  # by a tool that samples what runs: a call is at work there
+    findings = [f for f in search.findings if not (sampled and f.kind == "hang.blocked-syscall")]
+    for found in findings:
+        _moderate(found, sampled)
     order = {"certain": 0, "likely": 1, "possible": 2}
-    ordered = sorted(search.findings,
-                     key=lambda f: (order[f.confidence] == 2, _RANK.get(f.kind, 9), order[f.confidence]))
-    return ordered[:6]
+    findings.sort(key=lambda f: (order[f.confidence] == 2, _RANK.get(f.kind, 9), order[f.confidence]))
+    return findings[:6]
 
 
-_IN_EVERY_START = ("peer.daemonize", "peer.cpr")  # os-posix.c os_daemonize, migration/cpr-transfer.c
-
-
-def _moderate(context: Context, found: Finding) -> None:
+def _moderate(found: Finding, sampled: bool) -> None:
     """Say no more than "possible" where a healthy process shows the same stacks."""
-    if found.rule in _IN_EVERY_START:
+    if found.rule in _PASSING:
         found.confidence = "possible"
         found.next_steps.insert(0, "take a second sample some seconds later: every such start waits there for a while")
-    if context.snapshot.source.dialect in _PROFILES and found.kind != "hang.spinning":
+    if sampled and found.kind != "hang.spinning":
         found.confidence = "possible"
-        found.explanation += " Folded stacks don't tell a thread that waits from one that ran when it was sampled: in" \
-            " a profile of processor time this is work that goes on."
+        found.explanation += (" Folded stacks don't tell a thread that waits from one that ran when it was sampled: in "
+                              "a profile of processor time this is work that goes on.")
 
 
 _MOST_CHAINS = 64  # last links that are looked at

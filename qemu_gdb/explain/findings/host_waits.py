@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import NamedTuple
 
 from ...model import WATCHED_S, Evidence
 from .. import kernel
@@ -14,24 +14,21 @@ from .links import Search, holding, lead, victims_text, waiters_for
 _MOST = 4  # threads told
 
 
-def sentence(subject: Subject) -> str:
-    """What the kernel makes the thread wait for, "" where the input does not show that."""
+class Kept(NamedTuple):
+    """What the host's kernel makes a thread wait for; all "" where the input does not show that."""
+
+    label: str = ""  # in a few words
+    sentence: str = ""
+    step: str = ""  # what to do on the host about it
+
+
+def kept_by(subject: Subject) -> Kept:
+    """What the input shows of a thread's stack in the host's kernel."""
     found = kernel.beside(subject)
     if found is None:
-        return ""
-    return f"In the host's kernel {short(subject)} waits for {found.part.says} ({found.way})."
-
-
-def step(subject: Subject) -> Optional[str]:
-    """What to do on the host about it."""
-    found = kernel.beside(subject)
-    return found.part.step or None if found is not None else None
-
-
-def label(subject: Subject) -> str:
-    """What it waits for in a few words, "" where that is not shown."""
-    found = kernel.beside(subject)
-    return found.part.says if found is not None else ""
+        return Kept()
+    sentence = f"In the host's kernel {short(subject)} waits for {found.part.says} ({found.way})."
+    return Kept(found.part.says, sentence, found.part.step)
 
 
 def _unstoppable(search: Search) -> None:

@@ -79,15 +79,16 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
         if waiting.row == "v9fs":
             workers = [s for s in workers if s.stack.find(_V9FS) is not None]
         if workers:
-            worker = next((w for w in workers if host_waits.label(w)), workers[0])
+            worker = next((w for w in workers if host_waits.kept_by(w).label), workers[0])
             call = blocked_call(worker.stack)
             name = call[0] if call else "a system call"
-            kept, word = host_waits.sentence(worker), host_waits.label(worker)
+            kept = host_waits.kept_by(worker)
+            word = kept.label
             on = descriptor_of(worker.stack)[1]
             called = f", called by {at(worker.stack, call[1])}," if call is not None else ","
-            if kept:
+            if kept.label:
                 what = "and works on one of them" if waiting.row == "v9fs" else "which may be such a request"
-                what += f". {kept}"
+                what += f". {kept.sentence}"
             elif waiting.row == "v9fs":
                 what = "and works on one of them: what is behind that path on the host does not answer."
             else:
@@ -95,7 +96,7 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
             sentences.append(f"{who(worker)} is in {name}(){on}{called} {what}")
             proof.append(evidence(worker, 0, f"in {name}()"))
             steps.append(
-                host_waits.step(worker)
+                kept.step
                 or ("look at that path in the directory that 9p shares (a FIFO? a dead mount?)"
                     if waiting.row == "v9fs"
                     else f"is {short(worker)} still in {name}() a minute later? Then look at that storage")
