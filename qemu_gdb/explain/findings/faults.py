@@ -268,8 +268,8 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
     elif name in _LIMITS:
         whose, step = _LIMITS[name]
         cause.headline = f"{meaning} ({whose}){inside}" + (f", {spot}" if spot else "")
-        cause.sentences.append(f"The process went beyond its limit {whose}, and the kernel ended it for that; QEMU's "
-                               "code is not at fault.")
+        why = "a loop without end would meet that limit, too" if whose == "RLIMIT_CPU" else "no fault of QEMU's code"
+        cause.sentences.append(f"The process went beyond its limit {whose}, and the kernel ended it for that: {why}.")
         cause.steps.append(step)
     elif name == "EXCEPTION_INT_OVERFLOW":
         cause.sentences.append(f"A division{inside} had a result too large for its register.")

@@ -76,10 +76,10 @@ def timed_out(context: Context) -> List[Finding]:
             "likely",
             [
                 f"{common.who(subject)}: {story.rstrip('.')}." if story else "",
-                f"libFuzzer's one input had not ended {took}: it is in {at(stack, inner)}{f', {spot}' if spot else ''}"
+                f"libFuzzer's input had not ended {took}: it is in {at(stack, inner)}{f', {spot}' if spot else ''}"
                 f"{through}.",
-                "That is one sample: the loop is in that function or in one of its callers, or the input just makes "
-                "much work.",
+                "That is one sample: the loop is in that function or in one of its callers, or the input merely takes "
+                "long.",
             ],
             subjects=[subject],
             proof=[Evidence(text=oneline(report.text), thread=subject.number), evidence(subject, inner, name)],

@@ -15,8 +15,8 @@ def explain(cause: Cause, said: str, spot: str) -> None:
     argument = _ARGUMENT.search(said)
     if argument is not None:
         called = argument.group("function")
-        cause.sentences.append(f"{who} called {called}, or something that did, with an argument for which "
-                               f"\"{argument.group('check')}\" does not hold: NULL, freed, or of another type.")
+        cause.sentences.append(f"{who} called {called}, directly or through another function, with an argument for "
+                               f"which \"{argument.group('check')}\" does not hold: NULL, freed, or of another type.")
     else:
         cause.sentences.append(f"{who} wrote a message that GLib ends the process for.")
     level = _LEVEL.search(said)
