@@ -56,7 +56,7 @@ _QUOTE = Pattern(r"[ \t]{0,16}(?:(?:[A-Z]{2,3}(?=> )|)>(?![,);=:])[ \t]?)+")
 _LONE_QUOTE = Pattern(r"[ \t>]*>[ \t>]*$")
 _MARKED = Pattern(r"^[ \t]{0,16}(?:[A-Z]{0,3}>|[|¦│])", re.MULTILINE)
 _BAR = Pattern(r"[ \t]*[|¦│][ \t]?")
-_STUFFED = Pattern(r"(?<=\w)\.\.(?=(?:c|h|S|m|cc|cpp|rs|inc|so)\b)")
+_STUFFED = Pattern(r"\.\.(?<=\w\.\.)(?=(?:c|h|S|m|cc|cpp|rs|inc|so)\b)")
 _FENCE = Pattern(r"\s*(?:`{3,}|~{3,})")
 _FRAME_START = Pattern(r"[\s>*|-]*#\d{1,6}(?:\s|0x)")
 _INNER_FRAME = Pattern(
@@ -113,7 +113,7 @@ def clean(text: str) -> Tuple[List[str], List[str]]:
     if text.count("#") > text.count("\n#") + 1:
         text = wrappers.without_prefixes(text)
     lines = text.split("\n")
-    if "|" in text and tables.RULE.search(text):
+    if "|" in text and tables.HINT.search(text):
         lines = tables.frames(lines)
     if "SIG" in text and localised.HINT.search(text):
         lines = localised.in_english(lines)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import List
 
 from qemu_gdb.pattern import Pattern
 
-HINT = Pattern(r"^[ \t]*#\d{0,4}[OolI][0-9OolI]{0,4}[ \t]", re.MULTILINE)
+HINT = Pattern(r"#\d{0,4}[OolI][0-9OolI]{0,4}[ \t]")  # of a text that may hold such a number
 _NUMBER = Pattern(r"(?P<head>\s*#)(?P<level>[0-9OolI]{1,5})(?P<rest>\s+\S.*)$")
 _ADDRESS = Pattern(r"(?P<blanks>\s+)(?P<address>[0Oo]x[0-9a-fA-FOolI]{4,16})(?= in )")
 _DIGITS = str.maketrans("OolI", "0011")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import List, Optional
 
 from qemu_gdb.pattern import Pattern
 
 # "[#1](https://example.org/issues/1)": a forge takes the frame's number for an issue's
 LINKED_NUMBER = Pattern(r"\[(#\d{1,5})\]\((?:https?:/)?/[^\s()]{1,300}\)")
-RULE = Pattern(r"^[ \t]{0,16}\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*){1,12}\|?[ \t]*$", re.MULTILINE)
+HINT = Pattern(r"--:?[ \t]*\|[ \t]*:?--")  # of a text that may hold a rule
+_RULE = Pattern(r"[ \t]{0,16}\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*){1,12}\|?[ \t]*$")
 _NUMBER = Pattern(r"#?(?P<level>\d{1,5})$")
 _FUNCTION = Pattern(r"(?P<name>[A-Za-z_][\w.@:~<>]*|\?\?)\s?(?P<args>\(.*\))?$")
 _PLACE = Pattern(r"(?P<file>[^\s:]+:\d{1,8})(?::\d{1,8})?$")
@@ -23,7 +23,7 @@ def frames(lines: List[str]) -> List[str]:
     at = 0
     while at < len(lines):
         rows: List[str] = []
-        if at and "|" in lines[at - 1] and RULE.match(lines[at]):
+        if at and "|" in lines[at - 1] and _RULE.match(lines[at]):
             end = at + 1
             while end < len(lines) and lines[end].count("|") >= 2:
                 row = _frame(lines[end])
