@@ -14,6 +14,8 @@ _FEWEST_MARKED = 2  # of them that have the look of C: an underscore
 MAX_FRAMES = 1000
 _INWARDS = ("->", "=>", "→", "-›", "⇒")  # the caller stands on the left
 _OUTWARDS = ("<-", "<=", "←", "‹-", "⇐")
+_ARROWS = (*_OUTWARDS, *_INWARDS)
+_ASCII_ARROWS = tuple(arrow for arrow in _ARROWS if arrow.isascii())
 _FUNCTION = Pattern(
     r"`?(?P<function>[A-Za-z_][\w.@]*)(?:\(\s?(?:\.\.\.|void)?\s?\))?(?:\+(?:0x[0-9a-fA-F]+|\d+))?(?:\s\([\w./+-]+:\d+\))?`?"
 )
@@ -41,7 +43,7 @@ class Chain(NamedTuple):
 
 def separator(text: str) -> Optional[str]:
     """The arrow that joins what may be a chain, None without one."""
-    return next((arrow for arrow in (*_OUTWARDS, *_INWARDS) if arrow in text), None)
+    return next((arrow for arrow in (_ASCII_ARROWS if text.isascii() else _ARROWS) if arrow in text), None)
 
 
 def read(text: str) -> Optional[Chain]:

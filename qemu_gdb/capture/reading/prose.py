@@ -102,7 +102,7 @@ def other(reading: Reading, line: str, stripped: str) -> None:
         reading.head = Head(text=stripped, coroutine=True)
     elif _perf_sample(reading, stripped):
         pass
-    elif _MI_RECORD.match(stripped) and session.mi(reading, stripped):
+    elif "{" in stripped and _MI_RECORD.match(stripped) and session.mi(reading, stripped):
         return
     elif reading.head is not None and reading.head.coroutine and not line[0].isspace():
         # the announced stack did not follow at once
@@ -116,7 +116,7 @@ def other(reading: Reading, line: str, stripped: str) -> None:
 
 
 def _perf_sample(reading: Reading, stripped: str) -> bool:
-    sample = plain.PERF_SAMPLE.match(stripped)
+    sample = plain.PERF_SAMPLE.match(stripped) if ":" in stripped and "." in stripped else None
     if sample is None:
         return False
     reading.end_stack()
@@ -240,9 +240,9 @@ def _tell(reading: Reading, line: str, stripped: str) -> bool:
         kernel = messages.kernel_thread(stripped)
         if kernel is not None:
             reading.segment.crashed_name, reading.segment.crashed_lwp = kernel
-    else:
+    elif reading.segment.signals and reading.segment.signals[-1].address is None:
         address = messages.fault_address(stripped)
-        if address is not None and reading.segment.signals and reading.segment.signals[-1].address is None:
+        if address is not None:
             reading.segment.signals[-1].address = address
             told = True
     if stripped.startswith(("Breakpoint ", "Temporary breakpoint")):

@@ -179,7 +179,7 @@ def anywhere(reading: Reading, line: str, stripped: str) -> bool:
 def _symbolized(reading: Reading, stripped: str, level: int) -> bool:
     """addr2line's output: a function and its place, where it is none of a stack's lines."""
     below = reading.lines[reading.at].strip() if reading.at < len(reading.lines) else ""
-    frame = addr2line.pair(stripped, below, level) if below and below[-1] in "0123456789?)" else None
+    frame = addr2line.pair(stripped, below, level) if ":" in below and below[-1] in "0123456789?)" else None
     if frame is not None and ("_" in stripped or "/" in below):
         reading.at += 1
         return _listed(reading, frame, "addr2line")
