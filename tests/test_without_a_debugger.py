@@ -210,6 +210,19 @@ Thread 1 (Thread 0x7f30 (LWP 7101) "qemu-system-x86"):
     assert (explained.snapshot.signal is not None) == crashed
 
 
+def test_a_lone_stack_does_not_die_of_another_programs_fault():
+    explained = told("""[123.4] Xorg[4242]: segfault at 28 ip 00007f12 sp 00007f20 error 4 in Xorg[55d0a3600000+a12000]
+
+#0  0x00007f472d59a366 in __ppoll (fds=0x55a8165f0a40, nfds=4, timeout=<optimized out>, sigmask=0x0) at ppoll.c:42
+#1  0x000055a8145d3c45 in fdmon_poll_wait (ctx=0x55a8165e1f10, timeout=-1) at util/fdmon-poll.c:79
+#2  0x000055a8145d2a95 in aio_poll (ctx=0x55a8165e1f10, blocking=true) at util/aio-posix.c:670
+#3  0x000055a8143f10c6 in iothread_run (opaque=0x55a8165e1c00) at iothread.c:63
+""")
+    thread = explained.snapshot.threads[0]
+    assert thread.lwp is None and thread.name is None and not thread.crashed
+    assert not [f for f in explained.findings if f.kind.startswith("crash.")]
+
+
 def test_a_thread_of_qemu_in_a_library_is_qemu():
     for name in ("CPU 0/KVM", "IO iothread0", "worker", "qemu-system-x86"):
         line = (f"kernel: {name}[812]: segfault at 0 ip 00007fe3c6a1f2d4 sp 00007f2b7affc520 error 6 in "

@@ -6,11 +6,9 @@ from typing import List, Optional, Tuple
 
 from qemu_gdb.capture import belonging, messages, order
 from qemu_gdb.capture.frame_messages import messages_from_frames
-from qemu_gdb.capture.host_log import KERNEL_FAULT
 from qemu_gdb.capture.identity import identify
 from qemu_gdb.capture.segment import Segment
 from qemu_gdb.model import Frame, Message, Notice, Signal, Snapshot, Source, Thread, canonical_name
-from qemu_gdb.pattern import Pattern
 
 
 def finish(segments: List[Segment]) -> List[Snapshot]:
@@ -215,30 +213,11 @@ def _kinds(frames: List[Frame]) -> None:
                     above.kind = "jit"
 
 
-_QEMUS = Pattern(r"(?i)qemu|kvm|tcg|^CPU \d|virtiofsd")  # names of its programs and threads
-
-
-def _of_another(signal: Signal, threads: List[Thread]) -> bool:
-    """Whether the kernel's line of a fault is of a process that is none of these threads': the host and the guest run
-    others.
-    """
-    fault = KERNEL_FAULT.search(signal.text) if threads else None
-    if fault is None or _QEMUS.search(fault.group("comm")) or int(fault.group("tid")) in [t.lwp for t in threads]:
-        return False
-    names = [t.name for t in threads]
-    if fault.group("comm").strip() in names:
-        return False
-    program = fault.group("object") or ""
-    if program and ".so" not in program:
-        return _QEMUS.search(program) is None
-    return all(names)
-
-
 def _signal(snapshot: Snapshot, segment: Segment) -> None:
     chosen: Optional[Signal] = None
-    for signal in segment.signals:
-        if _of_another(signal, snapshot.threads):
-            continue
+    threads = snapshot.threads
+    signals = belonging.own_signals(segment.signals, threads)
+    for signal in signals:
         fatal = signal.name in messages.FATAL
         if chosen is None or fatal or chosen.name not in messages.FATAL:
             if chosen is not None and chosen.name == signal.name:
@@ -251,13 +230,14 @@ def _signal(snapshot: Snapshot, segment: Segment) -> None:
                 continue
             chosen = signal
     snapshot.signal = chosen
-    threads = snapshot.threads
-    if segment.crashed_lwp is not None:
+    faults = [fault for fault in (messages.kernel_thread(signal.text) for signal in signals) if fault is not None]
+    if faults:
+        name, lwp = faults[-1]
         if len(threads) == 1 and threads[0].lwp is None and not threads[0].history:
-            threads[0].lwp, threads[0].name = segment.crashed_lwp, threads[0].name or segment.crashed_name
+            threads[0].lwp = lwp
         for thread in threads:
-            if thread.lwp == segment.crashed_lwp:
-                thread.name = thread.name or segment.crashed_name
+            if thread.lwp == lwp:
+                thread.name = thread.name or name
                 thread.crashed = thread.current = True
     if chosen is None or chosen.name not in messages.FATAL:
         here = [t for t in threads if not t.history]

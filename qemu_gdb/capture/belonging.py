@@ -1,12 +1,14 @@
-"""Which stacks of a text belong to one process, and which of them are the same stack shown twice."""
+"""Which stacks and signals of a text belong to one process, and which stacks are the same one shown twice."""
 
 from __future__ import annotations
 
 from typing import Dict, List, Optional, Set, Tuple
 
 from qemu_gdb.capture import kernel_part
+from qemu_gdb.capture.host_log import KERNEL_FAULT
 from qemu_gdb.capture.segment import Segment
-from qemu_gdb.model import Frame, Thread, canonical_name
+from qemu_gdb.model import Frame, Signal, Thread, canonical_name
+from qemu_gdb.pattern import Pattern
 
 # Functions that a complete stack ends in: glibc, musl, the BSDs, macOS, Windows, Wine, and a coroutine's first frame.
 OUTERMOST = frozenset(
@@ -26,6 +28,7 @@ OUTERMOST = frozenset(
 _GIVES_UP = frozenset(
     ["abort", "raise", "gsignal", "__assert_fail", "__assert_rtn", "__pthread_kill", "pthread_kill", "_lwp_kill"]
 )
+_QEMUS = Pattern(r"(?i)qemu|kvm|tcg|^CPU \d|virtiofsd")  # names of its programs and threads
 _PAUSE_TOP = 3  # frames from the top among which raise or abort stands in a stack that gave up
 
 
@@ -306,6 +309,27 @@ def gives_up(thread: Thread) -> bool:
     )
 
 
+def own_signals(signals: List[Signal], threads: List[Thread]) -> List[Signal]:
+    """``signals`` without the kernel's lines of faults of other processes: the host and the guest run some."""
+    lwps = {thread.lwp for thread in threads}
+    names = {thread.name for thread in threads}
+    return [signal for signal in signals if not threads or not _of_another(signal.text, lwps, names)]
+
+
+def _of_another(line: str, lwps: Set[Optional[int]], names: Set[Optional[str]]) -> bool:
+    """Whether a kernel's line of a fault is of a process with none of these threads."""
+    fault = KERNEL_FAULT.search(line)
+    if fault is None:
+        return False
+    name = fault.group("comm").strip()
+    if _QEMUS.search(name) or int(fault.group("tid")) in lwps or name in names:
+        return False
+    program = fault.group("object") or ""
+    if program and ".so" not in program:
+        return _QEMUS.search(program) is None
+    return all(names)
+
+
 def _program_base(thread: Thread) -> Optional[int]:
     """An address inside the position-independent program: two of one process lie close together."""
     for frame in thread.frames[:400]:
@@ -338,7 +362,7 @@ def _cut(segment: Segment, threads: List[Thread], groups: List[List[int]], dropp
         )
         part.marks = [(0, 0, 0)] * len(part.threads)
         if not parts:
-            part.rows, part.pid, part.crashed_lwp = segment.rows, segment.pid, segment.crashed_lwp
+            part.rows, part.pid = segment.rows, segment.pid
             part.notices = segment.notices
         parts.append(part)
     return parts

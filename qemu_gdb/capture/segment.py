@@ -33,8 +33,6 @@ class Segment:
     program: Optional[str] = None
     command_line: Optional[str] = None
     pid: Optional[int] = None
-    crashed_lwp: Optional[int] = None
-    crashed_name: Optional[str] = None
     core_lines: int = 0
     dumped_core: bool = False  # a record of a crash reporter says so
     kernel: int = 0

@@ -237,9 +237,6 @@ def _tell(reading: Reading, line: str, stripped: str) -> bool:
             reading.head = None
             reading.expect_display = True
             reading.display = None
-        kernel = messages.kernel_thread(stripped)
-        if kernel is not None:
-            reading.segment.crashed_name, reading.segment.crashed_lwp = kernel
     elif reading.segment.signals and reading.segment.signals[-1].address is None:
         address = messages.fault_address(stripped)
         if address is not None:
