@@ -1,4 +1,4 @@
-"""Names of Linux that both a text's reading and its explanation need: system calls in stacks, traps in the log."""
+"""Names of Linux that both a text's reading and its explanation need: system calls in stacks, faults in the log."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from .pattern import Pattern
 # include/linux/syscalls.h and arch/*/include/asm/syscall_wrapper.h; SyS_ until 4.16
 SYSTEM_CALL = Pattern(r"(?:__(?:x64|ia32|arm64|s390x?|riscv|se|do)_)?(?:compat_)?sys_(\w+)$|ksys_(\w+)$|SyS_(\w+)$")
 
+# "qemu-system-x86[123]: segfault at 28 ip 0000.. sp 0000.. error 4 in qemu-system-x86_64[55d0a3600000+a12000]":
+# arch/x86/mm/fault.c show_signal_msg, arch/x86/kernel/traps.c and mm/memory.c print_vma_addr; up to 6.6
+# "NAME[start+size]" of the mapping, since then with the offset in the file in front: "NAME[offset,start+size]"
+KERNEL_FAULT = Pattern(
+    r"(?P<comm>[\w./+-][\w ./+-]{0,14})\[(?P<tid>\d{1,10})\]:? (?:segfault at (?P<address>[0-9a-fA-F]+)"
+    r"|(?P<trap>general protection(?: fault)?|trap \w+(?: \w+){0,2}))"
+    r" ip:?\s?(?P<ip>[0-9a-fA-F]+)(?:.*? error:? ?(?P<error>[0-9a-fA-F]+))?"
+    r"(?:.*? in (?P<object>[^\s\[]+)\[(?:(?:(?P<offset>[0-9a-fA-F]+),)?(?P<start>[0-9a-fA-F]+)\+[0-9a-fA-F]+\])?)?"
+)
 # arch/x86/kernel/traps.c: the words behind "trap" in the kernel's log, and the signal that the process gets
 TRAPS: Dict[str, str] = {
     "divide error": "SIGFPE", "fpu exception": "SIGFPE", "simd exception": "SIGFPE",

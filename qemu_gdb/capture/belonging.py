@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Set, Tuple
 
 from qemu_gdb.capture import kernel_part
-from qemu_gdb.capture.host_log import KERNEL_FAULT
 from qemu_gdb.capture.segment import Segment
+from qemu_gdb.linux import KERNEL_FAULT
 from qemu_gdb.model import Frame, Signal, Thread, canonical_name
 from qemu_gdb.pattern import Pattern
 

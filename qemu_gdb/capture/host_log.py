@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Optional
 
+from qemu_gdb.linux import KERNEL_FAULT
 from qemu_gdb.model import Message
 from qemu_gdb.pattern import Pattern
 
-# "qemu-system-x86[123]: segfault at 28 ip 0000.. sp 0000.. error 4 in qemu-system-x86_64[55d0a3600000+a12000]",
-# arch/x86/mm/fault.c, arch/x86/kernel/traps.c of Linux
-KERNEL_FAULT = Pattern(
-    r"(?P<comm>[\w./+-][\w ./+-]{0,14})\[(?P<tid>\d{1,10})\]:? (?:segfault at (?P<address>[0-9a-fA-F]+)"
-    r"|(?P<trap>general protection(?: fault)?|trap \w+(?: \w+){0,2}))"
-    r" ip:?\s?(?P<ip>[0-9a-fA-F]+)(?:.* in (?P<object>[^\s\[]+)\[)?"
-)
 # mm/oom_kill.c of Linux
 _OOM = Pattern(
     r"(?:[Oo]ut of memory: Kill(?:ed)? process (?P<pid>\d{1,10}) \((?P<comm>[^)]{1,64})\)"

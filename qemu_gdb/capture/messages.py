@@ -6,8 +6,7 @@ import re
 from typing import Optional, Tuple
 
 from qemu_gdb.capture import host_log
-from qemu_gdb.capture.host_log import KERNEL_FAULT
-from qemu_gdb.linux import trap_signal
+from qemu_gdb.linux import KERNEL_FAULT, trap_signal
 from qemu_gdb.model import Message, Signal
 from qemu_gdb.pattern import Pattern
 

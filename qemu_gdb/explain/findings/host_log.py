@@ -6,21 +6,13 @@ from typing import Callable, Dict, List, Optional
 
 from ...knowledge import signals
 from ...knowledge.roles import program_kind, role_of_name
-from ...linux import trap_signal
+from ...linux import KERNEL_FAULT, trap_signal
 from ...model import Evidence, Finding, Message
 from ...pattern import Pattern
 from ...role_words import role_words
 from ..context import Context
 from . import common, sandbox, tested
 
-# arch/x86/mm/fault.c show_signal_msg and mm/memory.c print_vma_addr of Linux: up to 6.6 "NAME[start+size]" of the
-# mapping, since then with the offset in the file in front: "NAME[offset,start+size]"
-_FAULT = Pattern(
-    r"(?P<comm>[\w./+-][\w ./+-]{0,14})\[(?P<tid>\d{1,10})\]:? "
-    r"(?:segfault at (?P<address>[0-9a-fA-F]+)|(?P<trap>[\w ]+?))"
-    r" ip:?\s?(?P<ip>[0-9a-fA-F]+)(?:.*? error:? ?(?P<error>[0-9a-fA-F]+))?"
-    r"(?: in (?P<object>[^\s\[]+)\[(?:(?P<offset>[0-9a-fA-F]+),)?(?P<start>[0-9a-fA-F]+)\+[0-9a-fA-F]+\])?"
-)
 _RESIDENT = Pattern(r"anon-rss:(\d+)kB")
 _SENDER = Pattern(r"terminating on signal (?P<number>\d+)(?: from pid (?P<pid>\d+)(?: \((?P<who>.*?)\))?)?")
 _NULL = 0x1000  # an address below it is a member of an object at NULL
@@ -42,7 +34,7 @@ def _is_of_qemu(message: Message) -> bool:
     """Whether the process that a line of the kernel's log names is a QEMU: the host and the guest run others."""
     if message.kind not in ("kernel-fault", "oom-kill"):
         return True
-    match = _FAULT.search(message.text) if message.kind == "kernel-fault" else None
+    match = KERNEL_FAULT.search(message.text) if message.kind == "kernel-fault" else None
     names = [message.function or ""] if match is None else [match.group("object") or "", match.group("comm")]
     if any(program_kind(word) is not None for name in names for word in (name, name.split(" ")[-1])):
         return True
@@ -53,7 +45,7 @@ def _is_of_qemu(message: Message) -> bool:
 
 
 def _fault(message: Message) -> Optional[Finding]:
-    match = _FAULT.search(message.text)
+    match = KERNEL_FAULT.search(message.text)
     if match is None:
         return None
     inside = match.group("object") or ""
