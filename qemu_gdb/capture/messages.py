@@ -131,7 +131,7 @@ _FAULT_ADDRESS = Pattern(
 _WINDOWS = Pattern(
     r"(?P<text>Unhandled exception: page fault on \w+ access to (?P<address>0x[0-9a-fA-F]+)"
     r"|\(\w+\.\w+\): Access violation|caused an? (?P<named>[A-Z][A-Za-z ]{3,40}) at location "
-    r"|Crash reason:\s+EXCEPTION_ACCESS_VIOLATION|Unhandled exception at 0x.*?(?P<access>Access violation)"
+    r"|Crash reason:\s+EXCEPTION_ACCESS_VIOLATION|Unhandled exception at 0x.*?Access violation"
     r"|(?:- code |ExceptionCode: |[Ee]xception(?: code)?:? (?:0x)?)(?P<code>[c4][0-9a-fA-F]{7})\b)"
 )
 # WinDbg, also of the operand at fault: "ds:00000000`00000038=????????????????"; Dr. Mingw; libSegFault's registers
@@ -278,7 +278,7 @@ def signal_of(line: str) -> Optional[Signal]:
         return signal
     match = KERNEL_FAULT.search(line)
     if match is not None:
-        signal = signal_named(trap_signal(match.group("trap") or "").replace("SIG", "", 1), None, line)
+        signal = signal_named(trap_signal(match.group("trap") or ""), None, line)
         if match.group("address"):
             signal.address = int(match.group("address"), 16)
         return signal

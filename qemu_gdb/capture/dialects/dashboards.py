@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple, Optional
 
 from qemu_gdb.model import Frame
@@ -35,10 +36,12 @@ class Row(NamedTuple):
 def frame(line: str) -> Optional[Frame]:
     """A line of gdb-dashboard's stack, else None."""
     match = _FRAME.match(line)
-    if match is None:
-        return None
+    return _frame(int(match.group("level")), match) if match is not None else None
+
+
+def _frame(level: int, match: re.Match[str]) -> Frame:
     name = match.group("function")
-    found = Frame(int(match.group("level")), None if name == "??" else name, pc=int(match.group("pc"), 16))
+    found = Frame(level, None if name == "??" else name, pc=int(match.group("pc"), 16))
     if match.group("file"):
         found.file, found.line = match.group("file"), int(match.group("line"))
     found.library = match.group("library")
@@ -49,8 +52,7 @@ def row(line: str) -> Optional[Row]:
     """A line of gdb-dashboard's or gef's table of threads, else None."""
     match = _THREAD.match(line)
     if match is not None:
-        inner = frame(f"[0] {line[line.rindex(' from 0x') + 1 :]}")
-        return Row(int(match.group("number")), int(match.group("lwp")), match.group("name"), inner)
+        return Row(int(match.group("number")), int(match.group("lwp")), match.group("name"), _frame(0, match))
     match = _GEF.match(line)
     if match is None:
         return None

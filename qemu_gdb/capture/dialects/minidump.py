@@ -22,7 +22,7 @@ BELOW = Pattern(r"\s+(?:Found by: |(?:[a-z][a-z0-9]{1,6} = 0x[0-9a-fA-F]{4,16}\s
 # "PC: @     0x55bbc3a1b2c3  (unknown)  memory_region_transaction_commit", then "@ 0x7f1c2b042520  (unknown)  f"; glog
 # writes no size
 _ABSEIL = Pattern(
-    r"(?P<pc_mark>PC: )?@\s+0x(?P<pc>[0-9a-fA-F]{1,16})\s+(?:(?:\(unknown\)|\d+)\s+)?"
+    r"(?:PC: )?@\s+0x(?P<pc>[0-9a-fA-F]{1,16})\s+(?:(?:\(unknown\)|\d+)\s+)?"
     r"(?P<function>\(unknown\)|\(/\S+\)|[A-Za-z_~]\S.*?)?\s*$"
 )
 
