@@ -138,7 +138,7 @@ def asked(reading: Reading, stripped: str) -> bool:
         match = foreign.PROC_STACK.search(stripped)
     else:
         match = _TOLD_TASK.search(stripped)
-    if match is None or not _below(reading).startswith("[<"):
+    if match is None or not reading.below(3).startswith("[<"):
         return False
     pid, tid = (match.group("pid"), match.group("tid")) if "/proc/" in stripped else (match.group("tid"), None)
     _of_proc(reading, stripped, pid, tid, None)
@@ -199,15 +199,6 @@ def _heading(reading: Reading, stripped: str, pattern: Pattern) -> bool:
     elif groups.get("tgid"):
         reading.task.pid = int(groups["tgid"])
     return True
-
-
-def _below(reading: Reading) -> str:
-    """The next line that is not empty."""
-    for ahead in range(reading.at, min(reading.at + 3, len(reading.lines))):
-        below = reading.lines[ahead].strip()
-        if below:
-            return below
-    return ""
 
 
 def _key(reading: Reading, stripped: str) -> bool:

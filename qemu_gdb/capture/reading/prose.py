@@ -106,12 +106,9 @@ def other(reading: Reading, line: str, stripped: str) -> None:
         return
     elif reading.head is not None and reading.head.coroutine and not line[0].isspace():
         # the announced stack did not follow at once
-        for ahead in range(reading.at, min(reading.at + 2, len(reading.lines))):
-            below = reading.lines[ahead].strip()
-            if below:
-                if not below.startswith(("#", "(gdb)", "0x", "*")):
-                    reading.head = None
-                break
+        below = reading.below(2)
+        if below and not below.startswith(("#", "(gdb)", "0x", "*")):
+            reading.head = None
     reading.segment.note(line)
 
 
@@ -268,7 +265,7 @@ def _tell(reading: Reading, line: str, stripped: str) -> bool:
             reading.at += 1
     if message.kind == "rust-panic":
         reading.panicked = messages.panicked_thread(text)
-        below = reading.lines[reading.at].strip() if reading.at < len(reading.lines) else ""
+        below = reading.below()
         other = ("#", "(gdb)", "note: run", "stack backtrace")
         if message.expression is None and below and not below.startswith(other):
             message.expression = below[: messages.MAX_TEXT]
@@ -303,11 +300,7 @@ def side_heading(reading: Reading, line: str, stripped: str) -> Taken:
     match = _SIDE.match(stripped)
     if match is None:
         return False
-    below = ""
-    for ahead in range(reading.at, min(reading.at + 3, len(reading.lines))):
-        below = reading.lines[ahead].strip()
-        if below:
-            break
+    below = reading.below(3)
     if not (below.startswith(("#", "Thread ", "[Switching", "(gdb)", "0x")) or stripped.startswith("=")):
         return False
     side = match.group("side").lower()

@@ -118,6 +118,14 @@ class Reading:
         self.reported: Set[str] = set()  # threads of which perf report showed a tree
         self.cut = 0
 
+    def below(self, within: int = 1) -> str:
+        """The first of the next ``within`` lines that is not empty, without the blanks around it; "" for none."""
+        for line in self.lines[self.at : self.at + within]:
+            below = line.strip()
+            if below:
+                return below
+        return ""
+
     def begin(self, match: re.Match[str], line: str) -> bool:
         """Begin the frame that NUMBERED found in ``line``; False where it is an issue's number or the like."""
         rest = match.group("rest")

@@ -117,7 +117,7 @@ def perf_row(reading: Reading, line: str, stripped: str) -> Taken:
 def minidump_thread(reading: Reading, line: str, stripped: str) -> Taken:
     """``Thread 2 (crashed)``, above a stack of minidump_stackwalk."""
     match = minidump.THREAD.match(stripped)
-    below = reading.lines[reading.at].strip() if reading.at < len(reading.lines) else ""
+    below = reading.below()
     if match is None or not below.startswith("0  ") or minidump.frame(below) is None:
         return False
     reading.end_stack()

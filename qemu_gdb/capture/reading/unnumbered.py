@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Callable, Optional
+
 from qemu_gdb.capture.dialects import addr2line, apple, editors, foreign, plain, reports, rust, windows
 from qemu_gdb.capture.reading import kernels, tools
 from qemu_gdb.capture.reading.state import Head, Reading, Taken
@@ -87,7 +89,7 @@ def bracket(reading: Reading, line: str, stripped: str) -> Taken:
 def _rust(reading: Reading, line: str, stripped: str) -> bool:
     """A frame that Rust's panic handler wrote: below its heading, or with its place in the next line."""
     if reading.mode != "rust":
-        below = reading.lines[reading.at].strip() if reading.at < len(reading.lines) else ""
+        below = reading.below()
         if not (stripped.startswith("0: ") and rust.is_place(below)):
             return False
     frame = rust.frame(stripped)
@@ -178,8 +180,10 @@ def anywhere(reading: Reading, line: str, stripped: str) -> bool:
 
 def _symbolized(reading: Reading, stripped: str, level: int) -> bool:
     """addr2line's output: a function and its place, where it is none of a stack's lines."""
-    below = reading.lines[reading.at].strip() if reading.at < len(reading.lines) else ""
-    frame = addr2line.pair(stripped, below, level) if ":" in below and below[-1] in "0123456789?)" else None
+    below = reading.below()
+    # a name stands alone in its line, but for its parameters
+    named = stripped[-1] == ")" or " " not in stripped
+    frame = addr2line.pair(stripped, below, level) if named and ":" in below else None
     if frame is not None and ("_" in stripped or "/" in below):
         reading.at += 1
         return _listed(reading, frame, "addr2line")
@@ -205,13 +209,10 @@ def _listed(reading: Reading, frame: Frame, dialect: str = "list") -> bool:
     return True
 
 
-def _run_of(reading: Reading, *parsers: object) -> bool:
+def _run_of(reading: Reading, *parsers: Callable[[str, int], Optional[Frame]]) -> bool:
     """Whether the next line is a frame of the same kind: one alone is a sentence."""
-    for ahead in range(reading.at, min(reading.at + 2, len(reading.lines))):
-        below = reading.lines[ahead].strip()
-        if below:
-            return any(parser(below, 0) is not None for parser in parsers if callable(parser))
-    return False
+    below = reading.below(2)
+    return any(parser(below, 0) is not None for parser in parsers) if below else False
 
 
 def _run_of_names(reading: Reading, stripped: str) -> bool:
