@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import field
 from typing import Dict, List, Optional
 
 from qemu_gdb.capture import kernel_part
@@ -30,7 +29,6 @@ _ON_DESCRIPTOR = frozenset(
 _NO_DESCRIPTOR = 0xFFFFFF00  # and above: AT_FDCWD, -1
 
 
-
 @record
 class Task:
     """One thread as the kernel tells of it."""
@@ -39,7 +37,7 @@ class Task:
     name: str = ""
     state: str = ""  # R, S, D, T, t, Z, ...
     switches: int = -1  # how often it has left the processor; -1 unknown
-    kernel: List[Frame] = field(default_factory=list)  # innermost first; of a root's eyes only
+    tracer: int = 0  # the process that traces it; 0 for none
 
 
 def look(pid: int) -> Dict[int, Task]:
@@ -50,18 +48,24 @@ def look(pid: int) -> Dict[int, Task]:
     except OSError:
         return found
     for lwp in lwps[:MAX_THREADS]:
-        task = Task(lwp)
-        for line in _read(f"/proc/{pid}/task/{lwp}/status").splitlines():
-            key, _, value = line.partition(":")
-            value = value.strip()
-            if key == "Name":
-                task.name = value
-            elif key == "State":
-                task.state = value[:1]
-            elif key.endswith("ctxt_switches") and value.isdecimal():
-                task.switches = max(task.switches, 0) + int(value)
-        found[lwp] = task
+        found[lwp] = _task(pid, lwp)
     return found
+
+
+def _task(pid: int, lwp: int) -> Task:
+    task = Task(lwp)
+    for line in _read(f"/proc/{pid}/task/{lwp}/status").splitlines():
+        key, _, value = line.partition(":")
+        value = value.strip()
+        if key == "Name":
+            task.name = value
+        elif key == "State":
+            task.state = value[:1]
+        elif key == "TracerPid" and value.isdecimal():
+            task.tracer = int(value)
+        elif key.endswith("ctxt_switches") and value.isdecimal():
+            task.switches = max(task.switches, 0) + int(value)
+    return task
 
 
 def stuck(pid: int, seconds: float = WATCHED_S) -> List[int]:
@@ -70,9 +74,8 @@ def stuck(pid: int, seconds: float = WATCHED_S) -> List[int]:
     ends = time.monotonic() + seconds
     while before and time.monotonic() < ends:
         time.sleep(_STEP_S)
-        now = look(pid)
-        before = {lwp: n for lwp, n in before.items()
-                  if lwp in now and now[lwp].state == "D" and now[lwp].switches == n}
+        now = [_task(pid, lwp) for lwp in before]
+        before = {task.lwp: task.switches for task in now if task.state == "D" and task.switches == before[task.lwp]}
     return sorted(before)
 
 
@@ -135,8 +138,8 @@ def _read(path: str) -> str:
 
 def stopped(pid: int) -> Optional[bool]:
     """Whether somebody has stopped the whole process (SIGSTOP, a debugger); None where it has ended."""
-    main = look(pid).get(pid)
-    return main.state in ("T", "t") if main is not None else None
+    main = _task(pid, pid)
+    return main.state in ("T", "t") if main.state else None
 
 
 def ended(pid: int) -> bool:
@@ -146,12 +149,7 @@ def ended(pid: int) -> bool:
 
 def tracers(pid: int) -> List[int]:
     """The processes that trace threads of this one."""
-    found = set()
-    for lwp in look(pid):
-        for line in _read(f"/proc/{pid}/task/{lwp}/status").splitlines():
-            if line.startswith("TracerPid:"):
-                found.add(int(line.partition(":")[2]))
-    return sorted(found - {0})
+    return sorted({task.tracer for task in look(pid).values()} - {0})
 
 
 def descendants(pid: int, but: int) -> List[int]:
