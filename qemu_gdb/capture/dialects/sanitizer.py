@@ -10,9 +10,9 @@ from qemu_gdb.pattern import Pattern
 
 # "0x5593da6704ea in f ../a.c:244:3", "0xfffc3a1678bb  (/lib64/libc.so.6+0x78bb)", "0x55 in f (module+0x1) (BuildId: a)"
 _BUILD_ID = Pattern(r"\s*\(BuildId: [^)]{0,80}\)?\s*$")
-_MODULE = Pattern(r"\s*\((?P<module>[^()\s][^()]{0,400})\+0x[0-9a-fA-F]+\)\s*$")
+_MODULE = Pattern(r"\((?P<module>[^()\s][^()]{0,400})\+0x[0-9a-fA-F]+\)\s*$")
 _PC = Pattern(r"0x(?P<pc>[0-9a-fA-F]{1,16})\s+(?:in\s+)?")
-_PLACE = Pattern(r"\s+(?P<file>[^\s:()][^\s:]*|<null>|<unknown module>)(?::(?P<line>\d{1,8}))?(?::\d{1,8})?\s*$")
+_PLACE = Pattern(r"\s(?P<file>[^\s:()][^\s:]*|<null>|<unknown module>)(?::(?P<line>\d{1,8}))?(?::\d{1,8})?\s*$")
 _TSAN = Pattern(
     r"(?P<function>\S.*?)\s+(?P<file>[^\s:()]+|<null>):?(?P<line>(?<=:)\d{1,8})?(?::\d{1,8})?"
     r"(?:\s+\((?P<module>[^()+]+)\+0x[0-9a-fA-F]+\))?\s*$"
