@@ -415,3 +415,14 @@ def test_a_helper_right_under_the_event_loop_is_not_the_loops_fault():
 def test_a_signal_sent_to_a_thread_is_no_crash_of_the_sender():
     told = first(names("pthread_kill qemu_cpu_kick_thread cpu_exit main_loop_wait main"))
     assert told.kind == "state.running"
+
+
+def test_two_reports_whose_stacks_both_end_in_libc_are_told_by_one_of_them():
+    headings = [f"==7==ERROR: AddressSanitizer: {what} on address 0x602000000010 at pc 0x55"
+                for what in ("heap-use-after-free", "heap-buffer-overflow")]
+    calls = "raise abort __libc_message malloc_printerr _int_free free".split()
+    threads = [Thread([Frame(i, name) for i, name in enumerate([*calls, owner, "main"])], number=n, heading=heading)
+               for n, (owner, heading) in enumerate(zip(("virtio_blk_reset", "virtio_net_reset"), headings), 1)]
+    messages = [Message("sanitizer", heading) for heading in headings]
+    found = explain(Snapshot(Source("text"), program="qemu-system-x86_64", threads=threads, messages=messages)).findings
+    assert found[0].kind == "crash.invalid-access" and "only noticed it" in found[0].explanation

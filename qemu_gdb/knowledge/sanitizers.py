@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 # The word in the report, the kind of finding, what a title calls it.
 SANITIZER: Tuple[Tuple[str, str, str], ...] = (
@@ -66,3 +66,8 @@ SANITIZER: Tuple[Tuple[str, str, str], ...] = (
     ("outside the range of representable values", "crash.arithmetic", "conversion out of range"),
     ("call to function", "crash.invalid-access", "call through a pointer of the wrong type"),
 )  # fmt: skip
+
+
+def row_of(line: str) -> Optional[Tuple[str, str, str]]:
+    """The row of a report's line, None where none fits."""
+    return next((row for row in SANITIZER if row[0] in line), None)

@@ -55,7 +55,8 @@ _QEMUS = Pattern(r"(?:^|[\s\"'])(?:qemu|kvm)[\w.+-]{0,60}: ")  # libc puts the p
 def _kind(message: Message) -> Optional[str]:
     if message.kind != "sanitizer":
         return None
-    return next((row[1] for row in sanitizers.SANITIZER if row[0] in message.text), None)
+    row = sanitizers.row_of(message.text)
+    return row[1] if row is not None else None
 
 
 def _finding(message: Message, kind: str, headline: str) -> Finding:

@@ -7,7 +7,7 @@ from typing import Dict, List, Optional, Tuple
 
 from ...knowledge.aborts import FATAL_PATHS, fatal_path_of
 from ...knowledge.helpers import ALLOCATORS, helper_for
-from ...knowledge.sanitizers import SANITIZER
+from ...knowledge.sanitizers import SANITIZER, row_of
 from ...model import Evidence, Message
 from ...pattern import Pattern
 from ..context import Context, Subject
@@ -26,15 +26,13 @@ def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
         return None
     reporting = _reporting(context, subject, reports)
     if reporting is not None:
-        found = sanitizer(context, reporting)
-        if found is not None:
-            words = next((oneline(m.text) for m in context.messages if m.kind == "malloc"), "")
-            spot = common.who(subject)
-            found.sentences.append(
-                f"{spot} only noticed it: libc stops there over its damaged heap"
-                + (f' ("{cut(words, 80)}").' if words else ".")
-            )
-            found.confidence = "likely"
+        found = _reported(context, reporting, reports)
+        words = next((oneline(m.text) for m in context.messages if m.kind == "malloc"), "")
+        found.sentences.append(
+            f"{common.who(subject)} only noticed it: libc stops there over its damaged heap"
+            + (f' ("{cut(words, 80)}").' if words else ".")
+        )
+        found.confidence = "likely"
         return found
     if subject.number is not None and not can_have_taken(subject):
         return _without_stack(subject, reports[0])
@@ -69,9 +67,10 @@ def further(context: Context, first: Cause) -> List[Cause]:
         kind = _kind_of(heading) if subject is not first.subject and _BEGINS.search(heading) else ""
         if kind and kind not in begun:
             begun.add(kind)
-            cause = _reported(context, subject, [Message("sanitizer", heading)])
-            told += [cause] if cause is not None else []
-    return told[:_FURTHER]
+            told.append(_reported(context, subject, [Message("sanitizer", heading)]))
+            if len(told) == _FURTHER:
+                break
+    return told
 
 
 # The lines that begin a report, right above its stack
@@ -80,21 +79,16 @@ _BEGINS = Pattern(r"irect leak of \d|runtime error: |(?:ERROR|WARNING): \w+Sanit
 
 def _kind_of(line: str) -> str:
     """What a report is of ("memory leak"), "" where that is not known."""
-    return next((row[2] for row in SANITIZER if row[0] in line), "")
+    row = row_of(line)
+    return row[2] if row is not None else ""
 
 
-def _reported(context: Context, subject: Subject, reports: List[Message]) -> Optional[Cause]:
+def _reported(context: Context, subject: Subject, reports: List[Message]) -> Cause:
     stack = subject.stack
-    message = reports[0]
     lines = [oneline(m.text) for m in reports]
-    word, kind, meaning = "", "crash.invalid-access", "sanitizer report"
-    for text in lines:
-        row = next((r for r in SANITIZER if r[0] in text), None)
-        if row is not None:
-            word, kind, meaning = row
-            message = next(m for m in reports if oneline(m.text) == text)
-            break
-    text = oneline(message.text)
+    rows = ((m, line, row_of(line)) for m, line in zip(reports, lines))
+    message, text, row = next((told for told in rows if told[2] is not None), (reports[0], lines[0], None))
+    word, kind, meaning = row if row is not None else ("", "crash.invalid-access", "sanitizer report")
     if meaning == "memory leak":
         return _leak(subject, lines)
     address = _hex(re.search(r"(?:on (?:unknown )?address|address) (0x[0-9a-fA-F]+)", text))
