@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Iterator, List, Optional
 
+from ..knowledge.runstates import NAMES
 from ..model import Snapshot
 from ..pattern import Pattern
 from ..record import record
@@ -11,11 +12,6 @@ from ..record import record
 if TYPE_CHECKING:
     from .context import Context
 
-# qapi/run-state.json, 2.x to 10.x; preconfig until 10.x
-NAMES = frozenset(
-    """debug inmigrate internal-error io-error paused postmigrate prelaunch preconfig finish-migrate restore-vm running
-    save-vm shutdown suspended watchdog guest-panicked colo""".split()
-)
 # Words that query-jobs, query-migrate and others have for a status of their own
 _SHARED = frozenset("running paused colo debug shutdown".split())
 _MAX_LINES = 20_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List, Optional, Tuple
 
 from ...knowledge import holders
-from ...knowledge.rests import GLIB_DISPATCHERS
+from ...knowledge.rests import GLIB_DISPATCHERS, VCPUS
 from ...model import Evidence, Finding
 from ..context import Context, Subject
 from ..owners import code_of, codes
@@ -43,7 +43,7 @@ def vcpu_stop(context: Context, last: Subject, victims: List[Subject], waiting: 
     ]
     proof = [evidence(last, waiting.at, "waits on qemu_pause_cond")]
     steps: List[str] = []
-    vcpus = context.with_role("vcpu-mttcg", "vcpu-tcg-rr", "vcpu-kvm", "vcpu-other")
+    vcpus = context.with_role(*VCPUS)
     if late:
         first = late[0]
         where = common.qemu_frame(first.stack)
@@ -368,7 +368,7 @@ def other_wait(context: Context, last: Subject, victims: List[Subject], waiting:
             rule="vcpu-work",
         )
     if waiting.kind == "vcpu-start":
-        new = [s for s in context.with_role("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other") if s.waiting is None]
+        new = [s for s in context.with_role(*VCPUS) if s.waiting is None]
         sentences.append(f"It waits in {where} {waiting.says}; the BQL is free meanwhile.")
         if waiting.owners:
             return _on_vcpu(last, victims, waiting, waiting.owners[0], sentences, proof, "vcpu-start")

@@ -33,9 +33,8 @@ def find(context: Context) -> List[Finding]:
     heard = exits.heard(lines)
     if heard is not None:
         return [_last_word(context, heard)]
-    if context.runstate is not None and context.runstate.name != "running":
-        return runstates.stopped(context, context.runstate, busy=False, whole=False)
-    return []
+    stopped = runstates.stopped(context, context.runstate, False, False) if context.runstate is not None else None
+    return [stopped] if stopped is not None else []
 
 
 def _last_word(context: Context, heard: exits.Heard) -> Finding:

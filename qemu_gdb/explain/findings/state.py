@@ -7,6 +7,7 @@ from collections import Counter
 from typing import List, Optional, Tuple
 
 from ...knowledge import signals
+from ...knowledge.rests import VCPUS
 from ...model import Evidence, Finding, Job, Notice
 from ...role_words import role_words
 from .. import stories
@@ -19,8 +20,6 @@ from .common import at, capital, evidence, finding, joined, short, the, who
 from .crash import stopped_by_debugger
 from .requests import in_flight, one_each, short_wait
 from .steps import for_outside
-
-_VCPUS = ("vcpu-kvm", "vcpu-mttcg", "vcpu-tcg-rr", "vcpu-other")
 
 _SAID_BESIDE_HANG = ("state.io-error", "state.guest-panicked")
 
@@ -40,8 +39,7 @@ def find(context: Context, before: List[Finding]) -> List[Finding]:
         return []
     if state is not None and not (hangs and state.kind in ("state.running", "state.paused", "state.prelaunch")):
         found.append(state)
-    slowed = purpose.find(context)
-    found += slowed
+    found += purpose.find(context)
     if not found and not hangs and not any(f.rule == "yielded" for f in before):
         quiet = _quiet(context)
         if quiet is not None:
@@ -145,7 +143,7 @@ def _runstate(context: Context) -> Optional[Finding]:
     if told.name == "running":  # a text's own word adds to what the stacks show, and stands for no thread
         return _running(context) if not told.line else None
     whole = not told.line or _whole(context)
-    return next(iter(runstates.stopped(context, told, bool(_busy(context)), whole)), None)
+    return runstates.stopped(context, told, bool(_busy(context)), whole)
 
 
 def _jobs(context: Context) -> List[str]:
@@ -196,14 +194,14 @@ def _busy(context: Context) -> List[Subject]:
         s
         for s in context.live_subjects
         if (s.waiting is None or not s.waiting.resting)
-        and s.told.role not in _VCPUS
+        and s.told.role not in VCPUS
         and s.told.state not in ("idle", "running-guest")
         and s.told.role not in ("external-library", "glib-worker")
     ]
 
 
 def _running(context: Context) -> Optional[Finding]:
-    vcpus = context.with_role(*_VCPUS)
+    vcpus = context.with_role(*VCPUS)
     guest = [s for s in vcpus if s.told.state == "running-guest"]
     busy = _busy(context)
     main = context.with_role("main-loop")
@@ -280,7 +278,7 @@ def _whole(context: Context) -> bool:
         return False
     if any(s.told.thread.truncated_top for s in subjects):
         return False
-    return bool(context.with_role("main-loop")) and bool(context.with_role(*_VCPUS))
+    return bool(context.with_role("main-loop")) and bool(context.with_role(*VCPUS))
 
 
 def _quiet(context: Context) -> Optional[Finding]:
@@ -289,7 +287,7 @@ def _quiet(context: Context) -> Optional[Finding]:
         return None
     if len(subjects) > 1 and all(len(s.stack) == 1 and s.told.thread.truncated_bottom for s in subjects):
         return _innermost_only(subjects)
-    vcpus = context.with_role(*_VCPUS)
+    vcpus = context.with_role(*VCPUS)
     main = context.with_role("main-loop")
     resting = [s for s in subjects if _rests(s)]
     at_rest = {id(s) for s in resting}
