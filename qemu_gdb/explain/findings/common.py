@@ -428,3 +428,13 @@ _WRAP = Pattern(r"\s+")
 
 def oneline(text: str) -> str:
     return _WRAP.sub(" ", text).strip()
+
+
+# "2024-03-01T13:05:11.202113Z qemu-system-x86_64: "
+_PROGRAM = Pattern(r"^(?:\S{0,40}\d\d:\d\d\S{0,40}\s+)?[\w./-]{0,80}(?:qemu|kvm)[\w.-]{0,40}: ")
+_LINE = 600  # characters of a line that are read
+
+
+def without_program(line: str) -> str:
+    """A message of QEMU's without the time and the program's name in front."""
+    return _PROGRAM.sub("", oneline(line[:_LINE]))

@@ -40,12 +40,6 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
     sentences = [lead(context, last)]
     command = command_of(stack)
     asked = _asker(stack, waiting.at)
-    what = {
-        "drain": "a drain",
-        "drain-end": "the end of a drain",
-        "graph-wrlock": "the graph write lock",
-        "job": "a job",
-    }.get(waiting.kind, "")
     sentences.append(
         f"It polls in {at(stack, waiting.at)}{f', called by {asked},' if asked else ''} {waiting.says}"
         f"{f' ({stack.names[waiting.poll or 0]}, {poll_frame})' if poll_frame else ''}."
@@ -170,7 +164,6 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
         and waiting.kind not in ("drain", "graph-wrlock", "drain-end")
     ):
         confidence = "possible"
-    del what
     return finding(
         kind,
         title,
@@ -199,9 +192,12 @@ def _under_replay(context: Context, waiting: Waiting) -> str:
             "VM is stopped.")
 
 
+_BACKUP = Names("backup_*", "pvebackup_*", "qmp_backup*", "block_copy*")
+
+
 def _proxmox_backup(context: Context, stack: Stack) -> str:
     """Proxmox VE's backup jobs write by libproxmox_backup_qemu, whose own threads talk to the server."""
-    if stack.find(Names("backup_*", "pvebackup_*", "qmp_backup*", "block_copy*")) is None:
+    if stack.find(_BACKUP) is None:
         return ""
     seen = any("proxmox_backup" in (f.library or "") or f.name.startswith("proxmox_backup_")
                for s in context.live_subjects for f in s.stack.frames)

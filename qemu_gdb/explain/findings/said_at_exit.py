@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-from typing import List
+from typing import List, Sequence
 
 from ...knowledge import exits, signals, vfio
 from ...knowledge.roles import program_kind
@@ -27,19 +25,20 @@ def said(context: Context) -> List[str]:
 def find(context: Context) -> List[Finding]:
     """One finding of QEMU's last words, or of the run state; none where the text has neither."""
     lines = said(context)
-    refused = next((line for line in lines if vfio.why(line)), None)
-    if refused is not None:
-        return [_refused(refused)]
+    for line in lines:
+        refused = vfio.why(line)
+        if refused is not None:
+            return [_refused(line, *refused)]
     heard = exits.heard(lines)
     if heard is not None:
-        return [_last_word(context, heard)]
+        return [_last_word(context, heard, lines)]
     stopped = runstates.stopped(context, context.runstate, False, False) if context.runstate is not None else None
     return [stopped] if stopped is not None else []
 
 
-def _last_word(context: Context, heard: exits.Heard) -> Finding:
+def _last_word(context: Context, heard: exits.Heard, lines: List[str]) -> Finding:
     program = context.explanation.program or "QEMU"
-    crash = _tells_of_a_crash(context)
+    crash = _tells_of_a_crash(context, lines)
     sentences = [f"{common.capital(heard.word.says)}."]
     if crash:
         sentences.append(f"With this message {program} ends in order. The text tells of a crash as well, and has no "
@@ -55,7 +54,7 @@ def _last_word(context: Context, heard: exits.Heard) -> Finding:
         bits = [str(bit) for bit in range(64) if missing >> bit & 1]
         sentences.append(f"Feature bit{'s' if len(bits) > 1 else ''} {', '.join(bits[:8])}: the guest uses what is not "
                          "offered here.")
-    below = _below(context, heard)
+    below = _below(lines, heard)
     sentences += [f'Also said: "{common.cut(below, 160)}".'] if below else []
     steps = list(heard.word.steps)
     if crash:
@@ -65,27 +64,23 @@ def _last_word(context: Context, heard: exits.Heard) -> Finding:
                    rule="said-at-exit")
 
 
-def _tells_of_a_crash(context: Context) -> bool:
+def _tells_of_a_crash(context: Context, lines: List[str]) -> bool:
     """Whether the text complains of a crash; "reason=crashed" is libvirt's word for any end it did not ask for."""
     signal = context.snapshot.signal
     if signal is not None and signal.name in signals.SIGNALS and not signals.only_stops(signal):
         return True
-    lines = itertools.islice(said(context), 400)
-    return any(CRASH.search(line[:4000].replace("reason=crashed", "")) for line in lines)
+    return any(CRASH.search(line[:4000].replace("reason=crashed", "")) for line in lines[:400])
 
 
-def _below(context: Context, heard: exits.Heard) -> str:
+def _below(lines: List[str], heard: exits.Heard) -> str:
     """Another message of the same end that names what it is about: the image, the reason."""
-    for line in itertools.islice(said(context), _MAX_LINES):
+    for line in lines:
         if line != heard.line and ("Is another process using" in line or "load of migration failed" in line):
-            return re.sub(r"^\S*\d\d:\d\d\S*\s+[\w.-]*(?:qemu|kvm)[\w.-]*: ", "", common.oneline(line))
+            return common.without_program(line)
     return ""
 
 
-def _refused(line: str) -> Finding:
-    told = vfio.why(line)
-    assert told is not None
-    sentence, steps = told
+def _refused(line: str, sentence: str, steps: Sequence[str]) -> Finding:
     match = vfio.RESULT.search(line)
     title = common.oneline(line[match.start() :]) if match is not None else common.oneline(line)
     return Finding("state.shutdown", common.cut(title, 140), "certain",

@@ -9,7 +9,7 @@ from ...pattern import Pattern
 from .. import printed
 from ..context import Context, Subject
 from ..stack import Stack
-from .common import cut, oneline
+from .common import cut, oneline, without_program
 
 # util/qemu-error.c, util/error.c (5.2 to 10.2); stdlib/exit.c
 _REPORTS = Names("error_report", "error_report_err", "error_vreport", "error_printf", "error_vprintf", "vreport",
@@ -22,11 +22,6 @@ _EXITS = Names("exit", "_exit", "quick_exit", "exit_group")
 _TOP = 4
 _LITERAL = 8  # characters of a format that tell its line from others
 _CONVERSION = Pattern(r"%[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|ll|[hlzjt])?[a-zA-Z%]")
-
-
-_LINE = 600  # characters of a line that are read
-# "2024-03-01T13:05:11.202113Z qemu-system-x86_64: "
-_PROGRAM = Pattern(r"^(?:\S{0,40}\d\d:\d\d\S{0,40}\s+)?[\w./-]{0,80}(?:qemu|kvm)[\w.-]{0,40}: ")
 
 
 class Failure(NamedTuple):
@@ -94,16 +89,12 @@ def _line_of(context: Context, given: str) -> str:
         return ""
     for message in context.snapshot.messages:
         if literal in message.text and message.kind == "qemu-error":
-            return _without_program(message.text)
+            return without_program(message.text)
     line = next((x for x in context.snapshot.unparsed[:4000] if literal in x and "fmt=" not in x), "")
-    return _without_program(line)
+    return without_program(line)
 
 
 def error_line(context: Context) -> str:
     """The last error that QEMU wrote, as the text has it; "" for none."""
     errors = [m.text for m in context.messages if m.kind == "qemu-error"]
-    return _without_program(errors[-1]) if errors else ""
-
-
-def _without_program(line: str) -> str:
-    return _PROGRAM.sub("", oneline(line[:_LINE]))
+    return without_program(errors[-1]) if errors else ""
