@@ -16,6 +16,7 @@ _YIELDS = Names(
     "qemu_co_rwlock_*", "qio_channel_yield", "yield_until_fd_readable", "aio_co_reschedule_self", "qemu_co_timeout",
     "coroutine_trampoline", "__start_context", "makecontext", "thread_start", "swapcontext", "siglongjmp",
 )  # fmt: skip
+_SWITCHES = ("qemu_coroutine_switch", "qemu_coroutine_yield")
 _OWNED = {"comutex": "which coroutine {} holds"}  # what the owner has to do with what is waited for
 _LIMIT = 4000  # coroutines that get frames' subsystems
 
@@ -79,6 +80,13 @@ def last_links(coroutines: Iterable[Coroutine], first: int) -> List[int]:
 def yielded_in(stack: Stack) -> str:
     """The function in which a coroutine yielded, past the ways to yield; "" where no frame has a name."""
     return next((name for name in stack.names if name and name not in _YIELDS), "")
+
+
+def yielded_at(stack: Stack) -> Optional[int]:
+    """Position of the function in which a coroutine yielded; None for one that runs, as its innermost frames show."""
+    if not any(name in _SWITCHES for name in stack.names[:2]):
+        return None
+    return stack.find(yielded_in(stack))
 
 
 def _object(coroutine: Coroutine) -> str:

@@ -6,10 +6,12 @@ from typing import List, Optional, Tuple
 
 from ...knowledge import holders, peers
 from ...knowledge.match import Names
+from ...knowledge.yields import yield_in
 from ...model import Evidence, Finding
 from ...pattern import Pattern
 from ..complaint import prose
 from ..context import Context, Subject
+from ..coroutines import yielded_at
 from ..stack import Stack
 from ..waiting import Waiting
 from . import common, host_waits
@@ -389,15 +391,12 @@ def _request_elsewhere(context: Context) -> Tuple[List[Subject], Optional[Tuple[
         if not (subject.told.thread.coroutine or subject.told.role == "coroutine"):
             continue
         stack = subject.stack
-        names = [
-            n
-            for n in stack.names
-            if n and n not in ("qemu_coroutine_switch", "qemu_coroutine_yield", "coroutine_trampoline")
-        ]
-        if not names or stack.names[0] not in ("qemu_coroutine_switch", "qemu_coroutine_yield"):
+        place = yielded_at(stack)
+        if place is None:
             continue
+        inner = stack.names[place]
+        names = [n for n in stack.names[place:] if n and n != "coroutine_trampoline"]
         peer = next((p for p in peers.PEERS if any(n in p.functions for n in names)), None)
-        inner = names[0]
         key = next((n for n in reversed(names) if not n.startswith("__") and n != "makecontext"), inner)
         if peer is not None:
             coroutine = (
@@ -405,7 +404,9 @@ def _request_elsewhere(context: Context) -> Tuple[List[Subject], Optional[Tuple[
                 peer.advice,
             )
         else:
-            coroutine = (f"The coroutine shown has yielded in {inner} ({key}).", "")
+            row = yield_in(inner)
+            means = f" {row.says}" if row is not None else ""
+            coroutine = (f"The coroutine shown has yielded in {inner} ({key}).{means}", "")
         break
     return workers, coroutine
 
