@@ -44,7 +44,7 @@ def made_elsewhere(context: Context, subject: Subject, signal: Signal, kind: str
         cause.sentences.append(f"{faultless}, and si_code {signal.code} tells that a process sent the signal (kill).")
         cause.steps.append(_asks_who(signal))
     else:
-        whole = context.snapshot.source.kind != "text" or complete(context)
+        whole = complete(context)
         cause.sentences.append(
             f"{faultless}: a bad pointer there makes the call fail with EFAULT. "
             + ("No thread is at such a place: somebody sent the signal (kill), or it is of another process or time "

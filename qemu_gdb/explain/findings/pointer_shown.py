@@ -34,8 +34,8 @@ def by_register(cause: Cause, access: Access, address: Optional[int], where: str
     elif access.base < 0x10000:
         cause.sentences.append(f"The instruction `{access.instruction}` used {what}, which is too small for a pointer.")
     else:
-        cause.sentences.append(f"The instruction `{access.instruction}` used {what}: as a value that can be a pointer; "
-                               "what lies there is not mapped, or may not be accessed so.")
+        cause.sentences.append(f"The instruction `{access.instruction}` used {what}, which can be a pointer: what it "
+                               "points to is not mapped, or does not allow this access.")
 
 
 def printed_null(context: Context, cause: Cause, stack: Stack, positions: List[int], where: str) -> bool:

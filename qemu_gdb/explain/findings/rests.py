@@ -31,6 +31,9 @@ from .links import (
 from .migrating import multifd, postcopy_paused
 from .steps import for_peer
 
+# accel/kvm/kvm-all.c, kvm_ipi_signal(): 5.2 and later
+_KICK = "the kick (SIG_IPI) has to bring it out at once; if it stays there, the kernel keeps it or the signal was lost."
+
 
 def vcpu_stop(context: Context, last: Subject, victims: List[Subject], waiting: Waiting) -> Finding:
     stack = last.stack
@@ -54,12 +57,8 @@ def vcpu_stop(context: Context, last: Subject, victims: List[Subject], waiting: 
         proof.append(evidence(first, where, "has not stopped"))
         steps.append(f"{capital(short(first))} is the one to look at: is it in the same place in a second sample?")
         if first.stack.names and first.stack.names[0] == "ioctl":
-            sentences.append(
-                "It is inside KVM_RUN; the kick signal (SIG_IPI) should have brought it out at once, so the kernel "
-                "keeps it."
-            )
-            if not first.told.thread.kernel:
-                steps.append("on the host: cat /proc/PID/task/LWP/stack of that vCPU")
+            sentences.append(f"It is inside KVM_RUN: {_KICK}")
+            steps += _kernels_stack(first)
     elif vcpus:
         sentences.append(
             "All vCPUs shown rest in their wait: one of them has still to note that it is stopped, or its wake-up "
@@ -242,7 +241,7 @@ def _left_by_fork(context: Context, last: Subject, victims: List[Subject], waiti
     if repaired and any(name.startswith(holders.GLIBCS_WAITS) for name in stack.names[: waiting.at]):
         return None  # glibc's fork() unlocks these for the child
     forked = stack.find(("do_fork", "fork", "vfork", "__libc_fork", "fork_end")) is not None
-    whole = context.snapshot.source.kind != "text" or complete(context)
+    whole = complete(context)
     return finding(
         "hang.deadlock",
         f"A forked child waits for a lock of {owner} that nobody unlocks",
@@ -475,12 +474,8 @@ def _on_vcpu(
     steps = [f"{short(vcpu)} in a second sample: is it still in the same place?"]
     if stack.names and stack.names[0].endswith("ioctl"):
         if vcpu.told.state == "running-guest":
-            sentences.append("A signal (SIG_IPI) has to bring it out of KVM_RUN at once; if it stays there, the kernel "
-                             "keeps it.")
-        lwp = vcpu.told.thread.lwp
-        if not vcpu.told.thread.kernel:
-            steps.insert(0, f"on the host: cat /proc/PID/task/{lwp if lwp is not None else 'LWP'}/stack: where the "
-                         f"kernel keeps {short(vcpu)}")
+            sentences.append(f"It is inside KVM_RUN: {_KICK}")
+        steps = _kernels_stack(vcpu) + steps
     proof.append(evidence(vcpu, 0, "the thread of that vCPU"))
     return finding(
         "hang.vcpu-stop",
@@ -493,6 +488,15 @@ def _on_vcpu(
         steps=steps,
         rule=rule,
     )  # fmt: skip
+
+
+def _kernels_stack(vcpu: Subject) -> List[str]:
+    """Where to read where the kernel keeps a vCPU's thread; nothing where that is shown."""
+    lwp = vcpu.told.thread.lwp
+    if vcpu.told.thread.kernel:
+        return []
+    return [f"on the host: cat /proc/PID/task/{lwp if lwp is not None else 'LWP'}/stack: where the kernel keeps "
+            f"{short(vcpu)}"]
 
 
 def _library_entry(subject: Subject, shown: int) -> int:
@@ -563,12 +567,8 @@ def _join(
     if target is not None:
         steps = [f"{capital(short(target))} is the one to look at: who should have told it to end, or woken it?"]
     if target is not None and target.told.state == "running-guest" and stack.names[waiting.at] == "cpu_remove_sync":
-        sentences.append("That vCPU was told to end, and a signal (SIG_IPI) has to bring it out of KVM_RUN at once; if "
-                         "it stays there, the kernel keeps it or the signal was lost.")
-        lwp = target.told.thread.lwp
-        if not target.told.thread.kernel:
-            steps = [f"on the host: cat /proc/PID/task/{lwp if lwp is not None else 'LWP'}/stack: where the kernel "
-                     f"keeps {short(target)}"]
+        sentences.append(f"That vCPU was told to end, and is inside KVM_RUN: {_KICK}")
+        steps = _kernels_stack(target) or steps
         steps.append(f"{short(target)} in a second sample: is it still there?")
     whom = f"{the(target)} to end" if target is not None else "a thread to end"
     return finding(
