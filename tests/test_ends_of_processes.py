@@ -230,7 +230,7 @@ def test_register_of_the_instruction_is_no_pointer(value, why):
 
 def test_register_of_the_instruction_can_be_a_pointer():
     main = told(FAULT.format(instruction="mov 0x10(%rbx),%rax", register="rbx", value="0x555556f3a1c0")).findings[0]
-    assert "rbx = 0x555556f3a1c0: as a value that can be a pointer" in main.explanation
+    assert "rbx = 0x555556f3a1c0, which can be a pointer" in main.explanation
 
 
 LINE = """\
