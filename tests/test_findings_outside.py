@@ -7,6 +7,7 @@ from stacks import COND, HANDLER, MAIN, MUTEX, POLL, START, thread
 from qemu_gdb import cli
 from qemu_gdb.capture import text
 from qemu_gdb.explain import explain
+from qemu_gdb.explain.command_line import values
 from qemu_gdb.model import Frame, Snapshot, Source, Thread
 
 VCPU = f"kvm_cpu_exec kvm_vcpu_thread_fn {START}"
@@ -265,3 +266,11 @@ def test_the_dispatcher_behind_a_command_is_not_said_to_wait_for_the_next():
     summaries = [told(thread(words, coroutine=True)).threads[0].summary for words in (waits, behind)]
     assert "waits for the next command" in summaries[0]
     assert "has handed a command to the main loop" in summaries[1]
+
+
+def test_values_of_options_are_read_as_qemu_takes_them():
+    line = "qemu-system-x86_64 --chardev 'socket,id=a,path=/with a space' -chardev socket,id=b -incoming=defer"
+    assert values(line, "chardev") == ["socket,id=a,path=/with a space", "socket,id=b"]
+    assert values(line, "serial", "incoming") == ["defer"]
+    assert values("start it by `qemu-system-arm -chardev socket,id=c,path=/s`", "chardev") == ["socket,id=c,path=/s"]
+    assert not values("-chardevs a x-chardev b -chardev", "chardev")

@@ -8,6 +8,7 @@ from ..knowledge.runstates import NAMES
 from ..model import Snapshot
 from ..pattern import Pattern
 from ..record import record
+from .command_line import values
 
 if TYPE_CHECKING:
     from .context import Context
@@ -171,7 +172,6 @@ def _hint(snapshot: Snapshot) -> Optional[Told]:
     return found
 
 
-_INCOMING = Pattern(r"(?:^|\s)--?incoming (?P<uri>\S{1,200})")
 _STOPPED = Pattern(r"(?:^|\s)-S(?:\s|$)")
 # libvirt starts every VM with -S and sends `cont` when it is set up: src/qemu/qemu_command.c, qemu_process.c
 _MANAGED = Pattern(r"-no-user-config|charmonitor|/var/lib/libvirt|-daemonize")
@@ -179,7 +179,8 @@ _MANAGED = Pattern(r"-no-user-config|charmonitor|/var/lib/libvirt|-daemonize")
 
 def _started(command_line: str) -> Optional[Told]:
     """How the command line has parked vCPUs begin, as far as nobody has changed it since."""
-    name, option = "inmigrate", _INCOMING.search(command_line)
-    if option is None and not _MANAGED.search(command_line):
-        name, option = "prelaunch", _STOPPED.search(command_line)
-    return Told(name, "likely", option.group(0).strip()) if option is not None else None
+    incoming = values(command_line, "incoming")
+    if incoming:
+        return Told("inmigrate", "likely", f"-incoming {incoming[0][:200]}")
+    stopped = _STOPPED.search(command_line) is not None and not _MANAGED.search(command_line)
+    return Told("prelaunch", "likely", "-S") if stopped else None

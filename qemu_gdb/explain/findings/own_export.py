@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import List, Optional
 
 from ...model import Evidence, Finding
-from ...pattern import Pattern
+from ..command_line import values
 from ..complaint import prose
 from ..context import Context, Subject
 from .common import at, evidence, finding, who
 from .links import holding, lead, victims_text
 
 # storage-daemon/qemu-storage-daemon.c: --export [type=]fuse,id=ID,node-name=NODE,mountpoint=FILE
-_EXPORT = Pattern(r"--export[ =](?P<options>(?:type=)?fuse,[^\s\"']{1,400})")
+_FUSE = ("type=fuse,", "fuse,")
 _PATHS = ("file", "path", "pathname", "filename", "name", "__path", "__file")
 
 
@@ -26,7 +26,7 @@ def own_export(
     if path is None or last.told.role not in ("main-loop", "tool-main"):
         return None
     texts = (context.snapshot.command_line or "", prose(context.snapshot))
-    for export in (found.group("options") for text in texts for found in _EXPORT.finditer(text)):
+    for export in (value for text in texts for value in values(text, "export") if value.startswith(_FUSE)):
         options = export.split(",")
         if f"mountpoint={path}" not in options or any(option.startswith("iothread=") for option in options):
             continue

@@ -9,13 +9,14 @@ from typing import Dict, List, Optional
 from ...knowledge import peers
 from ...model import Chardev, Coroutine, Request
 from ...pattern import Pattern
+from ..command_line import values
 from ..context import Context, Subject
 from ..stack import number
 from .requests import server_of, short_wait
 
 _NBD_SERVER = Pattern(r"NBD server at (\S+)")
-_SOCKET_CHARDEV = Pattern(r" -chardev '?socket,(\S+)")
-_OTHER_SOCKET = Pattern(r" -(?:serial|parallel|monitor|qmp|qmp-pretty|gdb) '?(?:unix|tcp|telnet|websocket):")
+_OF_CHARDEVS = ("serial", "parallel", "monitor", "qmp", "qmp-pretty", "gdb")  # options that make a chardev, too
+_SOCKETS = ("unix:", "tcp:", "telnet:", "websocket:")
 BY_CHARDEV = ("tpm-emulator", "smartcard")  # peers that a chardev connects
 _YANK_SINCE = 6  # qapi/yank.json: nbd nodes, socket chardevs and migrations since 6.0
 
@@ -47,10 +48,10 @@ def for_peer(context: Context, peer: peers.Peer, subject: Subject) -> List[str]:
 def _sole_socket(context: Context) -> str:
     """ " (cv, /run/vhost.sock)": the socket chardev of the command line, where it has but that one; else ""."""
     command = context.snapshot.command_line or ""
-    options = _SOCKET_CHARDEV.findall(command)
-    if len(options) != 1 or _OTHER_SOCKET.search(command):
+    options = [option for option in values(command, "chardev") if option.startswith("socket,")]
+    if len(options) != 1 or any(option.startswith(_SOCKETS) for option in values(command, *_OF_CHARDEVS)):
         return ""
-    given = dict(part.partition("=")[::2] for part in options[0].strip("'").split(","))
+    given = dict(part.partition("=")[::2] for part in options[0].split(","))
     address = given.get("path") or ":".join(filter(None, (given.get("host"), given.get("port"))))
     return f" ({given.get('id', 'without an id')}, {address})" if address else ""
 
