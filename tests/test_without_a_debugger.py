@@ -86,6 +86,18 @@ def test_a_borrowed_cell_is_told_as_a_device_that_was_entered_again():
     assert "the device was entered again" in explained.findings[0].explanation
 
 
+def test_a_cell_of_rusts_own_library_tells_of_no_device():
+    explained = told("thread '<unnamed>' (4711) panicked at src/lib.rs:12:9:\nalready mutably borrowed: BorrowError\n"
+                     + IN_GDB.format(inner="cell::panic_already_mutably_borrowed"))
+    assert "BqlRefCell" not in explained.findings[0].explanation
+
+
+def test_without_the_line_the_panics_own_function_tells_of_a_borrowed_cell():
+    cell = IN_GDB.replace("core::{inner}", "qemu_api::cell::panic_already_borrowed")
+    found = told(cell).findings[0]
+    assert found.title.endswith(": already borrowed") and "the device was entered again" in found.explanation
+
+
 def test_without_the_line_the_panics_own_function_tells():
     found = told(IN_GDB.format(inner="panicking::panic_bounds_check")).findings[0]
     assert found.title.endswith(": index out of bounds")

@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Optional
 
-from ...knowledge.match import Names
-from ...knowledge.rust import short_name
+from ...knowledge.rust import PANICS, short_name
 from ...model import Evidence, Message
 from ..context import Subject
 from . import common
 from .cause import Cause, blame_of, function_at, past_helpers
 from .common import at, cut, evidence, oneline, place
 
-# What a panic's function of Rust's core library tells where its words are not in the input; library/core/src of Rust
-# 1.63 (QEMU's floor) to 1.90.
-_SAID: Tuple[Tuple[Names, str], ...] = (
-    (Names("core::panicking::panic_bounds_check*"), "index out of bounds"),
-    (Names("core::slice::index::*"), "range of a slice out of bounds"),
-    (Names("core::option::unwrap_failed*", "core::option::expect_failed*"), "unwrap() or expect() of a None"),
-    (Names("core::result::unwrap_failed*"), "unwrap() or expect() of an Err"),
-    (Names("core::panicking::panic_const::*overflow*", "core::panicking::panic_const_*overflow*"),
-     "arithmetic overflow"),
-    (Names("core::panicking::panic_const::*div_by_zero*"), "division by zero"),
-    (Names("core::panicking::assert_failed*"), "assert_eq!() or assert_ne!() failed"),
-    (Names("core::panicking::panic_nounwind*", "core::panicking::panic_cannot_unwind*"),
-     "a panic would have left a function that C calls"),
-    (Names("alloc::alloc::handle_alloc_error*", "alloc::raw_vec::*", "__rustc::__rust_alloc_error_handler*"),
-     "memory could not be had"),
-)
-# What a panic means beyond its words. rust/qemu-api/src/cell.rs (10.0), rust/bql/src/cell.rs (10.2): BqlCell and
-# BqlRefCell check that the BQL is held; a BqlRefCell that is borrowed already panics.
-_MEANS: Tuple[Tuple[str, str], ...] = (
-    ("already borrowed", "BqlRefCell was borrowed already: the device was entered again while one of its own functions,"
-     " further out on this stack, still works on its state."),
-    ("already mutably borrowed", "BqlRefCell was borrowed already: the device was entered again while one of its own "
-     "functions, further out on this stack, still changes its state."),
+# rust/qemu-api/src/cell.rs (10.0), rust/bql/src/cell.rs (10.2): both borrow() and borrow_mut() of a BqlRefCell say so.
+# "already mutably borrowed" and "already borrowed: BorrowMutError" are of Rust's own RefCell, of which QEMU has none.
+_BORROWED = "already borrowed"
+_REENTERED = (
+    "A BqlRefCell was borrowed already: the device was entered again while one of its own functions, further out on "
+    "this stack, still works on its state."
 )
 
 
@@ -47,7 +29,7 @@ def panic(subject: Subject, position: int, start: int, message: Optional[Message
     told_by_frame = ""
     if not said:
         for inner in range(min(start + 1, len(stack))):
-            told_by_frame = next((words for names, words in _SAID if stack.names[inner] in names), told_by_frame)
+            told_by_frame = next((words for names, words in PANICS if stack.names[inner] in names), told_by_frame)
     expression = said[len("assertion failed: "):] if said.startswith("assertion failed: ") else None
     file, line = (message.file, message.line) if message is not None and message.file else (None, None)
     spot = common.location(file, line) if file else place(stack.frames[blame]) if blame is not None else ""
@@ -59,9 +41,8 @@ def panic(subject: Subject, position: int, start: int, message: Optional[Message
                   expression=expression, function=function or None, file=file, line=line)
     if message is not None and len(said) > 90:
         cause.sentences.append(f'It says "{cut(said, 240)}".')
-    meant = next((means for words, means in _MEANS if words in said.lower()), "")
-    if meant:
-        cause.sentences.append(meant)
+    if (said or told_by_frame).startswith(_BORROWED) and "BorrowMutError" not in said:
+        cause.sentences.append(_REENTERED)
     elif not what:
         cause.sentences.append(
             "Its words stand in the line \"thread '...' panicked at ...\" that QEMU wrote to stderr."
