@@ -349,19 +349,6 @@ def _asker(stack: Stack, position: int) -> str:
     return ""
 
 
-# QEMU's code that takes the graph write lock and then drains or polls inside: block.c, blockjob.c, 8.1 to 10.0
-_GRAPH_WRITERS = (
-    "block_job_remove_all_bdrv",
-    "bdrv_root_unref_child",
-    "blk_remove_bs",
-    "bdrv_unref_child",
-    "bdrv_replace_node",
-    "bdrv_append",
-    "bdrv_set_backing_hd",
-    "bdrv_drop_filter",
-)
-
-
 def _graph_writer(stack: Stack, waiting: Waiting) -> str:
     if waiting.kind == "graph-wrlock":
         inner = stack.find(("job_exit", "job_do_finalize_locked", "job_finalize_single_locked"), waiting.at)

@@ -123,9 +123,6 @@ def _asserted(context: Context, cause: Cause) -> List[Finding]:
     ]
 
 
-_TRANSIT = holders.EVENT_LOOP_INTERNALS
-
-
 def _entry(stack: Stack, blame: Optional[int]) -> str:
     """The function by which the outermost layer came here: the frame just inside the event loop or guest code."""
     if blame is None:
@@ -435,14 +432,6 @@ def _entered_twice(subject: Subject, inner: int, outer: int) -> Finding:
 
 
 _HOME = ("main-loop", "iothread", "monitor-iothread", "tool-main", "test", "coroutine", "unknown", "user-mode")
-_CALLBACK_LOOPS = (
-    "aio_bh_poll",
-    "aio_bh_call",
-    "aio_dispatch",
-    "aio_dispatch_handler",
-    "aio_dispatch_handlers",
-    "timerlist_run_timers",
-)
 
 
 def foreign_poll(subject: Subject) -> Optional[Tuple[int, Optional[int], Optional[int]]]:
