@@ -10,7 +10,7 @@ from ..context import Context, Subject
 from ..waiting import Waiting
 from .calls import recover
 from .common import at, finding, listed, short, who
-from .links import ALL_THREADS, holding, victims_text
+from .links import ALL_THREADS, complete, holding, victims_text
 
 # migration/multifd.c: the way from a new connection to the channel's thread, 4.0 to 10.2
 _CONNECTS_MULTIFD = Names(
@@ -32,7 +32,7 @@ def multifd(
 ) -> Finding:
     stack = last.stack
     channels = context.with_role("multifd-send", "multifd-recv")
-    complete = len(context.live_subjects) > 2 and bool(context.with_role("main-loop"))
+    whole = complete(context) and bool(context.with_role("main-loop"))
     sentences.append(f"It waits in {at(stack, waiting.at)} {waiting.says}.")
     steps = []
     connects = next((s for s in context.live_subjects if s.stack.find(_CONNECTS_MULTIFD) is not None), None)
@@ -44,9 +44,9 @@ def multifd(
         )
         title = "The migration thread waits for multifd channels that are not connected yet"
         confidence = "likely"
-        complete = False
+        whole = False
         steps.append("the other side of that connection: does it answer?")
-    elif not channels and complete:
+    elif not channels and whole:
         sentences.append(
             "No multifd thread exists in this process any more, so nobody can post that semaphore: the channels "
             "ended (an error path) "
@@ -63,7 +63,7 @@ def multifd(
         confidence = "possible"
         steps.append(ALL_THREADS)
     return finding(
-        "hang.waiting-for-peer" if not (not channels and complete) else "hang.deadlock",
+        "hang.waiting-for-peer" if channels or not whole else "hang.deadlock",
         title,
         confidence,
         [*sentences, holding(last), victims_text(victims)],
