@@ -43,7 +43,7 @@ def beside(context: Context) -> List[Finding]:
         if message.kind == "assertion" and message.thread is None and _QEMUS.search(message.text):
             found = _finding(message, "crash.assertion", "Assertion failed")
             found.confidence = "likely"
-            found.explanation = "QEMU ends by that, and no stack here is of it: they are of another moment or process."
+            found.explanation = "That aborts QEMU, and no stack here is of it: they are of another moment or process."
             found.rule = "no-stack-of-it"
             return [found]
     return []
