@@ -224,13 +224,14 @@ for _request, _name in REQUESTS.items():
     _BY_NUMBER.setdefault(_request & 0xFFFF, set()).add(_name)
 
 
-# hw/vfio: which of the requests that share a number a function makes
+# hw/vfio: which of the requests that share a number a function makes; up to 7.2 vfio_pci_hot_reset made both of its own
+_HOT_RESETS = Names("*vfio*pci_hot_reset*", "iommufd_cdev_pci_hot_reset")
 _CALLERS = (
     (Names("vfio_dma_map", "vfio_legacy_dma_map"), "VFIO_IOMMU_MAP_DMA"),
     (Names("vfio_dma_unmap", "vfio_legacy_dma_unmap*"), "VFIO_IOMMU_UNMAP_DMA"),
-    (Names("*vfio*pci_hot_reset*", "iommufd_cdev_pci_hot_reset"), "VFIO_DEVICE_PCI_HOT_RESET"),
-    (Names("vfio_pci_get_pci_hot_reset_info", "vfio_get_pci_hot_reset_info"), "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO"),
-    (Names("vfio_get_iommu_info", "vfio_legacy_get_iommu_info"), "VFIO_IOMMU_GET_INFO"),
+    (_HOT_RESETS, "VFIO_DEVICE_PCI_HOT_RESET"),
+    (_HOT_RESETS, "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO"),
+    (Names("vfio_get_iommu_info"), "VFIO_IOMMU_GET_INFO"),
 )
 
 
