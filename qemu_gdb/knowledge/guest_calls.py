@@ -33,8 +33,6 @@ def guest_call(name: str, sends: Optional[int] = None) -> str:
         return _OTHERS[name]
     if name.startswith("do_sendrecvm") and sends is not None:
         return ("send" if sends else "recv") + ("mmsg" if name.startswith("do_sendrecvmmsg") else "msg")
-    if name in ENTRIES:
-        return ""
     # bsd-user/bsd-*.h, freebsd/os-*.h: one function a system call; freebsd11_ are older versions of the same
     of_bsd = re.match(r"do_(?:bsd|freebsd)_(?:freebsd\d+_)?(\w+)$", name)
     if of_bsd:

@@ -199,7 +199,7 @@ def _guest_call(view: View) -> str:
 
 # linux-user/syscall.c, bsd-user: what the guest asked for
 def _user(view: View) -> str:
-    number = view.number(("do_syscall", "do_syscall1", "do_freebsd_syscall"), "num")
+    number = view.number(guest_calls.ENTRIES, "num")
     if any(n in guest_calls.ENTRIES for n in view.names):
         call = _guest_call(view)
         detail = f" {call}" if call else (f" {number}" if number is not None else "")
