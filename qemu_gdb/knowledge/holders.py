@@ -221,6 +221,10 @@ RCU_READ_SECTIONS = Names("address_space_write", "address_space_read_full", "add
 UNLOCKS_TO_CALL = Names("*_thread", "*_thread_fn", "*_thread_loop", "*_thread_func", "process_queued_cpu_work",
                         "timerlist_run_timers", "iothread_run", "thread_pool_*", "aio_worker")  # fmt: skip
 
+# util/oslib-posix.c, 5.2 to 10.2: who makes threads that touch all of the guest's RAM, and joins them
+PREALLOCATES = Names("touch_all_pages", "qemu_prealloc_mem", "os_mem_prealloc", "wait_and_free_mem_prealloc_context",
+                     "qemu_finish_async_prealloc_mem")  # fmt: skip
+
 # Who is joined (qemu_thread_join) in which function, as roles, and the locks given up around that.
 # iothread.c, system/cpus.c, migration/*.c (5.2 to 10.2)
 JOINED: Tuple[Tuple[Names, Tuple[str, ...], Tuple[str, ...]], ...] = (
@@ -234,9 +238,7 @@ JOINED: Tuple[Tuple[Names, Tuple[str, ...], Tuple[str, ...]], ...] = (
     (Names("migrate_fd_cleanup", "migration_cleanup"), ("migration",), ("BQL",)),
     (Names("process_incoming_migration_co", "colo_incoming_co"), ("colo",), ()),
     (Names("postcopy_incoming_cleanup", "postcopy_ram_incoming_cleanup"), ("postcopy-fault",), ()),
-    # util/oslib-posix.c
-    (Names("touch_all_pages", "qemu_prealloc_mem", "os_mem_prealloc", "wait_and_free_mem_prealloc_context",
-           "qemu_finish_async_prealloc_mem"), ("mem-prealloc",), ()),
+    (PREALLOCATES, ("mem-prealloc",), ()),
     (Names("compress_threads_save_cleanup", "compress_threads_load_cleanup"), ("compress",), ()),
 )
 

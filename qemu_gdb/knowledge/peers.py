@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple, Tuple
 
+from .holders import PREALLOCATES
 from .match import Names
+from .rests import CEPH_THROTTLE
 
 SYSCALLS = Names(
     "read", "readv", "pread", "pread64", "preadv*", "write", "writev", "pwrite", "pwrite64", "pwritev*", "recv",
@@ -135,8 +137,7 @@ PEERS: Tuple[Peer, ...] = (
          "the receiver of the migration stream", "The migration stream is not read by its receiver",
          "look at the receiver: the connection or pipe is full"),
     # block drivers' libraries
-    # Ceph: src/osdc/Objecter.cc takes a budget from src/common/Throttle.cc before it sends
-    Peer("ceph-throttle", Names("Throttle::get*", "Throttle::_wait*", "Objecter::_throttle_op*"),
+    Peer("ceph-throttle", CEPH_THROTTLE,
          "a place among the Ceph client's requests in flight (objecter_inflight_ops, objecter_inflight_op_bytes)",
          "The Ceph client has as many requests in flight as it may, and they do not end",
          "ceph -s on the cluster: slow or blocked requests keep that limit full"),
@@ -285,9 +286,8 @@ PROGRESS: Tuple[Progress, ...] = (
              "dump-guest-memory writes the guest's memory; the VM is stopped until that is done",
              "dump-guest-memory has stopped the VM and writes all of its memory.",
              "the dump's file, twice: while it grows, the dump goes on (query-dump tells the same where QMP answers)"),
-    # util/oslib-posix.c: qemu_prealloc_mem (7.2), os_mem_prealloc (before) and its threads
-    Progress(Names("qemu_prealloc_mem", "os_mem_prealloc", "touch_all_pages", "wait_and_free_mem_prealloc_context",
-                   "qemu_finish_async_prealloc_mem", "do_touch_pages", "do_madv_populate_write_pages"),
+    # util/oslib-posix.c: that, and its threads
+    Progress(Names(*PREALLOCATES.patterns, "do_touch_pages", "do_madv_populate_write_pages"),
              "QEMU allocates all of the guest's RAM beforehand (prealloc), and waits for that",
              "Threads touch every page of that memory, so that the host allocates and clears it: huge guests take "
              "minutes.",

@@ -282,11 +282,12 @@ LOOP_OWNERS: Dict[str, Tuple[str, ...]] = {
 }
 
 
+# Ceph: src/osdc/Objecter.cc takes a budget from src/common/Throttle.cc before it sends
+CEPH_THROTTLE = Names("Throttle::get*", "Throttle::_wait*", "Objecter::_throttle_op*")
 # Functions by which a library asks an outside party: a thread that waits inside them is no worker at rest
 LIBRARY_REQUESTS = Names(
-    # Ceph: common/Throttle.cc, osdc/Objecter.cc, librbd/io/, librados/IoCtxImpl.cc
-    "Throttle::get*", "Throttle::_wait*", "Objecter::*submit*", "Objecter::_throttle_op*",
-    "librados::IoCtxImpl::operate*", "librados::RadosClient::connect*",
+    # Ceph: osdc/Objecter.cc, librbd/io/, librados/IoCtxImpl.cc
+    *CEPH_THROTTLE.patterns, "Objecter::*submit*", "librados::IoCtxImpl::operate*", "librados::RadosClient::connect*",
 )  # fmt: skip
 
 
