@@ -203,7 +203,7 @@ WAITS: Tuple[Wait, ...] = (
 SAVES_IN_BACKGROUND = Names("bg_migration_thread")
 # system/physmem.c, util/iov.c, system/dma-helpers.c, system/memory_ldst.c.inc, hw/virtio/virtio.c: writes of guest RAM
 INTO_GUEST_RAM = Names("flatview_write*", "iov_from_buf*", "dma_memory_*", "dma_buf_*", "address_space_write*",
-                       "address_space_st*", "st?_*phys*", "stb_phys*", "cpu_physical_memory_write*", "virtqueue_fill",
+                       "address_space_st*", "st?_*phys*", "cpu_physical_memory_write*", "virtqueue_fill",
                        "vring_used_*", "pci_dma_write")  # fmt: skip
 
 

@@ -45,7 +45,7 @@ PARTS: Tuple[KernelPart, ...] = (
     # fs/ocfs2, fs/gfs2, fs/dlm
     _row("cluster-fs", "ocfs2 gfs2 dlm lustre", "gfs2_* ocfs2_* dlm_*", "the cluster file system's locks",
          "is another node of the cluster gone, or not fenced? The host's dmesg, dlm_tool ls"),
-    # drivers/nbd.c, drivers/block/drbd
+    # drivers/block/drbd
     _row("drbd", "drbd", "drbd_*", "DRBD", "drbdadm status: is the peer gone, or I/O suspended?"),
     # drivers/md/dm*.c
     _row("dm", "dm_mod dm_multipath dm_crypt dm_thin_pool dm_snapshot",

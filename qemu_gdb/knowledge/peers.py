@@ -256,7 +256,7 @@ VHOST_USER_DEVICES: Tuple[Tuple[Names, str, str], ...] = (
      "look at the daemon that serves that disk (SPDK, qemu-storage-daemon)"),
     (Names("vhost_user_scsi_*"), "the vhost-user-scsi back-end", "look at the daemon that serves that disk (SPDK)"),
     (Names("vhost_user_gpu_*"), "vhost-user-gpu", "look at that vhost-user-gpu process"),
-    (Names("vhost_net_*", "virtio_net_*", "net_vhost_user_*", "net_init_vhost_user", "net_vhost_*"),
+    (Names("vhost_net_*", "virtio_net_*", "net_init_vhost_user", "net_vhost_*"),
      "the vhost-user switch (Open vSwitch, DPDK)", "look at that switch (Open vSwitch, DPDK, VPP) and its log"),
 )
 
@@ -307,8 +307,8 @@ class LongCall(NamedTuple):
 
 
 LONG_CALLS: Tuple[LongCall, ...] = (
-    # hw/vfio/common.c (5.2, 7.2), hw/vfio/container.c (10.0): VFIO_IOMMU_MAP_DMA; backends/iommufd.c (10.0):
-    # IOMMU_IOAS_MAP; hw/virtio/vhost-vdpa.c: a message to the device
+    # hw/vfio/common.c (5.2, 7.2), container.c (10.0), container-legacy.c (10.2): VFIO_IOMMU_MAP_DMA;
+    # backends/iommufd.c (10.0, 10.2): IOMMU_IOAS_MAP; hw/virtio/vhost-vdpa.c: a message to the device
     LongCall(Names("vfio_dma_map", "vfio_legacy_dma_map", "iommufd_backend_map_dma", "vhost_vdpa_dma_map"),
              "The kernel pins{size} of guest memory there, and allocates and clears each page that is not there yet: "
              "this may be slow rather than stuck.",
@@ -351,10 +351,12 @@ LONG_CALLS: Tuple[LongCall, ...] = (
              "look at the directory that usb-mtp shares (rootdir): a dead or slow mount (NFS, CIFS, autofs) blocks "
              "there"),
     LongCall(Names("local_*", "openat_dir", "openat_file", "proxy_*",
-                   "fchmodat_nofollow", "f*xattrat_nofollow", "flistxattrat_nofollow"),
+                   "fchmodat_nofollow", "f*xattrat_nofollow"),
              "9p asks the host's file system for a file of the shared directory.",
              "look at the directory that 9p shares, and at that path in it: a dead mount (NFS, CIFS, autofs) blocks "
              "there, and so does opening a FIFO"),
+    # VFIO_DEVICE_RESET: hw/vfio/pci.c; VFIO_DEVICE_PCI_HOT_RESET: there until 7.2, hw/vfio/container.c (10.0) or
+    # container-legacy.c (10.2) and hw/vfio/iommufd.c since
     LongCall(Names("vfio_pci_reset", "vfio_pci_hot_reset", "vfio_legacy_pci_hot_reset", "iommufd_cdev_pci_hot_reset"),
              "The host's kernel resets the device there, and waits for it to answer again.",
              "the host's dmesg: does the device come back from its reset?",
