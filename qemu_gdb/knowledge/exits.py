@@ -151,7 +151,7 @@ ROWS: Tuple[LastWord, ...] = (
         "kvm-create",
         "KVM_CREATE_VM",
         Pattern(r"ioctl\(KVM_CREATE_VM\) failed.*"),
-        "the kernel gives no new VM",
+        "the kernel refuses to create a VM",
         (
             "EBUSY: another hypervisor (VirtualBox, VMware) has the processor's virtualization; stop it, or unload "
             "its module",
@@ -175,7 +175,7 @@ ROWS: Tuple[LastWord, ...] = (
         "guest-memory",
         "cannot set up guest memory",
         Pattern(r"cannot set up guest memory .*"),
-        "the host does not give the guest's RAM",
+        "the host refuses the memory for the guest's RAM",
         (
             "free -m, and the limits: ulimit -v, the control group's memory.max, vm.overcommit_memory=2 (CommitLimit "
             "of /proc/meminfo)",
@@ -206,7 +206,7 @@ ROWS: Tuple[LastWord, ...] = (
             r"(?:[Ff]ailed to setup container for group \d+: )?Failed to set iommu for "
             r"container.*"
         ),
-        "the kernel does not give an IOMMU to that group",
+        "the kernel cannot set up an IOMMU for that group",
         (
             "dmesg: EPERM without interrupt remapping (allow_unsafe_interrupts of vfio_iommu_type1), EINVAL without "
             "an IOMMU (intel_iommu=on, the firmware's setting)",

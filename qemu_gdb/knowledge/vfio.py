@@ -15,11 +15,10 @@ RESULT = Pattern(
 
 # errno of VFIO_IOMMU_MAP_DMA: vfio_dma_do_map() and vfio_pin_pages_remote() of Linux, drivers/vfio/vfio_iommu_type1.c
 _WHY: Dict[int, Tuple[str, Tuple[str, ...]]] = {
-    12: ("ENOMEM: the memory may not be locked, or there are too many mappings",
+    12: ("ENOMEM: QEMU may not lock that much memory, or the host has none left",
          ("ulimit -l of QEMU (RLIMIT_MEMLOCK, /proc/PID/limits: Max locked memory): all of the guest's RAM has to fit, "
           "once for each container with a vIOMMU (libvirt: <memtune><hard_limit>)",
-          "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit (65535), where a guest maps many small ranges; the "
-          "host's kernel log has the line of vfio_pin_pages_remote, if it was the lock limit")),
+          "the host's kernel log: it has a line of vfio_pin_pages_remote, if it was that limit")),
     22: ("EINVAL: the range is not one that this IOMMU can map",
          ("does the guest's physical address (the second number) fit the IOMMU's width? dmesg: DMAR/AMD-Vi, host "
           "address width; keep the guest's below it (host-phys-bits-limit=, guest-phys-bits=, pci-hole64-size)",
@@ -31,7 +30,7 @@ _WHY: Dict[int, Tuple[str, Tuple[str, ...]]] = {
           "there?",)),
     16: ("EBUSY: a part of the range is in use",
          ("info mtree -f: which regions overlap there?",)),
-    1: ("EPERM: the range may not be mapped so",
+    1: ("EPERM: the kernel does not allow that mapping",
         ("is the memory behind it read-only, or does the platform refuse devices of that group?",)),
     28: ("ENOSPC: the container has no room for another mapping",
          ("/sys/module/vfio_iommu_type1/parameters/dma_entry_limit (65535): a guest with a vIOMMU maps many small "
