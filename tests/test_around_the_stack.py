@@ -289,6 +289,8 @@ def test_an_audit_record_names_the_forbidden_system_call():
     finding = told(AUDIT.format("c000003e", 57) + RECORD).findings[0]
     assert (finding.kind, finding.title, finding.confidence) == (
         "crash.seccomp", "The sandbox forbids fork() in launch_script", "certain")
+    forks = told(AUDIT.format("c000003e", 56) + RECORD).findings[0]
+    assert "spawn=deny denies clone() where it makes a process" in forks.explanation
     alone = told(AUDIT.format("c000003e", 435)).findings[0]
     assert (alone.kind, alone.title) == ("crash.seccomp", "A seccomp filter forbids clone3()")
     assert "system call 57" in told(AUDIT.format("c00000b7", 57)).findings[0].title  # another architecture's numbers

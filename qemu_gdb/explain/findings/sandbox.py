@@ -46,6 +46,8 @@ def denied_by(call: str) -> str:
             f"-sandbox on,{option} denies {call}: 5.2 ends the process for it, 7.2 and later have it fail with EPERM, "
             "so there a filter of systemd or of a container may be the one."
         )
+    if call == "clone()":  # 7.2 to 10.2; the rules of 5.2 have no clone
+        return f"-sandbox on,{option} denies {call} where it makes a process (fork(), a script), and not for a thread."
     return f"-sandbox on,{option} denies {call}." if option else ""
 
 
