@@ -215,7 +215,8 @@ PEERS: Tuple[Peer, ...] = (
     Peer("sound-server", Names("pa_threaded_mainloop_wait", "pa_simple_*", "pw_thread_loop_wait",
                                "pw_thread_loop_timed_wait*", "jack_client_open*", "jack_activate", "jack_deactivate",
                                "jack_client_close", "snd_pcm_*"),
-         "the host's sound server (PulseAudio, PipeWire, JACK) or sound device", "The host's sound server or device does not answer",
+         "the host's sound server (PulseAudio, PipeWire, JACK) or sound device",
+         "The host's sound server or device does not answer",
          "look at the host's sound server (PulseAudio or PipeWire: pactl info as QEMU's user), or restart it"),
     # libusb, which hw/usb/host-libusb.c calls
     Peer("usb-host", Names("libusb_*"), "the host's USB device and its driver",
