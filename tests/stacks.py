@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 
 from qemu_gdb.capture import text
-from qemu_gdb.explain import classify, overview
+from qemu_gdb.explain import classify, explain, overview
 from qemu_gdb.explain.context import Context
 from qemu_gdb.model import Frame, Signal, Snapshot, Source, Thread
 
@@ -59,6 +59,11 @@ def told(words, **fields):
         if k in ("number", "lwp", "name", "first", "args", "current", "truncated_top", "truncated_bottom", "history")
     }
     return classified(thread(words, **thread_fields), **fields).explanation.threads[0]
+
+
+def explained(*threads, **fields):
+    """The explanation of a text that shows these threads."""
+    return explain(Snapshot(source=Source(kind="text"), threads=list(threads), **fields))
 
 
 def recorded(name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stacks import COND, HANDLER, MAIN, MUTEX, POLL, START, thread
+from stacks import explained as told
 
 from qemu_gdb import cli
 from qemu_gdb.capture import text
@@ -17,10 +18,6 @@ QXL_WRITE = ("__libc_read ?%libspice-server.so.1 dispatcher_send_message%libspic
              "memory_region_write_accessor access_with_adjusted_size memory_region_dispatch_write address_space_rw "
              f"kvm_handle_io {VCPU}")
 SPICE_LOOP = "g_main_context_dispatch%libglib-2.0.so.0 g_main_loop_run%libglib-2.0.so.0 ?%libspice-server.so.1"
-
-
-def told(*threads, **fields):
-    return explain(Snapshot(source=Source(kind="text"), threads=list(threads), **fields))
 
 
 def spice(words, **fields):

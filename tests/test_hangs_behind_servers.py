@@ -12,16 +12,10 @@ import time
 import machine
 import pytest
 from stacks import MAIN, MUTEX, START, thread
-
-from qemu_gdb.explain import explain
-from qemu_gdb.model import Snapshot, Source
+from stacks import explained as told
 
 YIELDS = "qemu_coroutine_switch qemu_coroutine_yield"
 REQUEST = "bdrv_co_preadv_part blk_aio_read_entry coroutine_trampoline"
-
-
-def told(*threads, **fields):
-    return explain(Snapshot(source=Source(kind="text"), threads=list(threads), **fields))
 
 
 def coroutine(words):

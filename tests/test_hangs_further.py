@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
-from tests.stacks import HANDLER, START
-from tests.texts import told
+from stacks import HANDLER, START
+from texts import told
 
 _KERNEL = """\
 [<0>] handle_userfault+0x3f1/0x5f0

@@ -4,6 +4,7 @@ written by hand."""
 from __future__ import annotations
 
 from stacks import COND, MAIN, MUTEX, POLL, START, thread
+from stacks import explained as told
 
 from qemu_gdb.explain import explain
 from qemu_gdb.model import Snapshot, Source
@@ -14,10 +15,6 @@ KVM = f"kvm_handle_io kvm_cpu_exec kvm_vcpu_thread_fn {START}"
 IDLE = f"{POLL} os_host_main_loop_wait {MAIN}"
 WANTS_BQL = f"{MUTEX} bql_lock_impl os_host_main_loop_wait {MAIN}"
 EXCLUSIVE = f"{COND} start_exclusive"
-
-
-def told(*threads, **fields):
-    return explain(Snapshot(source=Source(kind="text"), threads=list(threads), **fields))
 
 
 def main_loop(words, **fields):

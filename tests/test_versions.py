@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from stacks import classified, thread
 
 from qemu_gdb.capture import text
 from qemu_gdb.explain import explain
 from qemu_gdb.knowledge.roles import whole_name
-from tests.stacks import classified, thread
 
 STACK = "#0  ppoll () at a.c:1\n#1  qemu_poll_ns () at ../util/qemu-timer.c:339\n#2  main_loop_wait () at b.c:5\n"
 
