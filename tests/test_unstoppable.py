@@ -98,8 +98,9 @@ def test_a_stand_in_gdb_that_waits_for_such_a_thread_is_ended(sleeper, tmp_path)
     assert until(lambda: set(states(sleeper).values()) == {"S"})
     told = attach(sleeper, QEMU_GDB_GDB=str(gdb))
     assert (told.returncode, told.stderr) == (0, "")
-    assert "has not returned from" in " ".join(told.stdout.split())
-    stood = re.search(r"The guest stood still for (\d+) ms\.", told.stdout)
+    page = " ".join(told.stdout.split())
+    assert "has not returned from" in page
+    stood = re.search(r"The guest stood still for (\d+) ms\.", page)
     assert stood and int(stood.group(1)) > 1000
 
 
