@@ -1,4 +1,4 @@
-"""Names of Linux that both a text's reading and its explanation need: system calls in stacks, faults in the log."""
+"""Names of Linux that a text's reading and its explanation both need: entries, calls, faults in the log."""
 
 from __future__ import annotations
 
@@ -18,6 +18,16 @@ KERNEL_FAULT = Pattern(
     r" ip:?\s?(?P<ip>[0-9a-fA-F]+)(?:.*? error:? ?(?P<error>[0-9a-fA-F]+))?"
     r"(?:.*? in (?P<object>[^\s\[]+)\[(?:(?:(?P<offset>[0-9a-fA-F]+),)?(?P<start>[0-9a-fA-F]+)\+[0-9a-fA-F]+\])?)?"
 )
+
+# Functions in which a program enters the kernel, by how their names begin: what stands further in is the kernel's.
+# arch/x86/entry, arch/arm64/kernel/entry*, arch/powerpc, arch/s390 of Linux 3.10 to 6.x
+ENTERED = (
+    "entry_SYSCALL_", "do_syscall_64", "do_syscall_x64", "x64_sys_call", "__x64_sys_", "entry_INT80", "do_int80_",
+    "system_call_fastpath", "entry_SYSENTER", "el0_svc", "el0t_64_sync", "el0_sync", "ret_to_user", "invoke_syscall",
+    "do_el0_svc", "syscall_return", "ret_fast_syscall", "system_call_common", "system_call_vectored",
+    "asm_exc_", "asm_sysvec_", "el0_da", "el0_ia", "el0_interrupt", "el0t_64_irq",
+)  # fmt: skip
+
 # arch/x86/kernel/traps.c: the words behind "trap" in the kernel's log, and the signal that the process gets
 TRAPS: Dict[str, str] = {
     "divide error": "SIGFPE", "fpu exception": "SIGFPE", "simd exception": "SIGFPE",

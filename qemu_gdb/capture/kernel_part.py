@@ -6,7 +6,7 @@ from typing import Dict, List, Optional, Set
 
 from qemu_gdb.capture.dialects import foreign
 from qemu_gdb.capture.segment import Segment
-from qemu_gdb.linux import SYSTEM_CALL
+from qemu_gdb.linux import ENTERED, SYSTEM_CALL
 from qemu_gdb.model import Frame, Notice, Thread, canonical_name
 
 _DIALECTS = frozenset(["chain", "folded", "kernel", "list", "perf", "perf-event", "profile"])
@@ -58,7 +58,7 @@ def _cut(segment: Segment, thread: Thread) -> None:
     begins = 0
     for position in range(len(frames) - 1, -1, -1):
         frame = frames[position]
-        entered = frame.function is not None and canonical_name(frame.function).startswith(foreign.ENTERED)
+        entered = frame.function is not None and canonical_name(frame.function).startswith(ENTERED)
         if entered or (frame.pc is not None and frame.pc >= _KERNELS_HALF):
             begins = position + 1
             break

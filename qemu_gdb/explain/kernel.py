@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional, Sequence
 
 from ..knowledge.host_kernel import KernelPart, part_of
 from ..knowledge.match import Names
-from ..linux import SYSTEM_CALL
+from ..linux import ENTERED, SYSTEM_CALL
 from ..model import Frame
 from ..pattern import Pattern
 from .context import Subject
@@ -17,21 +17,8 @@ from .owners import code_of
 from .stack import Stack
 
 KEEPS = "kernel-wait"  # the rule of a state: the kernel keeps a thread whose user stack shows an ordinary moment
-# Where the kernel is entered: what stands further in is the kernel's, whatever its name
-ENTRIES = Names(
-    "entry_SYSCALL_*",
-    "do_syscall_64",
-    "__x64_sys_*",
-    "ret_from_fork*",
-    "el0_svc*",
-    "el0t_64_sync*",
-    "system_call_fastpath",
-    "sys_ioctl",
-    "asm_exc_*",
-    "kthread",
-    "invoke_syscall*",
-    "system_call_common",
-)
+# Where the kernel is entered, its own threads among them: what stands further in is the kernel's, whatever its name
+ENTRIES = Names(*(f"{name}*" for name in ENTERED), "ret_from_fork*", "kthread", "sys_ioctl")
 _SCHEDULER = Names("__schedule", "schedule*", "io_schedule*", "__switch_to*", "context_switch", "preempt_schedule*")
 _NEAR = 6  # innermost frames among which the one that waits is
 _WAITS = Pattern(  # /proc/PID/stack leaves the scheduler's own functions out: the last two sleep there

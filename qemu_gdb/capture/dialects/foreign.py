@@ -51,14 +51,6 @@ KERNEL_SIGN = Pattern(
 KERNEL_TASK = Pattern(
     r"(?:\bPID: (?P<of>\d{1,10}) )?\b[Cc]omm: (?P<comm>\S.{0,14}?)(?= (?:Not t|T)ainted|$)"
     r"|\bProcess (?P<process>\S+) \(pid: (?P<pid>\d+)")
-# Functions in which a program enters the kernel, by how their names begin: what stands further in is the kernel's.
-# arch/x86/entry, arch/arm64/kernel/entry*, arch/powerpc, arch/s390 of Linux 3.10 to 6.x
-ENTERED = (
-    "entry_SYSCALL_", "do_syscall_64", "do_syscall_x64", "x64_sys_call", "__x64_sys_", "entry_INT80", "do_int80_",
-    "system_call_fastpath", "entry_SYSENTER", "el0_svc", "el0t_64_sync", "el0_sync", "ret_to_user", "invoke_syscall",
-    "do_el0_svc", "syscall_return", "ret_fast_syscall", "system_call_common", "system_call_vectored",
-    "asm_exc_", "asm_sysvec_", "el0_da", "el0_ia", "el0_interrupt", "el0t_64_irq",
-)  # fmt: skip
 GOROUTINE = Pattern(r"goroutine (?P<id>\d{1,9}) (?:gp=\S+ )?(?:m=\S+ )?(?:mp=\S+ )?\[(?P<state>[^\]]*)\]:")
 _GO_CALL = Pattern(r"(?P<function>(?:created by )?[\w./*()$\[\]{}-]+?(?:\.[\w.*()$-]+)?)\((?P<args>[^()]*)\)\s*$")
 _GO_PLACE = Pattern(r"(?P<file>\S.*\.(?:go|s|c)):(?P<line>\d{1,8})(?:\s+\+0x[0-9a-fA-F]+)?(?:\s.*)?$")

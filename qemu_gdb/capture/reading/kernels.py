@@ -6,6 +6,7 @@ from typing import Optional, Tuple
 
 from qemu_gdb.capture.dialects import foreign
 from qemu_gdb.capture.reading.state import Head, Reading, Taken
+from qemu_gdb.linux import ENTERED
 from qemu_gdb.model import Thread, canonical_name
 from qemu_gdb.pattern import Pattern
 
@@ -90,7 +91,7 @@ def _is_whole(thread: Thread, further: str) -> bool:
     """Whether a kernel's stack ends with its last frame, where the frame that follows is ``further``."""
     last = canonical_name(thread.frames[-1].function)
     # an exception can come from the kernel's own code, too
-    return last.startswith(foreign.ENTERED) and not last.startswith("asm_") and not further.startswith(foreign.ENTERED)
+    return last.startswith(ENTERED) and not last.startswith("asm_") and not further.startswith(ENTERED)
 
 
 def at_entry(reading: Reading) -> bool:
@@ -100,7 +101,7 @@ def at_entry(reading: Reading) -> bool:
         thread is not None
         and reading.head is None
         and bool(thread.frames)
-        and canonical_name(thread.frames[-1].function).startswith(foreign.ENTERED)
+        and canonical_name(thread.frames[-1].function).startswith(ENTERED)
         and segment.ended == (len(segment.messages), len(segment.signals), len(segment.unparsed))
     )
 
