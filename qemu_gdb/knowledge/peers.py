@@ -8,28 +8,7 @@ from .holders import PREALLOCATES
 from .match import Names
 from .rests import CEPH_THROTTLE
 
-SYSCALLS = Names(
-    "read", "readv", "pread", "pread64", "preadv*", "write", "writev", "pwrite", "pwrite64", "pwritev*", "recv",
-    "recvfrom", "recvmsg", "recvmmsg", "send", "sendto", "sendmsg", "connect", "accept", "accept4", "fsync",
-    "fdatasync",
-    "lseek", "lseek64", "llseek", "ioctl", "fallocate", "fallocate64", "flock", "fcntl", "fcntl64", "open", "open64",
-    "openat", "openat64", "close",
-    "waitpid", "wait4", "msync", "munmap", "madvise", "io_submit", "io_getevents", "io_getevents_0*", "io_destroy",
-    "fstat*", "stat", "stat64", "statx", "lstat", "lstat64", "newfstatat", "fxstat*", "lxstat*", "xstat*", "__fxstat*",
-    "__lxstat*", "__xstat*", "access", "faccessat", "unlinkat", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir",
-    "mknodat", "linkat", "symlinkat", "readlink", "readlinkat", "readdir", "readdir64", "opendir", "fdopendir",
-    "fchmodat", "fchownat", "utimensat", "truncate", "truncate64", "fgetxattr", "getxattr", "lgetxattr", "fsetxattr",
-    "setxattr", "lsetxattr", "listxattr", "llistxattr", "lremovexattr",
-    "ftruncate*", "getaddrinfo", "gethostbyname*", "getsockopt", "setsockopt", "unlink", "rename", "statfs*",
-    "fstatfs*", "sync_file_range",
-    "syscall", "io_uring_enter", "splice", "dup3", "posix_fadvise*", "shutdown", "syncfs", "mmap", "mmap64",
-    "copy_file_range", "ReadFile", "WriteFile", "NtReadFile", "NtWriteFile", "NtFlushBuffersFile", "FlushFileBuffers",
-    "process_vm_readv", "quotactl", "getdents*", "___sys_*", "__sys_*", "__*_syscall", "__libc_recv*", "__libc_send*",
-    "__libc_read*", "__libc_write*", "__libc_p*", "__libc_connect", "__libc_accept*", "__libc_open*", "__libc_fsync",
-)  # fmt: skip
-
-
-# Of those, calls on files: what does not answer is storage.
+# Calls on files: what does not answer is storage.
 STORAGE_CALLS = frozenset(
     """lseek lseek64 pread pread64 preadv pwrite pwrite64 pwritev fsync fdatasync fallocate fallocate64 io_submit open
     open64 openat openat64 fstat fstat64 ftruncate ftruncate64 io_getevents msync sync_file_range stat stat64 close
@@ -38,6 +17,17 @@ STORAGE_CALLS = frozenset(
     symlinkat readlink readlinkat fchmodat fchownat utimensat truncate truncate64 fgetxattr getxattr lgetxattr
     fsetxattr setxattr lsetxattr listxattr llistxattr lremovexattr flock fcntl fcntl64 syncfs io_uring_enter""".split()
 )
+SYSCALLS = Names(
+    *STORAGE_CALLS,
+    "read", "readv", "preadv*", "write", "writev", "pwritev*", "recv", "recvfrom", "recvmsg", "recvmmsg", "send",
+    "sendto", "sendmsg", "connect", "accept", "accept4", "llseek", "ioctl", "waitpid", "wait4", "munmap", "madvise",
+    "io_getevents_0*", "io_destroy", "fstat*", "fxstat*", "lxstat*", "xstat*", "__fxstat*", "__lxstat*", "__xstat*",
+    "fdopendir", "ftruncate*", "getaddrinfo", "gethostbyname*", "getsockopt", "setsockopt", "statfs*", "fstatfs*",
+    "syscall", "splice", "dup3", "posix_fadvise*", "shutdown", "mmap", "mmap64", "copy_file_range", "ReadFile",
+    "WriteFile", "NtReadFile", "NtWriteFile", "NtFlushBuffersFile", "FlushFileBuffers", "process_vm_readv",
+    "quotactl", "getdents*", "___sys_*", "__sys_*", "__*_syscall", "__libc_recv*", "__libc_send*", "__libc_read*",
+    "__libc_write*", "__libc_p*", "__libc_connect", "__libc_accept*", "__libc_open*", "__libc_fsync",
+)  # fmt: skip
 
 
 class Peer(NamedTuple):
