@@ -20,7 +20,7 @@ def with_oob(monkeypatch):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("state", ("nbd_stop", "nbd_stop_qmp", "debugcon_blocked"))
+@pytest.mark.parametrize("state", ("nbd_stop", "nbd_stop_qmp", "nbd_flush", "debugcon_blocked"))
 def test_the_yank_that_is_advised_ends_the_hang(version, state, with_oob):
     if version not in qemus.built():
         pytest.skip(f"QEMU {version} with debug information is not built (make lab)")

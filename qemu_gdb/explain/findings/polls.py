@@ -7,12 +7,13 @@ from typing import List, Optional, Tuple
 from ...knowledge import holders, peers
 from ...knowledge.match import Names
 from ...knowledge.yields import yield_in
-from ...model import Evidence, Finding
+from ...model import Coroutine, Evidence, Finding, canonical_name
 from ...pattern import Pattern
+from .. import coroutines
 from ..complaint import prose
 from ..context import Context, Subject
 from ..coroutines import yielded_at
-from ..stack import Stack
+from ..stack import Stack, number
 from ..waiting import Waiting
 from . import common, host_waits
 from .calls import descriptor_of
@@ -29,7 +30,7 @@ from .links import (
     progress_of,
     victims_text,
 )
-from .requests import in_flight, one_each, request_text, server_of
+from .requests import in_flight, one_each, request_text, server_of, short_wait
 from .steps import for_nbd, for_peer
 
 _POLL_KINDS = {row.name: row.kind for row in holders.NESTED_POLLS}
@@ -53,12 +54,19 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
     kind = "hang.drain-waits-for-io"
     if waiting.row == "hmp-coroutine" and command.endswith('"screendump"'):
         return _polled_peer(context, last, victims, waiting, peers.SCREENDUMP, [x for x in sentences if x], proof)
-    if requests and waiting.kind in ("drain", "nested-poll", "job", "graph-wrlock", "drain-end"):
+    served_by = _coroutine_of(context, stack, waiting)
+    if served_by is not None:
+        text, own_steps = _served(context, last, served_by)
+        sentences.append(text)
+        steps += own_steps
+        confidence = "certain"
+        proof.append(Evidence(text=f"coroutine {served_by.address:#x}: {coroutines.waits(served_by)}"))
+    elif requests and waiting.kind in ("drain", "nested-poll", "job", "graph-wrlock", "drain-end"):
         sentences.append(in_flight(context, requests))
         confidence = "certain"
         served = one_each(context, requests)
         if served[0].driver == "nbd":
-            steps += for_nbd(context, served[0], last)
+            steps += for_nbd(context, served[0].node, last)
         steps += [f"qemu-coroutines 0x{r.coroutine:x}" for r in served[:2] if r.coroutine]
         for request in served[:4]:
             proof.append(Evidence(text=request_text(request)))
@@ -147,6 +155,8 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
                 title = f"{command} waits for disk I/O that does not complete"
         else:
             title = f"{subject_words} waits {waiting.says}, polling in {stack.names[waiting.at]}"
+            if served_by is not None and served_by.waits_kind == "peer":
+                title = f"{subject_words} waits {waiting.says}, which waits for {short_wait(served_by)}"
         if word:
             title = f"{title.partition(', polling in')[0]}: {short(worker)} waits for {word}"
     if progress is not None:
@@ -176,6 +186,32 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
         steps=steps,
         rule=f"poll.{waiting.kind}",
     )
+
+
+# block/block-gen.c (5.2: block/io.c): bdrv_flush() has a coroutine run bdrv_co_flush(), and polls until that is done
+_SYNCHRONOUS = Pattern(r"(?:bdrv|blk)_(?!co_)(\w+)$")
+
+
+def _coroutine_of(context: Context, stack: Stack, waiting: Waiting) -> Optional[Coroutine]:
+    """The suspended coroutine of the synchronous request that a thread polls for: of a flush or the like no node's list
+    of requests has one. None where there is none or more than one, as after an older such request.
+    """
+    match = _SYNCHRONOUS.match(stack.names[waiting.at]) if waiting.kind == "nested-poll" else None
+    if match is None:
+        return None
+    names = {f"bdrv_co_{match.group(1)}", f"blk_co_{match.group(1)}"}
+    found = [c for c in context.snapshot.coroutines if any(canonical_name(f.function) in names for f in c.frames)]
+    return found[0] if len(found) == 1 and found[0].waits_text else None
+
+
+def _served(context: Context, last: Subject, coroutine: Coroutine) -> Tuple[str, List[str]]:
+    """What that coroutine waits for, and what to do about it."""
+    arguments = {number(f.args.get("bs")) for f in coroutine.frames} - {None, 0}
+    nodes = [n for n in context.facts.nodes if n.peer and n.address in arguments]
+    server = f" at {nodes[0].peer}" if len(nodes) == 1 and nodes[0].peer not in coroutine.waits_text else ""
+    text = f"Its coroutine {coroutine.address:#x} {coroutines.waits(coroutine)}{server}."
+    steps = for_nbd(context, nodes[0].name, last) if len(nodes) == 1 and nodes[0].driver == "nbd" else []
+    return text, [*steps, f"qemu-coroutines {coroutine.address:#x}"]
 
 
 _V9FS = Names("v9fs_*", "local_*")
@@ -225,7 +261,7 @@ def tool_requests(search: Search) -> None:
     found = {c.address: c for c in context.snapshot.coroutines}
     kinds = {found[r.coroutine].waits_kind for r in requests if r.coroutine in found}
     served = one_each(context, requests)
-    server = next(filter(None, (server_of(context, request) for request in served)), "")
+    server = next(filter(None, (server_of(context, request.node) for request in served)), "")
     peer = "peer" in kinds or bool(server)
     name = context.explanation.program or context.snapshot.program or "The tool"
     sentences = [

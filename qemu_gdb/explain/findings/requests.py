@@ -41,7 +41,7 @@ def _group(context: Context, group: Sequence[Request], found: Dict[int, Coroutin
                f", the first of them at {first.offset}{origin}"
     if coroutine is None:
         return text + (f"; it waits for the request of coroutine {first.waiting_for:#x}" if first.waiting_for else "")
-    peer = server_of(context, first)
+    peer = server_of(context, first.node)
     server = f" ({peer})" if peer and peer not in coroutine.waits_text else ""
     whose = f"its coroutine {first.coroutine:#x}" if len(group) == 1 else \
         f"each of their coroutines ({first.coroutine:#x}, ...)"
@@ -78,9 +78,9 @@ def short_wait(coroutine: Coroutine) -> str:
     return coroutine.waits_text.partition(" at ")[0]
 
 
-def server_of(context: Context, request: Request) -> str:
-    """The address of the server that a request's node talks to, "" where it talks to none."""
-    return next((n.peer for n in context.facts.nodes if n.name == request.node), "")
+def server_of(context: Context, node: str) -> str:
+    """The address of the server that a node talks to, "" where it talks to none."""
+    return next((n.peer for n in context.facts.nodes if n.name == node), "")
 
 
 def request_text(request: Request) -> str:

@@ -65,21 +65,21 @@ def _server(context: Context, peer: peers.Peer) -> str:
     return f" ({servers.pop()})" if len(servers) == 1 else ""
 
 
-def for_nbd(context: Context, request: Request, waits: Optional[Subject] = None) -> List[str]:
-    """A request that an NBD server does not answer. block/nbd.c: nbd_yank shuts the connection down for good.
+def for_nbd(context: Context, node: str, waits: Optional[Subject] = None) -> List[str]:
+    """A request on a node that an NBD server does not answer. block/nbd.c: nbd_yank ends the connection for good.
 
     ``waits``: the thread that waits for the request, if one does.
     """
-    server = server_of(context, request)
+    server = server_of(context, node)
     steps = [f"look at that NBD server{f' ({server})' if server else ''}"]
-    instance = {"type": "block-node", "node-name": request.node}
+    instance = {"type": "block-node", "node-name": node}
     return steps + _yank(context, waits, "to let the request fail instead", instance)
 
 
 def for_outside(context: Context, request: Request, coroutine: Coroutine) -> List[str]:
     """A request whose coroutine waits for an outside party, and no thread with it."""
     if request.driver == "nbd":
-        return for_nbd(context, request)
+        return for_nbd(context, request.node)
     return [f"look at {short_wait(coroutine)}"] if coroutine.waits_kind == "peer" else []
 
 
