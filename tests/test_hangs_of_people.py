@@ -359,3 +359,20 @@ def test_a_backup_server_may_hold_a_drain_up():
     )  # fmt: skip
     assert explained.threads[0].state == "idle"
     assert "Proxmox Backup Server" in explained.findings[0].explanation
+
+
+def test_an_open_that_does_not_return_may_be_of_a_fifo():
+    found = told(main_loop("__libc_open64 _IO_file_open __fopen_internal qmp_pmemsave qmp_marshal_pmemsave "
+                           f"do_qmp_dispatch_bh aio_bh_poll aio_ctx_dispatch {GLIB} {MAIN}")).findings[0]  # fmt: skip
+    assert "called by qmp_pmemsave" in found.explanation and "FIFO" in steps(found)
+
+
+def test_threads_that_allocate_memory_are_told_by_the_thread_that_waits_for_them():
+    joins = "__futex_abstimed_wait_common64 __pthread_clockjoin_ex qemu_thread_join wait_and_free_mem_prealloc_context"
+    found = told(
+        thread("__mmap64 alloc_new_heap new_heap arena_get2 tcache_init malloc g_malloc qemu_thread_start "
+               "start_thread clone3", number=7, lwp=1007, name="touch_pages"),
+        main_loop(f"{joins} qemu_prealloc_mem object_property_set qmp_object_add qmp_dispatch {MAIN}"),
+    ).findings[0]  # fmt: skip
+    assert (found.title, found.confidence) == (
+        "QEMU allocates guest RAM beforehand (prealloc), and waits for that", "possible")  # fmt: skip

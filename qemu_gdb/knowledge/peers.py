@@ -279,7 +279,7 @@ PROGRESS: Tuple[Progress, ...] = (
              "the dump's file, twice: while it grows, the dump goes on (query-dump tells the same where QMP answers)"),
     # util/oslib-posix.c: that, and its threads
     Progress(Names(*PREALLOCATES.patterns, "do_touch_pages", "do_madv_populate_write_pages"),
-             "QEMU allocates all of the guest's RAM beforehand (prealloc), and waits for that",
+             "QEMU allocates guest RAM beforehand (prealloc), and waits for that",
              "Threads touch every page of that memory, so that the host allocates and clears it: huge guests take "
              "minutes.",
              "on the host, twice: HugePages_Free in /proc/meminfo, or VmRSS in /proc/PID/status: while it changes, it "

@@ -204,6 +204,8 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
             + (
                 "the guest's kernel log tells why"
                 if context.explanation.program == "qemu-ga"
+                else "ls -l of that path: a FIFO waits there for its other end; else look at that storage (NFS, FUSE)"
+                if call.startswith("open")
                 else "look at that storage (NFS, a dead path, a fragmented file)"
                 if storage
                 else "/proc/PID/stack and the host's dmesg tell why"
@@ -234,6 +236,32 @@ def system_call(context: Context, last: Subject, victims: List[Subject], call: s
         steps=steps,
         rule="blocked-syscall",
     )
+
+
+def joined_for_long(context: Context, last: Subject, victims: List[Subject]) -> Optional[Finding]:
+    """A thread that waits for the end of threads which do its long work, wherever these are found in it."""
+    for subject in victims:
+        waiting = subject.waiting
+        progress = progress_of(subject.stack) if waiting is not None and waiting.kind == "join" else None
+        if waiting is None or progress is None:
+            continue
+        others = [v for v in victims if v is not subject]
+        return finding(
+            "hang.blocked-syscall",
+            progress.title,
+            "possible",
+            [
+                lead(context, subject),
+                f"It waits in {at(subject.stack, waiting.at)} for {short(last)} to end. {progress.says}",
+                holding(subject),
+                victims_text(others),
+            ],
+            subjects=[subject, last, *others],
+            proof=[evidence(subject, waiting.at, f"waits {waiting.says}"), evidence(last, 0, "is at work")],
+            steps=[progress.step],
+            rule="joined-for-long",
+        )
+    return None
 
 
 _SMALL_MAP = 64 << 10  # bytes; pinning them is a matter of microseconds

@@ -10,7 +10,7 @@ from ..context import Context, Subject
 from ..waiting import Waiting
 from ..waits import chain
 from . import yielded
-from .calls import executing_holder, page_waits, system_call
+from .calls import executing_holder, joined_for_long, page_waits, system_call
 from .common import who
 from .deadlocks import lock_against_poll, nested_polls, tell_cycles
 from .exclusive import exclusive_left, tell_exclusive
@@ -198,6 +198,9 @@ def _meaningful(waiting: Waiting) -> bool:
 def _last_link(context: Context, last: Subject, victims: List[Subject]) -> Optional[Finding]:
     waiting = last.waiting
     if waiting is None:
+        long = joined_for_long(context, last, victims)
+        if long is not None:
+            return long
         call = blocked_call(last.stack)
         found = system_call(context, last, victims, *call) if call is not None else None
         # one sample may have met a holder in a call that returns at once

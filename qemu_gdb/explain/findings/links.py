@@ -7,12 +7,14 @@ from dataclasses import field
 from typing import List, Optional, Sequence, Set, Tuple
 
 from ...knowledge import holders, peers
+from ...knowledge.roles import STARTERS
 from ...knowledge.waits import MOMENTARY_CALLERS
 from ...model import Finding
 from ...pattern import Pattern
 from ...record import record
 from .. import stories
 from ..context import Context, Subject
+from ..owners import code_of
 from ..stack import Stack
 from ..waiting import Waiting
 from ..waits import chain
@@ -57,7 +59,9 @@ def blocked_call(stack: Stack) -> Optional[Tuple[str, int]]:
     position = first + 1
     while position < len(stack) and (
         is_call(stack.names[position])
-        or stack.names[position].startswith(("__libc_", "_IO_", "__syscall", "__internal_sys", "__GI_"))
+        or code_of(stack.frames[position]).owner == "libc"
+        and stack.names[position] not in STARTERS
+        and stack.names[position] != "main"
     ):
         name = stack.names[position] if is_call(stack.names[position]) and name == "syscall" else name
         position += 1
