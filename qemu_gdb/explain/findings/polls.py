@@ -200,7 +200,9 @@ def _coroutine_of(context: Context, stack: Stack, waiting: Waiting) -> Optional[
     if match is None:
         return None
     names = {f"bdrv_co_{match.group(1)}", f"blk_co_{match.group(1)}"}
-    found = [c for c in context.snapshot.coroutines if any(canonical_name(f.function) in names for f in c.frames)]
+    listed = {r.coroutine for r in context.facts.requests}
+    found = [c for c in context.snapshot.coroutines if c.address not in listed
+             and any(canonical_name(f.function) in names for f in c.frames)]  # fmt: skip
     return found[0] if len(found) == 1 and found[0].waits_text else None
 
 
