@@ -218,7 +218,12 @@ def _running(context: Context) -> Optional[Finding]:
             rule="running-idle",
         )
     sentences = ["Run state running.", *_jobs(context)]
-    title, steps = _with_jobs(context, "The VM runs; nothing is stuck in QEMU")
+    calm = "The VM runs; nothing is stuck in QEMU"
+    title, steps = _with_jobs(context, calm)
+    at_work = title == calm and bool(main) and main[0] in busy
+    if at_work:
+        title = "The VM runs; the main loop is at work, and serves no monitor and no device meanwhile"
+        steps = ["a second sample, some seconds later: is the main loop still there?"]
     if context.facts.requests and not steps:
         title, steps = _with_requests(context, title)
     if context.facts.requests:
@@ -233,7 +238,7 @@ def _running(context: Context) -> Optional[Finding]:
     return finding(
         "state.running",
         title,
-        "certain",
+        "possible" if at_work else "certain",
         sentences,
         subjects=guest[:4],
         proof=[Evidence(text="run state running")],
