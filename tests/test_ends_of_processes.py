@@ -482,3 +482,10 @@ Thread 3 (Thread 0x7f32 (LWP 7104) "worker"):
 """
     line = "kernel: CPU 0/KVM[7103] general protection fault ip:55e1 sp:7f1c error:0"
     assert told(f"{line}\n{aborts}{BOTH_REST}").findings[0].title.startswith("abort() called in toy_reset")
+
+
+def test_a_panic_of_qemus_above_a_stack_that_is_not_of_it_is_told():
+    one = BOTH_REST[: BOTH_REST.index("Thread 1 ")]
+    panic = "thread 'CPU 0/KVM' panicked at rust/hw/char/toy/src/device.rs:187:17:\nindex out of bounds"
+    found = told(f"{panic}\n{one}").findings[0]
+    assert found.title.startswith("Rust panic at rust/hw/char/toy/src/device.rs:187") and found.confidence == "likely"

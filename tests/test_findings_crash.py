@@ -173,6 +173,14 @@ def test_signal_from_outside_is_no_abort_of_qemus(inner):
     assert "4711" in found.title and "outside" in found.title
 
 
+def test_a_fault_that_kill_sent_is_none_of_the_code_that_ran():
+    frames = [Frame(level, name) for level, name in enumerate(["hpet_handle_legacy_irq", "qemu_main_loop", "main"])]
+    found = explain(Snapshot(source=Source(kind="core"), threads=[Thread(frames=frames, number=1, current=True)],
+                             signal=Signal(name="SIGSEGV", number=11, code=0, sender_pid=4711))).findings[0]  # fmt: skip
+    assert found.title == "SIGSEGV was sent from outside by process 4711"
+    assert "made no fault" in found.explanation and "hpet" not in found.title
+
+
 @pytest.mark.parametrize(
     ("signal", "kind"),
     [("SIGBUS", "crash.bus-error"), ("SIGILL", "crash.illegal-instruction"), ("SIGFPE", "crash.arithmetic"),

@@ -32,8 +32,18 @@ def _asks_who(signal: Signal) -> str:
 
 
 def made_elsewhere(context: Context, subject: Subject, signal: Signal, kind: str, name: str) -> Optional[Cause]:
-    """What is to say where the thread that a fault would be of waits in a system call, which gives EFAULT instead."""
-    if kind not in _KINDS or can_have_taken(subject, name):
+    """What is to say where a fault's signal was sent, or where the thread that it would be of waits in a system call,
+    which gives EFAULT instead.
+    """
+    waits = kind in _KINDS and not can_have_taken(subject, name)
+    if kind in _KINDS and signal.code in _SENT and not waits:
+        cause = Cause(subject, "crash.signal", f"{name} was sent from outside{_sender(signal)}", "elsewhere", "certain")
+        cause.sentences.append(f"si_code {signal.code} tells that a process sent the signal (kill): what "
+                               f"{common.the(subject)} executed at that moment made no fault.")
+        cause.steps.append(_asks_who(signal))
+        cause.proof.append(Evidence(text=oneline(signal.text) or f"si_code {signal.code}", thread=subject.number))
+        return cause
+    if not waits:
         return None
     where = next((name for name in subject.stack.names if name), "a system call")
     headline = f"{name}, but {common.the(subject)} waits in the kernel ({where})"

@@ -38,14 +38,19 @@ def find(context: Context) -> List[Finding]:
 
 
 def beside(context: Context) -> List[Finding]:
-    """A failed assertion that QEMU itself wrote, above stacks none of which is of it."""
+    """A failed assertion or a panic that QEMU itself wrote, above stacks none of which is of it."""
     for message in context.snapshot.messages:
-        if message.kind == "assertion" and message.thread is None and _QEMUS.search(message.text):
-            found = _finding(message, "crash.assertion", "Assertion failed")
-            found.confidence = "likely"
-            found.explanation = "That aborts QEMU, and no stack here is of it: they are of another moment or process."
-            found.rule = "no-stack-of-it"
-            return [found]
+        if message.kind == "assertion" and _QEMUS.search(message.text):
+            kind, headline = "crash.assertion", "Assertion failed"
+        elif message.kind == "rust-panic" and (message.file or "").startswith("rust/"):  # as in QEMU's tree
+            kind, headline = "crash.abort", "Rust panic"
+        else:
+            continue
+        found = _finding(message, kind, headline)
+        found.confidence = "likely"
+        found.explanation = "That aborts QEMU, and no stack here is of it: they are of another moment or process."
+        found.rule = "no-stack-of-it"
+        return [found]
     return []
 
 
