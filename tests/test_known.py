@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -171,7 +172,8 @@ def test_index_holds_no_text_of_others():
         if key.startswith("a:"):
             assert all(len(item.split(":")[0]) in (0, 12) for item in value.split(" "))
         elif key.startswith("p:"):
-            commits, releases, link = value.split("\t")
+            commits, releases, link, files = value.split("\t")
+            assert all(re.fullmatch(r"[\w./+-]+\.(c|h|cpp|m|rs|inc)", file) for file in files.split())
             assert all(set(c) <= set("0123456789abcdef") for c in commits.split(",")) and " " not in link
             assert all(set(r) <= set("0123456789.") for r in releases.split(","))
 
@@ -203,6 +205,11 @@ def test_index_grows_by_the_commits_of_a_git_clone(tmp_path, monkeypatch):
 
     git("init", "-q")
     for message, tag in (("Start", "v8.2.0"), (MESSAGE, "v9.0.0"), ("Nothing of a stack", "v9.1.0")):
+        if message == MESSAGE:
+            (tmp_path / "nbd").mkdir()
+            for name in ("nbd/server.c", "nbd/notes.txt"):
+                (tmp_path / name).write_text("")
+            git("add", "nbd")
         git("commit", "-q", "--allow-empty", "-m", message)
         git("tag", tag)
     commit = git("rev-parse", "v9.0.0")
@@ -211,6 +218,7 @@ def test_index_grows_by_the_commits_of_a_git_clone(tmp_path, monkeypatch):
     ((key, number),) = index.asserting("nbd_client_put")
     assert key == expression_key("client->refcount > 7")
     assert (index.problem(number).commits, index.problem(number).releases) == ((commit,), ("9.0.0",))
+    assert index.problem(number).files == ("nbd/server.c",)
     assert index.stacks_of(number)[0].tokens == ("nbd_client_put", "nbd_send_sparse_read", "nbd_trip", "@coroutine")
 
 
@@ -228,6 +236,22 @@ def test_index_grows_by_the_commits_of_a_git_clone(tmp_path, monkeypatch):
         assert find_known(Snapshot(threads=[ROUTES]))
     finally:
         problems.cache_clear()
+
+
+def test_everyday_path_names_the_fix_of_the_very_file_in_which_it_crashed_and_no_other():
+    """A kick of any virtio device comes this way; what went wrong is in the handler, which the fix changes."""
+
+    def kicked(function, file):
+        frames = [Frame(0, function, file, 180), Frame(1, "virtio_queue_notify_vq", "hw/virtio/virtio.c", 1524),
+                  Frame(2, "virtio_queue_host_notifier_read", "hw/virtio/virtio.c", 2430),
+                  Frame(3, "aio_dispatch_handlers", "util/aio-posix.c", 399)]  # fmt: skip
+        return find_known(Snapshot(threads=[Thread(frames=frames, crashed=True)]))
+
+    [fix] = kicked("do_flush_queued_data", "hw/char/virtio-serial-bus.c")
+    assert fix.release == "2.10.0" and fix.confidence == "possible"
+    assert fix.matched.endswith("; it changes hw/char/virtio-serial-bus.c, where this crashed")
+    assert [f.release for f in kicked("do_flush_queued_data", None)] == ["2.10.0"]  # the function tells its file
+    assert kicked("virtio_gpu_handle_ctrl", "hw/display/virtio-gpu.c") == []
 
 
 def test_builder_tells_what_is_wrong_with_its_input(tmp_path, capsys):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from ..knowledge import paths
 from ..knowledge.everyday import EVERYDAY
 from ..knowledge.folding import ENDS, fold, is_layer
-from ..knowledge.functions import is_qemu_function, newer_than
+from ..knowledge.functions import is_qemu_function, lookup, newer_than
 from ..knowledge.helpers import helper_for
 from ..knowledge.problems import Problem, expression_key, is_telling, problems
 from ..model import Explanation, KnownFix, Message, Snapshot, Thread, ThreadExplanation
@@ -21,8 +22,10 @@ _MOST_STACKS = 24  # of one process that are looked up
 _MOST_CANDIDATES = 60  # stacks of the index that are aligned with one of ours
 _LEAST = 0.3  # score of a match that is told
 _FIX_BONUS = 0.15  # in the ranking, of a match that comes with a fix to have
+_FEW_PLACES = 3  # files that define a function of one name, for them to tell where it crashed
 _WITNESSES = 2  # functions that tell that QEMU is newer than a release, where no file does
 _MOST_WITNESSES = 400  # functions that are looked at for that
+_SAME_FILE_BONUS = 0.1  # in the ranking, of a fix that changes the file in which it crashed
 _ALIKE = 0.3  # of a path, for the same assertion to be likely the same problem
 _GENERIC = 4  # an assertion that so many problems share says little about the cause
 
@@ -40,6 +43,8 @@ class _Match:
         self.shared_by = 0  # problems that have the same assertion
         self.likeness: Optional[Likeness] = None
         self.others: List[Likeness] = []  # of further threads
+        self.crashed_in = ""  # the source file that the fix changes and this process crashed in
+        self.leads_there = False  # the problem's stack, whose crashed frame was lost, leads into that file
 
     @property
     def path(self) -> float:
@@ -107,13 +112,14 @@ def find_known(
 
 def _found(subject: Subject, version: Optional[str], limit: int, hangs: bool) -> List[KnownFix]:
     stacks, enders, messages = _seen(subject)
+    crashed_in = _crashed_in(subject)
     if version is None:
         snapshot = subject.snapshot if isinstance(subject, Explanation) else subject
         if isinstance(snapshot, Snapshot):
             version = " ".join(part for part in (snapshot.version, snapshot.package) if part)
     matches: Dict[int, _Match] = {}
     _by_assertion(stacks, enders, messages, matches)
-    _by_stack(stacks, matches)
+    _by_stack(stacks, crashed_in, matches)
     for number in [n for n, m in matches.items() if m.likeness is None and helper_for(m.assertion, "crash")]:
         del matches[number]  # what a helper asserts of its arguments is broken by any of its callers
     if hangs and matches:
@@ -157,7 +163,7 @@ def _agree(explanation: Explanation, matches: Dict[int, _Match]) -> None:
     for number in [n for n, m in matches.items() if not m.assertion and m.likeness is not None]:
         match = matches[number]
         assert match.likeness is not None
-        elsewhere = bool(culprits) and not culprits.intersection(match.likeness.functions)
+        elsewhere = bool(culprits) and not match.leads_there and not culprits.intersection(match.likeness.functions)
         otherwise = kind in _NO_ABORT and number in problems().with_assertions()
         # such an instruction, or a division, is in the crashed function alone: the way there tells nothing
         alone = kind in _OF_ONE_INSTRUCTION and (kind != "crash.arithmetic" or match.confidence == "possible")
@@ -275,7 +281,7 @@ def _by_assertion(
                 match.assertion = match.assertion or name
 
 
-def _by_stack(stacks: Sequence[Tuple[str, ...]], matches: Dict[int, _Match]) -> None:
+def _by_stack(stacks: Sequence[Tuple[str, ...]], crashed_in: Set[str], matches: Dict[int, _Match]) -> None:
     index = problems()
     for tokens in stacks:
         weights: Dict[int, float] = {}
@@ -288,15 +294,19 @@ def _by_stack(stacks: Sequence[Tuple[str, ...]], matches: Dict[int, _Match]) -> 
         for problem in matches:
             near.extend(s.number for s in index.stacks_of(problem) if s.number not in near)
         best: Dict[int, Likeness] = {}
+        leading: Set[int] = set()
         for number in near:
             known = index.stack(number)
             likeness = stack_similarity(tokens, known.tokens)
-            if not _holds(likeness) and not (known.problem in matches and likeness.functions):
+            leads_there = bool(_changes(known.problem, crashed_in)) and _is_all_above(likeness, known.tokens)
+            if not _holds(likeness, leads_there) and not (known.problem in matches and likeness.functions):
                 continue
+            leading.update([known.problem] if leads_there else [])
             if known.problem not in best or _path(likeness) > _path(best[known.problem]):
                 best[known.problem] = likeness
         for problem, likeness in best.items():
             match = matches.setdefault(problem, _Match(problem))
+            match.leads_there = match.leads_there or problem in leading
             if match.likeness is None:
                 match.likeness = likeness
             elif _path(likeness) > _path(match.likeness):
@@ -304,6 +314,43 @@ def _by_stack(stacks: Sequence[Tuple[str, ...]], matches: Dict[int, _Match]) -> 
                 match.likeness = likeness
             else:
                 match.others.append(likeness)
+    for problem, match in matches.items():
+        match.crashed_in = _changes(problem, crashed_in)
+
+
+def _is_all_above(likeness: Likeness, tokens: Sequence[str]) -> bool:
+    """Whether a problem's stack has no function of its own above what is shared: the one that crashed was lost."""
+    return likeness.functions[:1] == tuple(token for token in tokens if not is_layer(token))[:1]
+
+
+def _changes(problem: int, files: Set[str]) -> str:
+    """Which of a problem's fixed files has one of these base names, "" for none: files move between releases."""
+    return next((f for f in problems().problem(problem).files if os.path.basename(f) in files), "")
+
+
+def _crashed_in(subject: Subject) -> Set[str]:
+    """Base names of the source files whose code crashed; where no frame tells, of those that define the function."""
+    found: Set[str] = set()
+    for thread, culprit in _crashed(subject):
+        frame = next((f for f in thread.frames if f.name and f.name == culprit), None)
+        if frame is not None and frame.file:
+            found.add(os.path.basename(frame.file.replace("\\", "/")))
+        elif frame is not None:
+            places = {os.path.basename(info.file) for info in lookup(frame.name)}
+            found.update(places if len(places) <= _FEW_PLACES else ())
+    return found
+
+
+def _crashed(subject: Subject) -> Iterator[Tuple[Thread, str]]:
+    """The threads that crashed or end the process, and the function of QEMU in which."""
+    if isinstance(subject, (Explanation, ThreadExplanation)):
+        told = subject.threads if isinstance(subject, Explanation) else [subject]
+        yield from ((t.thread, t.culprit) for t in told if t.state in ("crashed", "aborting") and t.culprit)
+        return
+    for thread in subject.threads if isinstance(subject, Snapshot) else [subject]:
+        if (thread.crashed or _ends(thread)) and not thread.history:
+            own = (f.name for f in thread.frames if f.name and is_qemu_function(f.name) and f.name not in ENDS)
+            yield thread, next(own, "")
 
 
 def _settle(matches: Dict[int, _Match]) -> None:
@@ -324,9 +371,13 @@ def _path(likeness: Likeness) -> float:
     return same * (0.4 + 0.6 * enough) * max(0.4, 1.0 - 0.1 * likeness.first)
 
 
-def _holds(likeness: Likeness) -> bool:
-    """Whether a likeness is enough to stand alone: telling functions near the top, not only a common tail."""
-    if likeness.first > 4 or all(function in EVERYDAY for function in likeness.functions):
+def _holds(likeness: Likeness, leads_there: bool) -> bool:
+    """Whether a likeness is enough to stand alone: telling functions near the top, not only a common tail.
+
+    An everyday path is, where it leads into the file that the fix changes.
+    """
+    everyday = all(function in EVERYDAY for function in likeness.functions)
+    if likeness.first > 4 or (everyday and not leads_there):
         return False
     if len(likeness.functions) == 1:  # then all the rest must be the same, too
         return likeness.first == 0 and likeness.share >= 0.9 and likeness.weight >= 4.5
@@ -345,7 +396,7 @@ def _told(match: _Match, problem: Problem, age: _Age) -> KnownFix:
         functions = match.likeness.functions
         shown = ", ".join(functions[:4]) + (f" and {len(functions) - 4} more" if len(functions) > 4 else "")
         parts.append(f"the path {shown}")
-    matched = " and ".join(parts)
+    matched = " and ".join(parts) + (f"; it changes {match.crashed_in}, where this crashed" if match.crashed_in else "")
     fixed = age.has(release)
     confidence = match.confidence
     if fixed:
@@ -377,15 +428,16 @@ def _rank(match: _Match, age: _Age) -> Tuple[bool, float, float]:
     Of equal ones the fix that came soonest after our version, or the newest where the version is unknown.
     """
     known = problems().problem(match.problem)
+    score = match.score + (_SAME_FILE_BONUS if match.crashed_in else 0.0)
     release = next((r for r in known.releases if r), None)
     ours, theirs = _release(age.version), _release(release)
     if theirs is None:
-        return (False, -match.score - (_FIX_BONUS / 2 if known.commits else 0.0), 0.0)
+        return (False, -score - (_FIX_BONUS / 2 if known.commits else 0.0), 0.0)
     had = age.has(release) is True
     if ours is None:
-        return (had, -match.score - _FIX_BONUS, -theirs[0] - theirs[1] / 100)
+        return (had, -score - _FIX_BONUS, -theirs[0] - theirs[1] / 100)
     gap = (theirs[0] - ours[0]) + (theirs[1] - ours[1]) / 100
-    return (had, -match.score - _FIX_BONUS, abs(gap))
+    return (had, -score - _FIX_BONUS, abs(gap))
 
 
 def has_fix(version: Optional[str], release: Optional[str]) -> Optional[bool]:

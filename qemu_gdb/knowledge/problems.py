@@ -23,6 +23,7 @@ class Problem(NamedTuple):
     commits: Tuple[str, ...]
     releases: Tuple[str, ...]  # first release with the commit of the same position, "" where unknown
     link: str  # of the issue, "" for a commit without one
+    files: Tuple[str, ...] = ()  # QEMU's source files that the commit changes
 
 
 class KnownStack(NamedTuple):
@@ -77,8 +78,9 @@ class Problems:
         value = self._index.get(f"p:{number}")
         if value is None:
             raise ValueError(f"no problem {number} in the index")
-        commits, releases, link = value.split("\t")
-        return Problem(number, tuple(c for c in commits.split(",") if c), tuple(releases.split(",")), link)
+        commits, releases, link, files = (value.split("\t") + ["", "", ""])[:4]
+        fixes = tuple(c for c in commits.split(",") if c)
+        return Problem(number, fixes, tuple(releases.split(",")), link, tuple(files.split()))
 
     def stack(self, number: int) -> KnownStack:
         found = self._stack.get(number)

@@ -3,14 +3,15 @@
     python3 -m qemu_gdb.knowledge.build.problems [FACTS.jsonl] [--git CLONE [--since DATE]] [--data DIR]
 
 A line of FACTS is an object with `kind` ("fix" or "issue"), `stacks` (lists of functions, innermost first),
-`assertions` (function, expression) and, of a fix, `commit`, `release` and `links`; of an issue, `link` and `fixed_by`.
+`assertions` (function, expression) and, of a fix, `commit`, `release`, `files` and `links`; of an issue, `link` and
+`fixed_by`.
 With --git, commits whose message holds a stack or an assertion are added, with the first release tag that has them;
 without FACTS they are added to what the package's index has. An index in ~/.local/share/qemu-gdb is used instead of
 the package's:
 
     python3 -m qemu_gdb.knowledge.build.problems --git ~/qemu --data ~/.local/share/qemu-gdb
 
-Only hashes, numbers, names and links are kept.
+Only hashes, numbers, names of functions and source files, and links are kept.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Record:
     links: List[str] = field(default_factory=list)  # of the issues that a commit names
     stacks: Set[Tuple[str, ...]] = field(default_factory=set)
     assertions: Set[Tuple[str, str]] = field(default_factory=set)  # function, expression key
+    files: Set[str] = field(default_factory=set)  # source files that a commit changes
 
     @property
     def tells(self) -> bool:
@@ -70,6 +72,15 @@ def asserted(assertions: Iterable[Dict[str, Any]]) -> Set[Tuple[str, str]]:
     return found
 
 
+_MOST_FILES = 8  # a commit that changes more tells no place
+
+
+def changed(files: Iterable[str]) -> Set[str]:
+    """Of a commit's files, QEMU's own code; none where it is a change all over the tree."""
+    code = {file for file in files if re.search(r"\.(?:c|h|cpp|m|rs|inc)$", file) and not file.startswith("tests/")}
+    return code if len(code) <= _MOST_FILES else set()
+
+
 def from_facts(path: Path, releases: Dict[str, str]) -> Iterator[Record]:
     """Records of a list of facts; fills ``releases`` (commit to first release).
 
@@ -86,6 +97,7 @@ def from_facts(path: Path, releases: Dict[str, str]) -> Iterator[Record]:
             if fact.get("kind") == "fix":
                 record.commits = [fact["commit"]]
                 record.links = list(fact.get("links") or [])
+                record.files = changed(fact.get("files") or [])
                 releases[fact["commit"]] = fact.get("release") or ""
             else:
                 record.commits = list(fact.get("fixed_by") or [])
@@ -100,7 +112,8 @@ def from_index(index: Problems, releases: Dict[str, str]) -> Iterator[Record]:
         problem = index.problem(number)
         releases.update((c, r) for c, r in zip(problem.commits, problem.releases) if r)
         stacks = {stack.tokens for stack in index.stacks_of(number)}
-        yield Record(list(problem.commits), problem.link, [], stacks, set(assertions.get(number, ())))
+        asserts = set(assertions.get(number, ()))
+        yield Record(list(problem.commits), problem.link, [], stacks, asserts, set(problem.files))
 
 
 _FRAME = re.compile(r"^[\s>|*]*#\s*(\d+)[: ]\s*(?:0x[0-9a-f]+\s+(?:in\s+)?|<\w+>\s+)?([A-Za-z_]\w*)", re.M)
@@ -158,16 +171,18 @@ def from_git(clone: Path, since: Optional[str], releases: Dict[str, str], known:
 
     :raises subprocess.CalledProcessError: ``clone`` is no git repository
     """
-    arguments = ["log", "--no-merges", "--format=%H%x00%B%x01", "-E", r"--grep=(^|[> ])#[0-9]+ ", "--grep=[Aa]ssertion"]
+    arguments = ["log", "--no-merges", "--name-only", "--format=%x01%H%x00%B%x00", "-E",
+                 r"--grep=(^|[> ])#[0-9]+ ", "--grep=[Aa]ssertion"]  # fmt: skip
     if since:
         arguments.append(f"--since={since}")
     first = first_releases(clone)
     for entry in _git(clone, *arguments).split("\x01"):
-        commit, _, message = entry.strip().partition("\x00")
+        commit, message, files = (entry.strip().split("\x00", 2) + ["", ""])[:3]
         if not commit or commit in known:
             continue
         record = Record([commit], stacks=folded(stacks_in(message)), assertions=asserted(assertions_in(message)))
         if record.tells:
+            record.files = changed(files.split("\n"))
             record.links = re.findall(r"^(?:Resolves|Closes|Fixes|Buglink):\s*(https?://\S+)", message, re.M | re.I)
             releases[commit] = first.get(commit, "")
             yield record
@@ -190,8 +205,11 @@ def merged(records: Iterable[Record]) -> List[Record]:
             first.commits.extend(c for c in record.commits if c not in first.commits)
             first.stacks |= record.stacks
             first.assertions |= record.assertions
+            first.files |= record.files
+    files = {commit: record.files for record in found if not record.link for commit in record.commits}
     for link, issue in issues.items():
         issue.commits.extend(c for c in naming[link] if c not in issue.commits)
+        issue.files.update(*(files.get(commit, ()) for commit in issue.commits))
     return found
 
 
@@ -209,10 +227,9 @@ def build(records: Sequence[Record], releases: Dict[str, str], data: Path) -> No
     stacks = 0
     kept = [record for record in records if record.tells]
     for number, record in enumerate(kept):
-        commits = ",".join(record.commits)
-        rows.append(
-            (f"p:{number}", f"{commits}\t{','.join(releases.get(c, '') for c in record.commits)}\t{record.link}")
-        )
+        since = ",".join(releases.get(c, "") for c in record.commits)
+        parts = [",".join(record.commits), since, record.link, " ".join(sorted(record.files))]
+        rows.append((f"p:{number}", "\t".join(parts)))
         own = []
         for tokens in sorted(record.stacks):
             rows.append((f"s:{stacks}", " ".join([str(number), *tokens])))
