@@ -13,7 +13,7 @@ class Names:
     ``specificity`` of a match is 2 for an exact name, 1 for a wildcard, 0 for none.
     """
 
-    __slots__ = ("patterns", "_exact", "_prefixes", "_other", "_wild")
+    __slots__ = ("patterns", "_exact", "_prefixes", "_other", "_heads", "_wild")
 
     def __init__(self, *patterns: str) -> None:
         self.patterns = patterns
@@ -29,14 +29,15 @@ class Names:
         self._exact = frozenset(exact)
         self._prefixes = tuple(prefixes)
         self._other = tuple(other)
-        self._wild: Optional[Pattern[str]] = None  # compiled when first needed: most tables are never asked
+        self._heads = tuple(re.split(r"[*?[]", pattern, maxsplit=1)[0] for pattern in other)
+        self._wild: Optional[Pattern[str]] = None  # compiled when first needed: most are never asked
 
     def __contains__(self, name: str) -> bool:
         if not name:
             return False
         if name in self._exact or (self._prefixes and name.startswith(self._prefixes)):
             return True
-        if not self._other:
+        if not name.startswith(self._heads):  # as of none without such a pattern
             return False
         if self._wild is None:
             self._wild = re.compile("|".join(fnmatch.translate(p) for p in self._other))

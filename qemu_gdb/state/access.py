@@ -101,6 +101,7 @@ class Process:
         self._architecture: Optional[Architecture] = None
         self.layouts: Dict[Any, Any] = {}  # layout.py's
         self._pages: Dict[int, bytes] = {}
+        self._symbols_at: Dict[int, Optional[str]] = {}
         self._threads: Optional[Dict[int, gdb.InferiorThread]] = None
         self.has_types = self.objfile is not None and (
             self.symbol("aio_poll") is not None or self.symbol("main") is not None
@@ -230,6 +231,11 @@ class Process:
         """The symbol that begins at or before an address, "name" or "name+12"; None where there is none."""
         if not address or self._void_p is None:
             return None
+        if address not in self._symbols_at:
+            self._symbols_at[address] = self._find_symbol_at(address)
+        return self._symbols_at[address]
+
+    def _find_symbol_at(self, address: int) -> Optional[str]:
         try:
             text = gdb.Value(address).cast(self._void_p).format_string(symbols=True)
         except (gdb.error, OverflowError):

@@ -89,8 +89,6 @@ def _detail(process: Process, pointer: gdb.Value, file: Optional[gdb.Value]) -> 
                 parts.append(f"error: {text}")
     if has_field(pointer, "start_postcopy") and optional(lambda: int(pointer["start_postcopy"]), 0):
         parts.append("postcopy requested")
-    if has_field(pointer, "vm_old_state"):  # since 8.1 (vm_was_running before)
-        pass
     type_ = process.type("QEMUFile", "qemu_fflush", "qemu_put_byte")
     if file is not None and int(file) and type_ is not None:
         last = optional(lambda: int(process.at(int(file), type_)["last_error"]), 0)

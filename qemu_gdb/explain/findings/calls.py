@@ -6,16 +6,14 @@ import re
 from typing import List, Optional, Sequence, Tuple
 
 from ...knowledge import peers
-from ...knowledge.ioctls import ioctl_request
 from ...knowledge.stages.rows import size_text
 from ...model import Finding
 from ..blocked import returns_at_once
 from ..complaint import prose
 from ..context import Context, Subject
-from ..owners import code_of
 from ..stack import Stack
-from . import common, host_waits
-from .common import at, capital, evidence, finding, joined, listed, short, who
+from . import common
+from .common import at, capital, evidence, finding, listed, short, who
 from .links import (
     Search,
     blocked_call,
@@ -23,219 +21,133 @@ from .links import (
     holding,
     lead,
     main_stuck,
-    peer_detail,
-    peer_of,
     progress_of,
     victims_text,
     waiters_for,
 )
 from .own_export import own_export
-from .steps import for_peer
+from .peer_calls import BlockedCall, behind_peer, descriptor_of
 
 
 def system_call(context: Context, last: Subject, victims: List[Subject], call: str, position: int) -> Optional[Finding]:
-    stack = last.stack
-    queued = any(v.waiting is not None and v.waiting.kind == "mutex" for v in victims)
-    if call == "recvmsg" and _reads_error_queue(stack, position):
+    """A thread in a system call that does not return, or returns late; None where that is no hang."""
+    if call == "recvmsg" and _reads_error_queue(last.stack, position):
         return _zero_copy(context, last, victims, position)
-    if returns_at_once(stack, position) and not queued:
+    queued = any(v.waiting is not None and v.waiting.kind == "mutex" for v in victims)
+    if returns_at_once(last.stack, position) and not queued:
         return None  # it sends and goes on; only one that others of the same code queue behind may have stayed there
-    peer, peer_at = peer_of(stack, 0, min(position + 26, len(stack)))
-    child: Optional[Subject] = None
     own = own_export(context, last, victims, call, position)
     if own is not None:
         return own
-    if call == "read" and stack.names[position] == "main" and context.explanation.program == "qemu-nbd":
-        peer, peer_at = peers.NBD_FORK, position
-        rest = [s for s in context.with_role("tool-main") if s is not last]
-        child = rest[0] if len(rest) == 1 and rest[0].told.state != "idle" else None
-    held = any(h.lock == "BQL" for h in last.held)
-    role = last.told.role
-    if (role == "user-mode" and (peer is None or not peer.name.startswith("gdb")) and not queued) or (
-        role == "iothread" and not victims and stack.find("iothread_run", position, position + 2) is not None
-    ):
+    blocked = BlockedCall(context, last, victims, call, position, queued)
+    if _rests(blocked):
         return None
-    kept = host_waits.kept_by(last)
-    known = next((row for row in peers.LONG_CALLS if stack.names[position] in row.callers), None)
+    return behind_peer(blocked) if blocked.peer is not None else _in_the_kernel(blocked)
+
+
+def _rests(blocked: BlockedCall) -> bool:
+    """Whether the call is what such a thread does all day, or another thread's finding tells it."""
+    stack, role, peer = blocked.stack, blocked.role, blocked.peer
+    gdb = peer is not None and peer.name.startswith("gdb")
+    if role == "user-mode" and not gdb and not blocked.queued:
+        return True
+    if role == "iothread" and not blocked.victims and stack.find(
+        "iothread_run", blocked.position, blocked.position + 2
+    ) is not None:
+        return True
+    progress = blocked.progress
     alone = role in ("main-loop", "migration", "tool-main", "iothread") or (
-        role in ("coroutine", "thread-pool-worker") and (known is not None or bool(kept.step))
+        role in ("coroutine", "thread-pool-worker") and (blocked.known is not None or bool(blocked.kept.step))
     )
-    progress = progress_of(stack)
-    if not victims and not held and peer is None and not alone and progress is None:
-        return None
-    if progress is not None and progress.step.startswith("on the host") and role != "main-loop":
-        return None  # a thread that allocates memory: the one that waits for it tells
-    in_start = stack.find("qemu_init") is not None
-    caller = stack.names[position] or "an unnamed function"
-    story = lead(context, last)
-    command = command_of(stack)
-    descriptor, fd = descriptor_of(stack)
-    sentences = [
-        story,
-        f"{'It' if story else who(last)} is in {call}(){fd}, called by {at(stack, position)}"
-        + (
-            f", for {at(stack, peer_at)}: it waits for {peer.says}."
-            if peer is not None and peer_at > position
-            else f": it waits for {peer.says}."
-            if peer is not None
-            else "."
-        ),
-    ]
-    proof = [evidence(last, 0, f"in {call}()"), evidence(last, position, f"called by {caller}")]
-    steps = for_peer(context, peer, last) if peer is not None else []
-    if peer is not None:
-        sentences.append(peer_detail(stack, peer))
-    if descriptor is not None and context.snapshot.source.kind == "text":
-        steps.append(f"ls -l /proc/PID/fd/{descriptor} on the host: what that descriptor is")
-    answering = context.with_role(peer.role)[:1] if peer is not None and peer.role else []
-    sentences += [holding(last), victims_text(victims)]
-    for subject in answering:
-        does, next_step = _answering(subject)
-        sentences.append(does)
-        steps = [step for step in steps if peer is None or step != peer.advice]
-        steps.insert(0, next_step)
-    if role == "migration" and not held:
-        stuck = any(v.told.role == "main-loop" for v in victims)
-        vcpus_wait = any(v.told.role.startswith("vcpu") for v in victims)
-        # COLO stops the VM for a checkpoint (colo_do_checkpoint_transaction)
-        free = [] if peer is not None and peer.name == "colo" else ["the vCPUs" if stuck else "the guest"]
-        free = [] if vcpus_wait else free
-        free += [] if stuck else ["the main loop", "the monitor"]
-        if free:
-            sentences.append(f"It does not hold the BQL: {joined(free)} go on.")
-    if peer is not None and peer.name == "migration-write":
-        migration = next((m for m in context.facts.migration if m.direction == "outgoing"), None)
-        if migration is not None and migration.uri:
-            runs = f"; that process runs {migration.command}" if migration.command else ""
-            sentences.append(f"The stream goes to {migration.uri}{runs}.")
-        if stack.find("qio_channel_command_writev") is not None:
-            steps.append("ending the command that reads the stream (exec:) wakes this thread"
-                         if main_stuck(context)
-                         else "while the pipe is full migrate_cancel can't wake this thread; ending the command does")
-    if peer is not None:
-        if in_start:
-            peer_title = f"QEMU is still starting: it waits for {peer.says}"
-            return finding(
-                "hang.waiting-for-peer",
-                peer_title,
-                "likely",
-                [*sentences, "No vCPU runs yet."],
-                subjects=[last, *victims],
-                proof=proof,
-                steps=steps,
-                rule=f"peer.{peer.name}",
-            )
-        may_flow = peer.name == "migration-write" and not held and role in ("migration", "multifd-send")
-        if may_flow:
-            # migration/qemu-file.c: the thread's socket blocks, and RAM is there faster than a link takes it
-            sentences.append("A healthy migration waits there most of the time, too: it has more to send than the link "
-                             "takes.")
-            on = f" of descriptor {descriptor}" if descriptor is not None else ""
-            grows = "info migrate, twice: does the transferred ram grow?"
-            if main_stuck(context):  # no monitor answers
-                grows = "does what it writes to grow (ls -l of that file, twice)?" if (
-                    stack.find("qio_channel_command_writev") is not None
-                ) else f"ss -tnpi on the host, twice: does bytes_acked of the connection{on} grow?"
-            steps.insert(0, f"{grows} Then nothing is stuck")
-        title = f"{peer.title}, or more slowly than it is sent" if may_flow else peer.title
-        if may_flow and stack.find("bg_migration_thread") is not None:
-            title = title.replace("The migration stream", "The background snapshot", 1)
-        held_up = next((v for v in victims if v.waiting is not None and v.waiting.kind in ("rcu", "rcu-callbacks")
-                        and v.told.role == "main-loop"), None)
-        asked = command_of(held_up.stack) if held_up is not None else ""
-        if asked and may_flow:  # its last link may be in order: the command is what hangs
-            return finding(
-                "hang.rcu-stall",
-                f"{asked} waits for an RCU grace period that {short(last)} holds up",
-                "possible",
-                [lead(context, held_up) if held_up is not None else "", *sentences],
-                subjects=[*victims, last],
-                proof=proof,
-                steps=steps,
-                rule="rcu-reader-in-call",
-            )
-        if peer.name == "socket-write" and command:
-            title = f"{command} waits for the other side of a connection, which does not read"
-        if child is not None:
-            sentences.append(f"That is the other process shown, as it seems: {child.told.summary or 'see its stack'}.")
-        return finding(
-            "hang.waiting-for-peer",
-            title,
-            "possible" if may_flow or child is not None else "likely",
-            sentences,
-            subjects=[last, *victims],
-            proof=proof,
-            steps=steps,
-            rule=f"peer.{peer.name}",
-        )
-    locked = (
-        " with the BQL held"
-        if held
-        else (" with an AioContext lock held" if any(h.lock.startswith("Aio") for h in last.held) else "")
-    )
-    if any(h.lock.startswith("AioContext lock") for h in last.held) and not held and victims:
+    if not blocked.victims and not blocked.held and peer is None and not alone and progress is None:
+        return True
+    # a thread that allocates memory: the one that waits for it tells
+    return progress is not None and progress.step.startswith("on the host") and role != "main-loop"
+
+
+def _in_the_kernel(blocked: BlockedCall) -> Finding:
+    """The call waits for storage, a driver or the kernel itself."""
+    stack, last, known, progress = blocked.stack, blocked.last, blocked.known, blocked.progress
+    kept, call = blocked.kept, blocked.call
+    sentences, steps = blocked.opening(), blocked.first_steps()
+    sentences += [holding(last), victims_text(blocked.victims), blocked.who_goes_on()]
+    aio_lock = any(h.lock.startswith("AioContext lock") for h in last.held)
+    if aio_lock and not blocked.held and blocked.victims:
         sentences.append(
             "It holds its AioContext's lock in that call, and whoever needs that lock waits for the storage."
         )
-    title = f"{command or who(last)} is blocked in {call}(){locked}"
-    if len(title) > 90:
-        title = f"{capital(short(last))} is blocked in {call}(){locked}"
-    storage = call in peers.STORAGE_CALLS
+    size = stack.arg_number(blocked.position, "size") if known is not None else None
     if progress is not None:
         sentences.append(progress.says)
         steps.append(progress.step)
-        title = progress.title
     elif known is not None:
-        size = stack.arg_number(position, "size")
         sentences.append(known.says.format(size=f" {size_text(size)}" if size else ""))
         if not kept.step:
-            step = next((step for names, step in known.by if stack.find(names, position) is not None), known.step)
-            logged = re.search(known.log[0], prose(context.snapshot)) if known.log[0] else None
-            if logged is not None:
-                sentences.append(f"The kernel's log in the text answers what became of it: \"{logged.group()}\".")
-                step = known.log[1]
+            step, logged = _long_call_step(blocked, known)
+            sentences.append(logged)
             steps.append(step)
     sentences.append(kept.sentence)
     if kept.step:
         steps.insert(0, kept.step)
     elif known is None and progress is None:
-        steps.append(
-            "is it still there in a second sample? Then the kernel does not return: "
-            + (
-                "the guest's kernel log tells why"
-                if context.explanation.program == "qemu-ga"
-                else "ls -l of that path: a FIFO waits there for its other end; else look at that storage (NFS, FUSE)"
-                if call.startswith("open")
-                else "look at that storage (NFS, a dead path, a fragmented file)"
-                if storage
-                else "/proc/PID/stack and the host's dmesg tell why"
-            )
-        )
-    if kept.label and len(title) + len(kept.label) < 110:
-        title += f": it waits for {kept.label}"
-    size = stack.arg_number(position, "size") if known is not None and "{size}" in known.says else None
-    small = size is not None and 0 < size <= _SMALL_MAP and not last.told.thread.kernel
+        steps.append(f"is it still there in a second sample? Then the kernel does not return: {_look_at(blocked)}")
+    small = bool(known is not None and "{size}" in known.says and size and 0 < size <= _SMALL_MAP
+                 and not last.told.thread.kernel)
     if small:
         sentences.append("A map as small as that is one of many: the guest's IOMMU driver asks for each, and a sample "
                          "meets one of them.")
-    confidence = "likely" if (victims and role != "user-mode") or held or (queued and storage) else "possible"
-    if (progress is not None and not kept.label) or small:
-        confidence = "possible"
-    if storage and call.startswith("lseek") and not kept.step and known is None:
+    if blocked.on_storage and call.startswith("lseek") and not kept.step and known is None:
         sentences.append(
             "An lseek(SEEK_DATA/SEEK_HOLE) can take long on a fragmented or remote file; this may be slow rather "
             "than stuck."
         )
+    harms = (blocked.victims and blocked.role != "user-mode") or (blocked.queued and blocked.on_storage)
+    passes = (progress is not None and not kept.label) or small
     return finding(
         "hang.blocked-syscall",
-        title,
-        confidence,
+        _kernel_title(blocked),
+        "likely" if (harms or blocked.held) and not passes else "possible",
         sentences,
-        subjects=[last, *victims],
-        proof=proof,
+        subjects=[last, *blocked.victims],
+        proof=blocked.proof(),
         steps=steps,
         rule="blocked-syscall",
     )
+
+
+def _kernel_title(blocked: BlockedCall) -> str:
+    last, call, label = blocked.last, blocked.call, blocked.kept.label
+    locked = ""
+    if blocked.held:
+        locked = " with the BQL held"
+    elif any(h.lock.startswith("Aio") for h in last.held):
+        locked = " with an AioContext lock held"
+    title = f"{command_of(blocked.stack) or who(last)} is blocked in {call}(){locked}"
+    if len(title) > 90:
+        title = f"{capital(short(last))} is blocked in {call}(){locked}"
+    if blocked.progress is not None:
+        title = blocked.progress.title
+    return f"{title}: it waits for {label}" if label and len(title) + len(label) < 110 else title
+
+
+def _long_call_step(blocked: BlockedCall, known: peers.LongCall) -> Tuple[str, str]:
+    """What to do about a call that is known to take long, and what the kernel's log in the text says of it."""
+    stack, position = blocked.stack, blocked.position
+    step = next((step for names, step in known.by if stack.find(names, position) is not None), known.step)
+    logged = re.search(known.log[0], prose(blocked.context.snapshot)) if known.log[0] else None
+    if logged is None:
+        return step, ""
+    return known.log[1], f"The kernel's log in the text answers what became of it: \"{logged.group()}\"."
+
+
+def _look_at(blocked: BlockedCall) -> str:
+    if blocked.context.explanation.program == "qemu-ga":
+        return "the guest's kernel log tells why"
+    if blocked.call.startswith("open"):
+        return "ls -l of that path: a FIFO waits there for its other end; else look at that storage (NFS, FUSE)"
+    if blocked.on_storage:
+        return "look at that storage (NFS, a dead path, a fragmented file)"
+    return "/proc/PID/stack and the host's dmesg tell why"
 
 
 def joined_for_long(context: Context, last: Subject, victims: List[Subject]) -> Optional[Finding]:
@@ -297,45 +209,6 @@ def _zero_copy(context: Context, last: Subject, victims: List[Subject], position
                "receiver and the network between"],
         rule="zero-copy-flush",
     )  # fmt: skip
-
-
-def descriptor_of(stack: Stack) -> Tuple[Optional[int], str]:
-    """The file descriptor of the innermost call, and " on descriptor 7"; None and "" where no argument shows it."""
-    descriptor = stack.arg_number(0, "fd", "__fd", "sockfd", "s")
-    if stack.names[0].endswith("ioctl"):
-        values = (stack.arg_number(n, "request", "type") for n in range(min(4, len(stack))))
-        callers = [name for name in stack.names[1:4] if name]
-        request = next((ioctl_request(value, callers) for value in values if value is not None), "")
-        return descriptor, f" ({request})" if request else f" on descriptor {descriptor}" if descriptor else ""
-    path = next((p for p in (stack.arg_string(n, *_PATHS) for n in range(min(2, len(stack)))) if p), "")
-    on_path = f' for "{common.cut(path, 60)}"' if path and not stack.names[0].startswith(_MOVE_DATA) else ""
-    return descriptor, (f" on descriptor {descriptor}" if descriptor is not None else "") + on_path
-
-
-_PATHS = ("file", "path", "pathname", "filename", "name", "__path", "__file")
-_MOVE_DATA = ("read", "write", "pread", "pwrite", "recv", "send", "ioctl")
-
-
-def _answering(subject: Subject) -> Tuple[str, str]:
-    """What the thread does that has to answer, and what to look at."""
-    stack = subject.stack
-    behind, shows = peer_of(stack, 0, min(len(stack), 12))
-    if behind is not None and behind.name == "spice-client":
-        return f"{who(subject)} has to answer, and waits itself in {at(stack, shows)} for {behind.says}.", behind.advice
-    if subject.told.state == "idle":
-        return (f"{who(subject)} rests: {subject.told.summary.split(' ← ')[0]}. Either it has just answered, or it has "
-                "missed what it was sent.",
-                f"a second sample: does {short(subject)} still rest? Then it has missed what it was sent")
-    by = next((p for p, f in enumerate(stack.frames) if f.function and code_of(f).owner not in ("libc", "none")), None)
-    within = f" for {at(stack, by)}" if by is not None else ""
-    call = blocked_call(stack)
-    if call is None:
-        return (f"{who(subject)} has to answer: {subject.told.summary.split(' ← ')[0]}{within}.",
-                f"a second sample: what keeps {short(subject)}?")
-    descriptor, fd = descriptor_of(stack)
-    tell = f": ls -l /proc/PID/fd/{descriptor} tells the other side" if descriptor is not None else ""
-    return (f"{who(subject)} has to answer, and is itself in {call[0]}(){fd}{within}: that has to end first.",
-            f"what {short(subject)} waits for in {call[0]}(){tell}")
 
 
 _COPIES = (

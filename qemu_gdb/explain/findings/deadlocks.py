@@ -12,9 +12,9 @@ from ..stack import Stack
 from ..waiting import Waiting
 from ..waits import cycles
 from . import common
-from .calls import descriptor_of
 from .common import at, capital, evidence, finding, listed, short, the, who
 from .links import ALL_THREADS, Search, blocked_call, proof_step, waiters_for
+from .peer_calls import descriptor_of
 from .rules import foreign_poll
 
 _MOST_ALIKE = 8  # threads in the same trouble that are told of one by one

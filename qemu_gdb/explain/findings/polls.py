@@ -16,7 +16,6 @@ from ..coroutines import yielded_at
 from ..stack import Stack, number
 from ..waiting import Waiting
 from . import common, host_waits
-from .calls import descriptor_of
 from .common import at, capital, evidence, finding, short, who
 from .links import (
     ALL_THREADS,
@@ -30,6 +29,7 @@ from .links import (
     progress_of,
     victims_text,
 )
+from .peer_calls import descriptor_of
 from .requests import in_flight, one_each, request_text, server_of, short_wait
 from .steps import for_nbd, for_peer
 

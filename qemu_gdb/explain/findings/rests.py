@@ -12,7 +12,6 @@ from ..owners import code_of, codes
 from ..waiting import Waiting
 from ..waits import unstopped_vcpus
 from . import common
-from .calls import descriptor_of
 from .common import at, capital, evidence, finding, joined, listed, short, the, who
 from .links import (
     ALL_THREADS,
@@ -29,6 +28,7 @@ from .links import (
     victims_text,
 )
 from .migrating import multifd, postcopy_paused
+from .peer_calls import descriptor_of
 from .steps import for_peer
 
 # accel/kvm/kvm-all.c, kvm_ipi_signal(): 5.2 and later
