@@ -13,6 +13,7 @@ import typing
 from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
 
+from .mangled import demangled
 from .pattern import Pattern
 from .record import many, record
 
@@ -566,6 +567,8 @@ def canonical_name(function: Optional[str]) -> str:
         if cut == name or not cut:
             break
         name = cut
+    if name.startswith(("_Z", "__Z")):  # macOS puts an underscore in front of every symbol
+        name = demangled(name[name.index("Z") - 1 :])
     module, mark, inside = name.rpartition("!")
     if mark and inside and module.replace("_", "").replace("-", "").replace(".", "").isalnum():
         name = f"Nt{inside[2:]}" if inside[:2] == "Zw" and inside[2:3].isupper() else inside

@@ -65,12 +65,24 @@ def _messages_of_frames(snapshot: Snapshot) -> None:
             twin.expression = twin.expression or message.expression
     for message in told:
         if message.thread is None and message.function:
-            for index, thread in enumerate(snapshot.threads[:1000]):
-                if not thread.history and any(
-                    canonical_name(f.function) == message.function for f in thread.frames[:16]
-                ):
-                    message.thread = index
-                    break
+            message.thread = _thread_of(message.function, snapshot.threads[:1000])
+
+
+# libc, GLib and macOS's C library: what a failed check calls
+_GIVES_UP = ("abort", "raise", "__assert", "_assert", "assert", "g_assert", "__pthread_kill", "pthread_kill", "gsignal")
+
+
+def _thread_of(function: str, threads: List[Thread]) -> Optional[int]:
+    """Index of the thread in which a function wrote its last words: of several that are in it, the one that gave up."""
+    found: Optional[int] = None
+    for index, thread in enumerate(threads):
+        names = [] if thread.history else [canonical_name(f.function) for f in thread.frames[:16]]
+        if function not in names:
+            continue
+        if thread.crashed or any(name.startswith(_GIVES_UP) for name in names[: names.index(function)]):
+            return index
+        found = index if found is None else found
+    return found
 
 
 def _same_message(told: Message, shown: Message) -> bool:
@@ -213,6 +225,13 @@ def _kinds(frames: List[Frame]) -> None:
                     above.kind = "jit"
 
 
+_MAIN_NAMES = ("qemu", "kvm")  # of a process's first thread, which is called as its program is
+
+
+def _is_main(thread: Thread) -> bool:
+    return any(canonical_name(f.function) in ("main", "_start") for f in thread.frames[-4:])
+
+
 def _signal(snapshot: Snapshot, segment: Segment) -> None:
     chosen: Optional[Signal] = None
     threads = snapshot.threads
@@ -233,7 +252,8 @@ def _signal(snapshot: Snapshot, segment: Segment) -> None:
     faults = [fault for fault in (messages.kernel_thread(signal.text) for signal in signals) if fault is not None]
     if faults:
         name, lwp = faults[-1]
-        if len(threads) == 1 and threads[0].lwp is None and not threads[0].history:
+        alone = len(threads) == 1 and threads[0].lwp is None and not threads[0].history
+        if alone and (name.startswith(_MAIN_NAMES) or not _is_main(threads[0])):
             threads[0].lwp = lwp
         for thread in threads:
             if thread.lwp == lwp:

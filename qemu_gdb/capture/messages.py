@@ -83,6 +83,8 @@ _SIGNAL_LINES = (
     Pattern(r"terminated with signal (?:(?P<name>SIG[A-Z0-9]+)|(?P<number>\d{1,2}))"),
     Pattern(r"^\s*Signal:\s*(?P<number>\d{1,2})\s*(?:\((?P<name>[A-Z0-9]+)\))?"),
     Pattern(r"COREDUMP_SIGNAL(?:_NAME\W{1,5}(?P<name>SIG[A-Z]+)|\W{1,5}(?P<number>\d{1,2})\b)"),
+    # src/coredump/coredump.c of systemd
+    Pattern(r"terminated abnormally with signal (?P<number>\d{1,2})/(?P<name>[A-Z]{2,6})"),
     Pattern(r"QEMU internal (?P<name>SIG[A-Z]+) \{code="),  # linux-user/signal.c die_from_signal: of 10.0, not of 7.2
     Pattern(r"stop reason = signal (?P<name>SIG[A-Z0-9]+)"),
     Pattern(r"default action of signal (?P<number>\d{1,2})"),
@@ -163,6 +165,8 @@ _ASSERTIONS = (
     Pattern(
         r"(?P<file>[^\s:'\"]+):(?P<line>\d+): (?P<function>[^:\"]{1,200}): assertion \"(?P<expression>.*?)\" failed"
     ),
+    # Ceph, src/common/assert.cc: "./src/librbd/Request.cc: 61: FAILED ceph_assert(x)"; assert(x) before 14
+    Pattern(r"(?P<file>[^\s:]+\.(?:cc|h|cpp)): (?P<line>\d+): FAILED (?:ceph_)?assert\((?P<expression>.*)\)"),
     # FreeBSD: "Assertion failed: (x), function f, file a.c, line 12." is macOS's; Cygwin's and newlib's are NetBSD's
     Pattern(r"Assertion [`'\"](?P<expression>.*?)['\"`] failed"),
 )

@@ -183,7 +183,7 @@ def _is_kvm_run(stack: Stack) -> bool:
     """ioctl(KVM_RUN) by its request number, even under a wrong symbol's name and argument names."""
     for value in stack.frames[0].args.values():
         found = re.match(_NUMBERS, value)
-        if found and int(found.group(0), 0 if found.group(0).startswith("0x") else 10) == KVM_RUN:
+        if found and int(found.group(0), 0 if found.group(0).startswith("0x") else 10) in KVM_RUN:
             return True
     return False
 
@@ -194,7 +194,7 @@ def _runs_guest(stack: Stack, last: int) -> bool:
         return True
     request = stack.arg_number(last, "type", "request")
     if request is not None:
-        return request == KVM_RUN
+        return request in KVM_RUN
     caller = _named(stack, last + 1)
     return caller is None or stack.names[caller] in ("kvm_cpu_exec", "kvm_run") or stack.names[caller] in STARTERS
 

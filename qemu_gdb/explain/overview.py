@@ -173,9 +173,30 @@ def _why_not(context: Context) -> str:
     return "no function on these stacks is QEMU's."
 
 
+# arch/x86/mm/fault.c, arch/x86/kernel/dumpstack.c, arch/arm64/kernel/traps.c of Linux 4.x to 6.x
+_OOPS = Pattern(r"\b(?:BUG: |Oops: |Oops - |kernel BUG at |Internal error: )")
+_OOPS_AT = Pattern(r"\b(?:RIP: 0010:|pc : )(?P<function>[\w.]+)\+0x[0-9a-f]+/0x[0-9a-f]+(?: (?P<module>\[\w+\]))?")
+
+
+def _oops(context: Context, tasks: Optional[str]) -> str:
+    """What to say where the host's kernel itself crashed, "" where it did not."""
+    lines = context.snapshot.unparsed[:4000]
+    if not any(_OOPS.search(line) for line in lines):
+        return ""
+    place = next((found for found in map(_OOPS_AT.search, lines) if found is not None), None)
+    spot = f" in {place.group('function')} {place.group('module') or ''}".rstrip() if place is not None else ""
+    ends = any(s.stack.find("do_exit") is not None for s in context.subjects)
+    return (f"the host's kernel itself crashed{spot}, {'when' if ends else 'in a call of'} {tasks or 'the task'}"
+            f"{' ended' if ends else ''}. That is a bug of the kernel{' or of that module' if '[' in spot else ''}, "
+            "whatever the program asked for: report it there, with the whole log; the host needs a new start.")
+
+
 def _kernels_words(context: Context) -> str:
     """What the host kernel's stacks tell by themselves: whose tasks they are, and what those wait for."""
     tasks = next((t.name for t in context.snapshot.threads if t.name and program_kind(t.name)), None)
+    oops = _oops(context, tasks)
+    if oops:
+        return oops
     text = f"these are stacks of the host's kernel{f', of the tasks of {tasks}' if tasks else ''}"
     waits, steps = [], []
     for subject in context.subjects:
@@ -229,7 +250,8 @@ def _fork(context: Context) -> None:
 def _program(context: Context) -> Optional[str]:
     """The program by its threads' names or by the object that QEMU's frames lie in."""
     for thread in context.snapshot.threads:
-        if thread.name and program_kind(thread.name) and thread.name.startswith("qemu-"):
+        libvirts = thread.name == "qemu-event"
+        if thread.name and program_kind(thread.name) and thread.name.startswith("qemu-") and not libvirts:
             return thread.name
     for subject in context.subjects:
         for frame in subject.stack.frames:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Tuple
+import re
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from ..model import Snapshot
 from ..pattern import Pattern
@@ -166,6 +167,16 @@ def null_in(snapshot: Snapshot, line: str) -> str:
             if whole and (behind or after.startswith(("->", "["))):
                 return name
             at = packed.find(bare, at + 1)
+    return ""
+
+
+def zero_divisor(snapshot: Snapshot, line: str, arguments: Sequence[Tuple[str, str]]) -> str:
+    """The divisor of a source line that was printed as 0, or that an argument shows to be; "" without one."""
+    zeros = [name for name, value in [*values(snapshot), *arguments] if value == "0"]
+    packed = line.replace(" ", "")
+    for name in zeros:
+        if re.search(rf"[/%]\(?{re.escape(name.replace(' ', ''))}(?!\w)", packed):
+            return name
     return ""
 
 

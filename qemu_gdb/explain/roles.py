@@ -7,6 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..knowledge import functions, outsiders
 from ..knowledge.aborts import EXIT_FUNCTIONS
+from ..knowledge.folding import ENDS
 from ..knowledge.match import Names
 from ..knowledge.rests import POLLERS
 from ..knowledge.roles import (
@@ -229,10 +230,21 @@ def _on_coroutine(context: Context, subject: Subject, process: Process, position
         if any(s is not subject and _is_main_loop(s.stack) for s in context.live_subjects):
             return "iothread", "coroutine-beside-the-main-loop"
         if thread.number == 1:
-            return main, "coroutine-on-first-thread"
+            first = _is_first(context, subject)
+            return (main, "coroutine-on-first-thread") if first else ("coroutine", "stack-of-a-coroutine")
         if any(s.told.thread.number == 1 for s in context.live_subjects):
             return "iothread", "coroutine-on-another-thread"
     return "coroutine", "stack-of-a-coroutine"
+
+
+def _is_first(context: Context, subject: Subject) -> bool:
+    """Whether a thread that is numbered 1 is the process's first: in a core that is the one that crashed."""
+    lwps = [s.told.thread.lwp for s in context.live_subjects if s.told.thread.lwp]
+    if len(lwps) > 1:
+        return subject.told.thread.lwp == min(lwps)
+    signal = context.snapshot.signal
+    died = signal is not None or any(name in ENDS for name in subject.stack.names[:8])
+    return not died or (signal is not None and "received signal" in signal.text)  # which a running gdb says
 
 
 def _is_main_loop(stack: Stack) -> bool:

@@ -207,10 +207,18 @@ _BREAKPOINT = (
 _ABRT = r"killed by (SIG[A-Z]+)|terminated with signal (?:\d+, )?(SIG[A-Z]+)|reason:.*\b(SIG[A-Z]+)"
 
 
+def tries_instructions(context: Context) -> bool:
+    """Whether the SIGILL is one that a library provokes and catches, which stops a debugger alone."""
+    signal = context.snapshot.signal
+    return signals.named(signal) == "SIGILL" and any(
+        name in signals.PROBES for s in context.live_subjects for name in s.stack.names[:2]
+    )
+
+
 def _mark_fatal(context: Context) -> None:
     """Find the thread that took the signal, or that a sanitizer reports, and say that it crashed."""
     live = [s for s in context.live_subjects if len(s.stack)]
-    if not live:
+    if not live or tries_instructions(context):
         return
     snapshot = context.snapshot
     for subject in live:

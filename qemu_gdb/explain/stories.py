@@ -561,6 +561,8 @@ def _crash(context: Context, subject: Subject, story: Story) -> str:
     signal = subject.told.thread.signal or context.snapshot.signal
     if subject.told.state == "aborting":
         dead = process.told_death(story.view)
+        if not dead and subject.told.state_rule == "fatal-path:guest-signal":
+            dead = "ends itself with the emulated program, which died of a signal"
         if dead:
             return _after(story, dead, frozenset(("signal", "abort")))
     name = signal.name if signal is not None and signal.name else ""
@@ -677,6 +679,7 @@ def tell(context: Context) -> None:
         subject.told.summary = re.sub(r"\s+", " ", _clip(summary, SUMMARY_LIMIT + 40)).strip()
         kept = kernel.beside(subject)
         if kept is not None:
-            subject.told.summary += f"; in the host kernel: {kept.text}"
+            kernels = "guest's" if context.explanation.program == "qemu-ga" else "host"
+            subject.told.summary += f"; in the {kernels} kernel: {kept.text}"
         if len(known) < 4096:
             known[key] = (subject.told.stages, subject.told.summary)

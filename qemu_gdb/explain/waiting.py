@@ -128,6 +128,8 @@ def _mutex_wait(stack: Stack, end: int) -> Waiting:
     if caller in ("aio_co_enter", "aio_co_wake", "co_schedule_bh_cb") and not name:
         # util/async.c: aio_co_enter takes the AioContext lock inlined (until 8.2)
         return Waiting("aiocontext-lock", end, "AioContext lock", "for an AioContext lock", address)
+    if caller == "replay_mutex_lock":  # replay/replay-internal.c
+        return Waiting("mutex", end, "the record/replay lock", "for the record/replay lock", address, row="replay")
     for lock, mutex, takers in holders.NAMED_LOCKS:
         if name == mutex or caller in takers:
             return Waiting("mutex", min(end, len(stack) - 1), lock, f"for {lock}", address)

@@ -319,6 +319,11 @@ def _find_owners(context: Context, subject: Subject, owners: _Owners) -> None:
         waiting.basis = "the vCPU whose work is waited for"
     elif waiting.kind == "aiocontext-lock":
         _aiocontext_owner(owners.aiocontext, subject, waiting)
+    elif waiting.kind == "mutex" and waiting.row == "replay":
+        # util/main-loop.c os_host_main_loop_wait, 3.0 to 10.2: given up around the poll alone, as the BQL is
+        mains = [s for s in context.with_role("main-loop") if s is not subject and any(h.lock == "BQL" for h in s.held)]
+        waiting.owners, waiting.owner_known = mains[:1], "likely" if mains else ""
+        waiting.basis = "under record/replay the main loop gives that lock up around its poll alone"
     elif waiting.kind == "mutex" and waiting.object in owners.named:
         holder = owners.named[waiting.object]
         if holder is not None and holder[0] is not subject:

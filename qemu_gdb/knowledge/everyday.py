@@ -15,6 +15,7 @@ EVERYDAY = Names(
     "virtio_blk_handle_output*", "virtio_blk_handle_vq", "virtio_scsi_handle_cmd*", "virtio_scsi_data_plane_handle_*",
     "virtio_blk_data_plane_handle_*", "virtio_device_realize", "virtio_device_unrealize",
     # chardev, io: a write to or a read from any backend
+    "socket_connect", "inet_connect*", "unix_connect*", "qio_task_thread_worker",
     "io_channel_send*", "qemu_chr_write*", "qemu_chr_fe_write*", "tcp_chr_write", "fd_chr_write", "pty_chr_write",
     "char_pty_chr_write", "tcp_chr_recv", "qio_channel_write*", "qio_channel_read*", "qio_channel_socket_*",
     # accel/tcg: any translation, linux-user's end by a signal
@@ -27,6 +28,10 @@ EVERYDAY = Names(
     "bdrv_co_readv*", "bdrv_co_writev*", "blk_co_preadv*", "blk_co_pwritev*", "blk_co_do_*", "blk_aio_*_entry",
     "blk_aio_preadv*", "blk_aio_pwritev*", "bdrv_aligned_*", "bdrv_driver_*", "raw_co_*", "blk_read_entry",
     "blk_write_entry", "bdrv_root_unref_child", "bdrv_detach_child",
+    # hw/vfio: the start of any assigned device
+    "vfio_listener_region_add", "listener_add_address_space", "memory_listener_register", "vfio_container_connect",
+    "vfio_connect_container", "vfio_group_get", "vfio_get_group", "vfio_attach_device*", "vfio_device_attach*",
+    "vfio_realize", "vfio_pci_realize", "vfio_dma_map", "vfio_legacy_dma_map",
     # system: the way into the stop of the VM and of the process
     "do_vm_stop", "vm_stop", "vm_shutdown", "qemu_cleanup", "vm_state_notify", "qmp_stop", "qmp_quit", "qmp_cont",
 )  # fmt: skip

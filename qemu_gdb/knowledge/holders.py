@@ -379,6 +379,19 @@ HOLDERS: Tuple[Holder, ...] = (
                                            "access_with_adjusted_size", "memory_region_write_accessor",
                                            "memory_region_read_accessor"),
            _VCPU, "likely", "a device's register handlers run with the BQL held"),
+    # target/s390x/kvm/kvm.c, target/ppc/kvm.c: kvm_arch_handle_exit() takes the BQL before anything else, 5.2 to 10.2;
+    # that of i386 only for some exits
+    Holder("kvm-exit", "BQL", Names("kvm_arch_handle_exit"), _VCPU, "likely",
+           "s390x and ppc handle a KVM exit with the BQL held",
+           needs=Names("handle_intercept", "handle_instruction", "handle_tsch", "handle_stsi", "handle_sclp*",
+                       "kvm_sclp_service_call", "sclp_*", "ioinst_*", "css_*", "spapr_*", "kvmppc_*", "handle_diag*")),
+    # target/s390x/tcg/misc_helper.c (misc_helper.c in 5.2) and KVM's handlers; hw/ppc/spapr.c asserts it of hypercalls
+    Holder("guest-call", "BQL", Names("sclp_service_call*", "ioinst_handle_*", "handle_diag_308", "spapr_hypercall"),
+           _VCPU, "likely", "the guest's calls of its hypervisor are served with the BQL held"),
+    # include/block/aio-wait.h: no thread but the main loop and an iothread polls for a drain without it
+    Holder("vcpu-drains", "BQL", Names("blk_drain", "bdrv_drain", "bdrv_drain_all", "bdrv_drain_all_begin*",
+                                       "bdrv_drained_begin*", "bdrv_do_drained_begin*"), _VCPU, "likely",
+           "a vCPU drains block nodes with the BQL held"),
     # accel/tcg/cpu-exec.c: interrupts are taken with the BQL; cpu->cpu_exec_interrupt
     Holder("tcg-interrupt", "BQL", Names("cpu_handle_interrupt"), ("vcpu-mttcg", "vcpu-tcg-rr"), "likely",
            "interrupts are delivered with the BQL held"),

@@ -65,6 +65,10 @@ PARTS: Tuple[KernelPart, ...] = (
     _row("journal", "jbd2", "jbd2_* wait_transaction_locked start_this_handle xfs_log_* xlog_* "
          "btrfs_commit_transaction btrfs_wait_for_commit wait_current_trans* txg_wait_synced* zil_commit*",
          "the file system's journal", "iostat -x 1 on the host: is the disk below that file system slow or gone?"),
+    # fs/super.c, kernel/locking/percpu-rwsem.c: FIFREEZE first waits for who writes
+    _row("freeze", "", "freeze_super sb_wait_write thaw_super", "the writers that are inside that file system",
+         "which task is in a write to it, and what keeps that one (echo w > /proc/sysrq-trigger; dmesg)? Of a loop "
+         "device the file system below may be frozen already"),
     # drivers/pci/pci.c
     _row("pci-reset", "", "pci_dev_lock pci_*reset* pcie_flr pcie_*reset* pci_dev_wait pci_bridge_wait_for_* "
          "pcie_wait_for_link*", "a PCI reset",

@@ -242,5 +242,7 @@ def ioctl_request(value: int, callers: Sequence[str] = ()) -> str:
         alike = name.split(" or ") if callers else []
         return next((request for names, request in _CALLERS if len(alike) > 1 and request in alike
                      and any(caller in names for caller in callers)), name)
+    if value >> 29 & 7 == 1 and value & 0x1FFF0000 == 0:  # _IO() of ppc, mips, sparc and alpha
+        return ioctl_request(value & 0xFFFF, callers)
     likely = _BY_NUMBER.get(value & 0xFFFF, set())
     return next(iter(likely)) if len(likely) == 1 else ""

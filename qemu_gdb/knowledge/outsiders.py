@@ -29,6 +29,11 @@ OTHER_PROJECTS: Tuple[Tuple[Names, str, str], ...] = (
     (Names("uc_emu_start", "uc_emu_stop", "uc_open", "uc_close", "uc_mem_*", "uc_reg_*", "uc_hook_*"), "libunicorn",
      "these are stacks of Unicorn (libunicorn), a fork of QEMU's TCG with an interface of its own: its functions have "
      "QEMU's names with the guest's architecture behind them. Report it to Unicorn."),
+    # gitlab.com/virtio-fs/virtiofsd, in Rust; QEMU 5.0 to 7.2 had one in C (tools/virtiofsd)
+    (Names("virtiofsd::*", "<virtiofsd::*"), "virtiofsd",
+     "these are stacks of virtiofsd, the process that serves a shared directory to a VM. Where it ends, QEMU logs "
+     "failed vhost-user messages, and the guest's processes on that file system wait until both are started again. "
+     "Report it to virtiofsd (gitlab.com/virtio-fs/virtiofsd)."),
 )  # fmt: skip
 
 # Google's fork, external/qemu of Android; QEMU itself has goldfish_rtc, goldfish_tty and goldfish_pic

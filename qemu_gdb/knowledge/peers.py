@@ -125,7 +125,8 @@ PEERS: Tuple[Peer, ...] = (
     Peer("migration-write", Names("qemu_fflush", "qemu_put_buffer*", "multifd_send_thread",
                                   "qemu_put_be*", "qemu_put_byte"),
          "the receiver of the migration stream", "The migration stream is not read by its receiver",
-         "look at the receiver: the connection or pipe is full"),
+         "look at the receiver, and at the network between: ss -tinp on the host (a send queue that stays full is the "
+         "receiver's, retransmissions are the network's)"),
     # block drivers' libraries
     Peer("ceph-throttle", CEPH_THROTTLE,
          "a place among the Ceph client's requests in flight (objecter_inflight_ops, objecter_inflight_op_bytes)",
@@ -354,6 +355,12 @@ LONG_CALLS: Tuple[LongCall, ...] = (
              # drivers/pci/pci.c pci_dev_wait() of Linux
              log=(r"not ready \d+ms after [\w ]{1,30}",
                   "a device that does not come back from its reset takes a power cycle of the host")),
+    # tools/virtiofsd/passthrough_ll.c, 5.0 to 7.2
+    LongCall(Names("lo_*", "do_statx"),
+             "virtiofsd asks the file system of the shared directory for the guest, and that does not answer: the "
+             "guest's processes on that directory wait with it.",
+             "which file system is the shared directory on (df of virtiofsd's source directory), and does it answer: "
+             "NFS, FUSE, a dead disk?"),
     # qga/commands-linux.c (commands-posix.c before 8.0): FIFREEZE, mount after mount
     LongCall(Names("qmp_guest_fsfreeze_do_freeze*"),
              "It freezes a file system of the guest (FIFREEZE); the guest's kernel first writes all of that file "

@@ -197,6 +197,7 @@ EVENT_LOOPS = Names(
     "fdmon_poll_wait",
     "fdmon_epoll_wait",
     "fdmon_io_uring_wait",
+    "fdmon_*_gsource_*",  # since 10.2
     "aio_set_fd_poll_notify",
     "poll_set_started",
     "aio_epoll",

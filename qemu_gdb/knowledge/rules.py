@@ -173,6 +173,31 @@ CHECKS: Dict[str, str] = {
 }  # fmt: skip
 
 
+class SharedCheck(NamedTuple):
+    """A check that several functions make, by its expression."""
+
+    expression: Pattern
+    functions: Names
+    says: str
+    step: str
+
+
+SHARED_CHECKS: Tuple[SharedCheck, ...] = (
+    # block/io.c, block.c, 5.2 to 10.2
+    SharedCheck(Pattern(r"!\(?\w+->open_flags & BDRV_O_INACTIVE\)?"), Names("bdrv_*"),
+                "The image had been given up for a migration (inactivated), and is used before it was activated "
+                "again: a request came between the hand-over and its end, or the VM went on here all the same.",
+                "what became of the migration just before: query-migrate, and in libvirt's log migrate_cancel, cont"),
+    # target/arm/hvf/hvf.c, 7.2 to 10.2: EC_DATAABORT
+    SharedCheck(Pattern(r"^isv$"), Names("hvf_*"),
+                "The guest accessed a device's memory by an instruction of which the CPU tells neither register nor "
+                "width (ISV is 0: a pair, a vector register, an address that is written back), and QEMU has no "
+                "emulator for that under HVF.",
+                "which guest code is that: its pc, and the device at that address? A plain load or store there works, "
+                "and so does -accel tcg"),
+)  # fmt: skip
+
+
 # What to look at where one of the checks above fails; "{caller}" is filled in.
 CHECK_STEPS: Dict[str, str] = {
     "tb_flush__exclusive_or_serial": "was the VM running (info status)? Then {caller} has to stop it first (vm_stop) "
@@ -190,6 +215,11 @@ CPU_ABORTS: Dict[str, str] = {
                         "inconsistency of QEMU's own, not of the guest's state. The helper that made the access passed "
                         "a bad return address (GETPC() taken in the wrong function), or the block was thrown away "
                         "meanwhile.",
+    # retaddr 0: target/i386/tcg/seg_helper.c and others read the guest's tables so, outside any translated block
+    "cpu_io_recompile of no block": "Under -icount an access to a device's memory has to be the last of its block, and "
+                                    "this one is of no translated block at all (return address 0): the CPU model "
+                                    "itself reads or writes there, a descriptor table, a stack or a page table that "
+                                    "the guest has put into a device's memory.",
     # tcg-accel-ops-icount.c, cpus.c: "Raised interrupt while not in I/O function"
     **dict.fromkeys(("icount_handle_interrupt", "tcg_handle_interrupt"),
                     "Under -icount an interrupt may be raised by a guest instruction only where translation allows "

@@ -6,6 +6,7 @@ from typing import Dict, FrozenSet, Optional, Tuple
 
 from ..model import Signal
 from ..pattern import Pattern
+from .match import Names
 
 # The kind of finding, and what a title calls it.
 SIGNALS: Dict[str, Tuple[str, str]] = {
@@ -74,6 +75,11 @@ def only_stops(signal: Optional[Signal]) -> bool:
     qemu-img, qemu-io, qemu-storage-daemon and qemu-pr-helper.
     """
     return named(signal) == "SIGPIPE" and signal is not None and "received signal" in signal.text
+
+
+# Functions of OpenSSL that try out what instructions the CPU has, with a handler of SIGILL in place: crypto/armcap.c,
+# ppccap.c, s390xcap.c, sparcv9cap.c; they run before main(), in whatever links libcrypto.
+PROBES = Names("OPENSSL_cpuid_setup", "_armv7_*", "_armv8_*", "_armv9_*", "OPENSSL_*_probe", "_sparcv9_*")
 
 
 # Signals that stop a process under a debugger and are part of its normal life.

@@ -240,7 +240,8 @@ MOMENTARY_CALLERS = Names(
     "qemu_anon_ram_alloc",
 )
 
-KVM_RUN = 0xAE80  # linux/kvm.h; 44672 in decimal
+# linux/kvm.h: _IO(KVMIO, 0x80), 44672 in decimal; of ppc, mips, sparc and alpha, whose _IOC_NONE is 1, 536915584
+KVM_RUN = frozenset((0xAE80, 0x2000AE80))
 
 
 class TakesLock(NamedTuple):

@@ -50,7 +50,7 @@ def header(explanation: Explanation) -> str:
     snapshot = explanation.snapshot
     source = snapshot.source
     program = explanation.program or snapshot.program or ("QEMU" if explanation.is_qemu else "not QEMU")
-    parts = [" ".join(filter(None, (program, snapshot.version if program != "not QEMU" else None)))]
+    parts = [" ".join(filter(None, (program, snapshot.version if explanation.is_qemu else None)))]
     kernels = bool(explanation.threads) and all(t.state_rule == "kernel-stack" for t in explanation.threads)
     if not explanation.is_qemu and (program != "not QEMU" or kernels):
         parts = [] if program == "not QEMU" else parts

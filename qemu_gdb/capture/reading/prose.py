@@ -174,6 +174,9 @@ def _process(reading: Reading, stripped: str) -> bool:
         reading.segment.dumped_core = True
         reading.segment.pid = int(match.group("pid"))
         reading.segment.program = match.group("program")
+        signal = messages.signal_of(stripped)
+        if signal is not None:
+            reading.segment.add_signal(signal)
         return True
     match = _CORE_OF.match(_whole_command(reading, stripped))
     if match is not None:

@@ -208,13 +208,18 @@ def _formatted(
     headline = f"cpu_abort() in {function}" + (f': "{said}"' if said else "")
     cause = Cause(subject, row.kind, headline, row.name, blame=blame, function=function)
     spot = place(stack.frames[blame]) if blame is not None else ""
+    no_block = function == "cpu_io_recompile" and blame is not None and (
+        stack.arg_number(blame, "retaddr") == 0 or "pc=(nil)" in said)
+    key = f"{function} of no block" if no_block else function
     cause.sentences.append(
-        (CPU_ABORTS.get(function) if not said or function in CPU_ABORTS_OF_TCG else None)
+        (CPU_ABORTS.get(key) if not said or function in CPU_ABORTS_OF_TCG else None)
         or f"{function}{f' ({spot})' if spot else ''} met a state of the guest CPU that it can't emulate and gave up "
         "by cpu_abort()."
     )
     cause.proof.append(evidence(subject, position, f"cpu_abort{f': {said}' if said else ''}"))
-    if function in CPU_ABORTS_OF_TCG:
+    if no_block:
+        cause.steps.append("compare the access's address with IDT, GDT, TR, the stack and CR3 of the register dump")
+    elif function in CPU_ABORTS_OF_TCG:
         helper = next((i for i in range(blame or 0, len(stack)) if stack.names[i].startswith("helper_")), None)
         if helper is not None:
             cause.sentences.append(f"Here that is {at(stack, helper)}.")
@@ -352,6 +357,18 @@ def _qom_cast(context: Context, subject: Subject, position: int, start: int) -> 
     return cause
 
 
+_HUGE = 1 << 24  # of a count
+
+
+def _huge_factor(stack: Stack, position: int, size: int) -> Optional[Tuple[str, int]]:
+    """The argument, with its value, that makes a size huge: one of the function that asked, which divides it."""
+    for name in stack.frames[position].args:
+        value = stack.arg_number(position, name)
+        if value is not None and value >= _HUGE and size % value == 0 and size // value <= 1 << 16:
+            return name, value
+    return None
+
+
 def _named_abort(
     context: Context, subject: Subject, row: FatalPath, position: int, start: int, message: Optional[Message]
 ) -> Cause:
@@ -378,9 +395,12 @@ def _named_abort(
     elif row.name == "stack-smashing":
         cause.headline = f"Stack smashing detected in {function or 'an unnamed function'}"
         cause.sentences.append(
-            f"{function or 'A function'}{spot} wrote past the end of a variable on its own stack; libc saw it "
-            "when the function returned."
+            f"The frame of {function or 'a function'}{spot} was written over past one of its variables: by itself, or "
+            "by a function that it gave the address of one. libc saw it when the function returned, at that line."
         )
+        if blame is not None:
+            cause.steps.append(f"frame {stack.level(blame)}, info locals: which array or structure lies last, and "
+                               "which call before that line fills it?")
     elif row.name == "fortify":
         cause.headline = f"Buffer overflow stopped by _FORTIFY_SOURCE in {function or 'an unnamed function'}"
         cause.sentences.append(
@@ -412,6 +432,13 @@ def _named_abort(
                 "arithmetic went below zero or overflowed."
             )
             cause.steps.append("from which numbers (of an image's header, a device's register) was the size computed?")
+        elif size and blame is not None and (factor := _huge_factor(stack, blame, size)):
+            name, value = factor
+            cause.sentences.append(
+                f"{function}{spot} asked for it: {size // value} times {name}, which is {value}. No such number is "
+                "meant; it was not checked."
+            )
+            cause.steps.append(f"where does {name} come from: a device's register, a descriptor, an image's header?")
         else:
             cause.sentences.append(
                 f"{function or 'The caller'}{spot} asked for it. Either the host (or a memory limit) has no more, or "

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import List
+from typing import List, Optional
 
+from ...knowledge.aborts import fatal_path_of
 from ...model import Finding
 from ...pattern import Pattern
 from .. import printed
-from ..context import Context
-from ..owners import codes
+from ..context import Context, Subject
+from ..owners import code_of, codes
 from ..printed_access import instruction_of, pointer_register
-from . import debuggers, printable
+from . import common, debuggers, printable
 from .links import ALL_THREADS, complete, main_stuck
 
 MAX_STEPS = 3
@@ -84,6 +85,22 @@ def _unanswered(context: Context, steps: List[str]) -> List[str]:
     return kept
 
 
+def _whose_symbols(program: str, crashed: Optional[Subject]) -> str:
+    """Of what the debug symbols are missing: where it crashed in a library, of that one first."""
+    own = "virtiofsd's" if "virtiofsd" in program else "QEMU's"  # no part of QEMU since 8.0
+    if crashed is None:
+        return own
+    told = crashed.told.culprit
+    named = next((f for f in crashed.stack.frames if told and f.name == told), None)
+    place = named or next((f for f, code in zip(crashed.stack.frames, codes(crashed.stack))
+                  if code.owner not in ("libc", "none") and (f.name or "") not in common.PLUMBING
+                           and fatal_path_of(f.name or "") is None), None)
+    if place is None or not place.library or place.file or code_of(place).owner != "library":
+        return own
+    name = place.library.rsplit("/", 1)[-1]
+    return f"{name}'s" if not any(code.owner == "qemu" for code in codes(crashed.stack)) else f"{name}'s and {own}"
+
+
 def _text(context: Context, main: Finding) -> None:
     subjects = context.live_subjects
     steps = main.next_steps
@@ -97,7 +114,6 @@ def _text(context: Context, main: Finding) -> None:
         if crashed is not None and crashed.told.role == "rcu":
             steps.append("run with AddressSanitizer (configure --enable-asan): it names who freed the object first")
     program = context.explanation.program or ""
-    whose = "virtiofsd's" if "virtiofsd" in program else "QEMU's"  # no part of QEMU since 8.0
     died = [s for s in subjects if s.told.state in ("crashed", "aborting")]
     crashed = next((s for s in subjects if s.number in main.threads or len(subjects) == 1), next(iter(died), None))
     shown = [crashed] if crash and crashed is not None else subjects
@@ -107,6 +123,7 @@ def _text(context: Context, main: Finding) -> None:
     if crash and crashed is not None:
         steps[:] = printable.without_sources(crashed, steps)
     steps[:] = _unanswered(context, steps)
+    whose = _whose_symbols(program, crashed if crash else None)
     dialect = context.snapshot.source.dialect
     prints = next((i for i, step in enumerate(steps) if bare and _NEEDS_SYMBOLS.search(step)), None)
     if prints is not None:

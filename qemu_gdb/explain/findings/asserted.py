@@ -94,6 +94,9 @@ def failed(
         )
         if not spot:
             cause.steps.append("look for the line \"Assertion `...' failed\" in QEMU's stderr or log")
+    elif expression and (shared := _shared(function or "", expression)):
+        cause.sentences.append(shared.says)
+        cause.steps.append(shared.step)
     elif expression and (meant := _meant(function or "", expression)):
         cause.sentences.append(meant)
     elif expression and len(headline) > 90 or (expression and spot and spot not in headline):
@@ -119,6 +122,11 @@ def failed(
     if blame is not None:
         cause.proof.append(evidence(subject, blame, f"{stack.names[blame]} {place(stack.frames[blame])}".rstrip()))
     return cause
+
+
+def _shared(function: str, expression: str) -> Optional[rules.SharedCheck]:
+    return next((row for row in rules.SHARED_CHECKS
+                 if function in row.functions and row.expression.search(expression)), None)
 
 
 def _meant(function: str, expression: str) -> str:

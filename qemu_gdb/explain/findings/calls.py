@@ -56,8 +56,9 @@ def _rests(blocked: BlockedCall) -> bool:
     ) is not None:
         return True
     progress = blocked.progress
+    known = blocked.known is not None or bool(blocked.kept.step)
     alone = role in ("main-loop", "migration", "tool-main", "iothread") or (
-        role in ("coroutine", "thread-pool-worker") and (blocked.known is not None or bool(blocked.kept.step))
+        role in ("coroutine", "thread-pool-worker", "glib-worker") and known
     )
     if not blocked.victims and not blocked.held and peer is None and not alone and progress is None:
         return True
@@ -102,7 +103,7 @@ def _in_the_kernel(blocked: BlockedCall) -> Finding:
             "than stuck."
         )
     harms = (blocked.victims and blocked.role != "user-mode") or (blocked.queued and blocked.on_storage)
-    passes = (progress is not None and not kept.label) or small
+    passes = (progress is not None and not kept.label) or small or _mapped_at_start(blocked) >= 1 << 30
     return finding(
         "hang.blocked-syscall",
         _kernel_title(blocked),
@@ -127,7 +128,16 @@ def _kernel_title(blocked: BlockedCall) -> str:
         title = f"{capital(short(last))} is blocked in {call}(){locked}"
     if blocked.progress is not None:
         title = blocked.progress.title
+    elif (size := _mapped_at_start(blocked)) >= 1 << 30:
+        title = f"QEMU is still starting: the kernel pins {size_text(size)} of guest memory for an assigned device"
     return f"{title}: it waits for {label}" if label and len(title) + len(label) < 110 else title
+
+
+def _mapped_at_start(blocked: BlockedCall) -> int:
+    """How much guest memory the call maps while QEMU starts, in bytes; 0 for another call."""
+    if blocked.known is None or "{size}" not in blocked.known.says or blocked.stack.find("qemu_init") is None:
+        return 0
+    return blocked.stack.arg_number(blocked.position, "size") or 0
 
 
 def _long_call_step(blocked: BlockedCall, known: peers.LongCall) -> Tuple[str, str]:

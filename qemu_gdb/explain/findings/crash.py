@@ -12,7 +12,7 @@ from ..context import Context, Subject
 from ..fuzzer import report_of
 from ..recursion import DEEP
 from ..stack import Stack, once_a_stack
-from ..states import can_have_taken
+from ..states import can_have_taken, tries_instructions
 from . import common, fault_facts, fuzzers, printable
 from .aborts import aborted
 from .cause import Cause, check_of, fatal_signal, is_fatal
@@ -26,7 +26,7 @@ from .sanitizers import sanitizer
 def find_cause(context: Context) -> Optional[Cause]:
     """The cause of the crash, None for a process that has not crashed."""
     subject = crashed_subject(context)
-    if subject is None:
+    if subject is None or tries_instructions(context):
         return None
     for examine in (fuzzers.stopped, sanitizer, guest_died, aborted, overflow, faulted, as_told):
         cause = examine(context, subject)

@@ -9,7 +9,7 @@ from ...pattern import Pattern
 from ..blocked import blocked
 from ..context import Context, Subject
 from ..states import can_have_taken
-from . import common
+from . import common, host_log
 from .cause import Cause, fatal_signal
 from .common import cut, evidence, oneline
 from .links import complete
@@ -53,6 +53,11 @@ def made_elsewhere(context: Context, subject: Subject, signal: Signal, kind: str
         cause.headline = f"{name} was sent from outside{_sender(signal)}"
         cause.sentences.append(f"{faultless}, and si_code {signal.code} tells that a process sent the signal (kill).")
         cause.steps.append(_asks_who(signal))
+    elif (fault := host_log.fault_of_no_thread(context)) is not None:
+        cause.kind, cause.headline, cause.confidence = fault.kind, fault.title, fault.confidence
+        cause.sentences.append(f"{fault.explanation} No stack shown is of that thread: they are of others, of another "
+                               "moment, or of a later start.")
+        cause.steps += fault.next_steps
     else:
         whole = complete(context)
         cause.sentences.append(

@@ -276,8 +276,7 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
     elif name == "EXCEPTION_STACK_OVERFLOW":
         cause.sentences.append("The thread or coroutine has used its whole stack; no frames repeat in what is shown.")
     elif kind == "crash.arithmetic":
-        cause.sentences.append(f"An integer division{inside} had the divisor 0 (or overflowed).")
-        cause.steps.append("x/i $pc and info registers: which value was 0, and where does it come from?")
+        _divided(context, cause, stack, top, inside)
     elif kind == "crash.seccomp":
         sandbox.explain(context, cause, function)
     elif kind == "crash.abort":
@@ -297,6 +296,19 @@ _LIMITS = {
     ),
 }
 _TRAPS = ("ud2", "udf", "brk", "trap", "int3", "ebreak", "unimp")  # what compilers and assert-like macros emit
+
+
+def _divided(context: Context, cause: Cause, stack: Stack, top: int, inside: str) -> None:
+    frame = stack.frames[top] if top < len(stack) else None
+    line = printed.source_line(context.snapshot, frame.line) if frame is not None else None
+    given = list(frame.args.items()) if frame is not None else []
+    divisor = printed.zero_divisor(context.snapshot, line, given) if line else ""
+    if divisor and line:
+        cause.sentences.append(f'An integer division{inside} had the divisor 0: {divisor} is, in "{cut(line, 90)}".')
+        cause.steps.append(f"what gave {divisor} its value? It has to be refused there, or before this line")
+        return
+    cause.sentences.append(f"An integer division{inside} had the divisor 0 (or overflowed).")
+    cause.steps.append("x/i $pc and info registers: which value was 0, and where does it come from?")
 
 
 def _illegal(context: Context, cause: Cause, stack: Stack, top: int, inside: str) -> None:
@@ -331,10 +343,11 @@ def _illegal(context: Context, cause: Cause, stack: Stack, top: int, inside: str
         cause.steps.append("the host's /proc/cpuinfo: does it have that instruction's feature?")
         return
     cause.sentences.append(
-        f"The processor refused an instruction{inside}: either a compiler trap after a place that must not be "
-        "reached (ud2), or an instruction that this host CPU lacks."
+        f"The processor refused an instruction{inside}: either a compiler's trap at a place that must not be "
+        "reached (ud2; udf or brk of Arm), or an instruction that this host CPU lacks."
     )
-    cause.steps.append("x/i $pc: ud2 is a trap of the compiler; anything else is a missing CPU feature of the host")
+    cause.steps.append("x/i $pc: ud2, udf or brk is a trap of the compiler; anything else is a missing CPU feature of "
+                       "the host")
 
 
 # QEMU's handlers of fault signals: linux-user/signal.c, bsd-user/signal.c, util/oslib-posix.c, accel/kvm

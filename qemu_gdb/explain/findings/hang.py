@@ -125,7 +125,7 @@ def _chains(search: Search) -> None:
 
 def _workers(search: Search) -> None:
     """Workers in a call whose peer is known to fail, where nothing else is wrong: their request is what hangs."""
-    for subject in search.context.with_role("thread-pool-worker"):
+    for subject in search.context.with_role("thread-pool-worker", "glib-worker"):  # GLib: of virtiofsd in C
         call = blocked_call(subject.stack) if not search.findings and subject.waiting is None else None
         if call is not None:
             result = system_call(search.context, subject, [], *call)

@@ -30,6 +30,16 @@ def find(context: Context) -> List[Finding]:
     return []
 
 
+def fault_of_no_thread(context: Context) -> Optional[Finding]:
+    """The finding of the kernel's line of a QEMU's fault whose thread is not among those shown, None without one."""
+    shown = {thread.lwp for thread in context.snapshot.threads}
+    for message in context.snapshot.messages:
+        match = KERNEL_FAULT.search(message.text) if message.kind == "kernel-fault" and _is_of_qemu(message) else None
+        if match is not None and int(match.group("tid")) not in shown:
+            return _fault(message)
+    return None
+
+
 def _is_of_qemu(message: Message) -> bool:
     """Whether the process that a line of the kernel's log names is a QEMU: the host and the guest run others."""
     if message.kind not in ("kernel-fault", "oom-kill"):

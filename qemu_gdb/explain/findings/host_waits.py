@@ -22,13 +22,16 @@ class Kept(NamedTuple):
     step: str = ""  # what to do on the host about it
 
 
-def kept_by(subject: Subject) -> Kept:
-    """What the input shows of a thread's stack in the host's kernel."""
+def kept_by(subject: Subject, kernels: str = "host") -> Kept:
+    """What the input shows of a thread's stack in the kernel, the host's or (of the guest agent) the guest's."""
     found = kernel.beside(subject)
     if found is None:
         return Kept()
-    sentence = f"In the host's kernel {short(subject)} waits for {found.part.says} ({found.way})."
-    return Kept(found.part.says, sentence, found.part.step)
+    sentence = f"In the {kernels}'s kernel {short(subject)} waits for {found.part.says} ({found.way})."
+    step = found.part.step
+    if kernels != "host":
+        step = step.replace("on the host", f"in the {kernels}").replace("the host's", f"the {kernels}'s")
+    return Kept(found.part.says, sentence, step)
 
 
 def _unstoppable(search: Search) -> None:

@@ -26,7 +26,7 @@ class BlockedCall:
         self.call, self.position, self.queued = call, position, queued  # queued: others wait for a mutex that it holds
         self.stack, self.role = last.stack, last.told.role
         self.held = any(h.lock == "BQL" for h in last.held)
-        self.kept = host_waits.kept_by(last)
+        self.kept = host_waits.kept_by(last, "guest" if context.explanation.program == "qemu-ga" else "host")
         self.known = next((row for row in peers.LONG_CALLS if self.stack.names[position] in row.callers), None)
         self.progress = progress_of(self.stack)
         self.on_storage = call in peers.STORAGE_CALLS
@@ -60,7 +60,8 @@ class BlockedCall:
     def first_steps(self) -> List[str]:
         descriptor = descriptor_of(self.stack)[0]
         steps = for_peer(self.context, self.peer, self.last) if self.peer is not None else []
-        if descriptor is not None and self.context.snapshot.source.kind == "text":
+        named = " (" in descriptor_of(self.stack)[1]  # the ioctl tells what it is of
+        if descriptor is not None and not named and self.context.snapshot.source.kind == "text":
             steps.append(f"ls -l /proc/PID/fd/{descriptor} on the host: what that descriptor is")
         return steps
 

@@ -50,7 +50,7 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
     proof = [evidence(last, waiting.at, f"polls {waiting.says}")]
     steps: List[str] = []
     confidence = "likely"
-    word = ""  # what the worker of such a request waits for in the host's kernel
+    word = graph = ""  # what the worker of such a request waits for in the host's kernel
     kind = "hang.drain-waits-for-io"
     if waiting.row == "hmp-coroutine" and command.endswith('"screendump"'):
         return _polled_peer(context, last, victims, waiting, peers.SCREENDUMP, [x for x in sentences if x], proof)
@@ -120,6 +120,10 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
                 hidden = "The AioContext's own thread (an iothread) runs it when its event loop turns."
             elif waiting.kind == "job":
                 hidden = "What the job waits for, no stack shows: its coroutine has yielded."
+            elif waiting.row == "nbd-teardown" and (connects := _nbd_connects(context)) is not None:
+                hidden = (f"{who(connects)} still connects to that server, in {at(connects.stack, 0)}: the coroutine "
+                          "may wait for that.")
+                steps.append("does the NBD server's address answer? The coroutine ends when that attempt does")
             elif waiting.kind == "nested-poll" and _POLL_KINDS.get(waiting.row) == "other":
                 hidden = "What would end that, no stack shows: a coroutine that has yielded, or an event to come."
             sentences.append(hidden)
@@ -153,6 +157,9 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
             title = f"{subject_words} waits in a drain for disk I/O that does not complete"
             if command:
                 title = f"{command} waits for disk I/O that does not complete"
+            if graph:
+                title = f"{subject_words} drains a node inside the block graph's write lock: it may never end"
+                steps.insert(0, "update QEMU: 10.2 drains before it takes that lock")
         else:
             title = f"{subject_words} waits {waiting.says}, polling in {stack.names[waiting.at]}"
             if served_by is not None and served_by.waits_kind == "peer":
@@ -387,6 +394,11 @@ def _asker(stack: Stack, position: int) -> str:
     return ""
 
 
+def _nbd_connects(context: Context) -> Optional[Subject]:
+    """The thread of block/nbd.c that connects, 5.2 to 6.0 (nbd/client-connection.c later)."""
+    return next((s for s in context.live_subjects if s.stack.find("connect_thread_func") is not None), None)
+
+
 def _graph_writer(stack: Stack, waiting: Waiting) -> str:
     if waiting.kind == "graph-wrlock":
         inner = stack.find(("job_exit", "job_do_finalize_locked", "job_finalize_single_locked"), waiting.at)
@@ -402,9 +414,8 @@ def _graph_writer(stack: Stack, waiting: Waiting) -> str:
     if position is None:
         return ""
     return (
-        f"{at(stack, position)} takes the graph write lock before it (QEMU 8.1 to 10.0), and draining inside that "
-        f"section is forbidden: the "
-        "request that the drain waits for may itself wait for the graph's read lock."
+        f"{at(stack, position)} takes the graph write lock before it (QEMU 8.2 to 10.0), and a request that the drain "
+        "waits for may itself wait for the graph's read lock: then neither goes on, however healthy the disk is."
     )
 
 
@@ -440,7 +451,7 @@ def _text_steps(stack: Stack, waiting: Waiting) -> List[str]:
     steps = []
     for position in range(waiting.at, max(waiting.at - 4, -1), -1):
         bs = stack.arg(position, "bs")
-        if bs is not None:
+        if bs is not None and waiting.row != "nbd-teardown":
             level = stack.level(position)
             steps.append(
                 f"frame {level}: p bs->node_name, p bs->in_flight, p *bs->tracked_requests.lh_first (its co is the "
@@ -455,6 +466,10 @@ def _text_steps(stack: Stack, waiting: Waiting) -> List[str]:
                 "p *block_exports.lh_first (id, refcount, user_owned): a client, or its request, keeps its "
                 "export; qemu-requests tells the requests of those clients"
             )
+        elif waiting.row == "nbd-teardown":
+            # block/nbd.c, 4.2 to 6.0: connection_co also reconnects, and then waits for connect_thread_func
+            steps.append(f"frame {stack.level(waiting.at)}: p *(BDRVNBDState *) bs->opaque: connection_co, state, and "
+                         "whether it reconnects")
         elif waiting.row == "v9fs":
             # hw/9pfs/9p.c: the PDUs that are being served
             steps.append(f"frame {stack.level(waiting.at)}: p *s->active_list.lh_first: the 9p request (PDU) that is "

@@ -199,6 +199,12 @@ def bql_wait(context: Context, last: Subject, victims: List[Subject], waiting: W
     )
 
 
+def _is_free(context: Context, waiting: Waiting) -> bool:
+    """Whether memory tells that nobody holds the mutex that is waited for."""
+    lock = next((lock for lock in context.facts.locks if lock.address and lock.address == waiting.address), None)
+    return lock is not None and lock.owner_known and lock.owner_lwp is None
+
+
 def lock_wait(context: Context, last: Subject, victims: List[Subject], waiting: Waiting) -> Optional[Finding]:
     stack = last.stack
     if last.told.role in ("rcu", "spice-worker", "external-library"):
@@ -206,6 +212,8 @@ def lock_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
     child = _left_by_fork(context, last, victims, waiting)
     if child is not None:
         return child
+    if _is_free(context, waiting) and not victims:
+        return None  # given back already: the thread has yet to wake up
     name = waiting.object
     sentences = [
         lead(context, last),

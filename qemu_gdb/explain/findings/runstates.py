@@ -6,6 +6,7 @@ from typing import List, Optional, Tuple
 
 from ...knowledge.runstates import RUNSTATES, SUBERRORS
 from ...model import Evidence, Finding
+from ...pattern import Pattern
 from ..context import Context
 from ..runstate import Told
 from .common import finding
@@ -23,7 +24,7 @@ def stopped(context: Context, told: Told, busy: bool, whole: bool) -> Optional[F
     if not whole and told.line:
         title = title.partition(";")[0]
     sentences = [_who_says(context, told)] if told.line else [f"Run state {told.name}."]
-    more, steps = _of_error(told)
+    more, steps = _of_error(context, told)
     sentences += more
     nodes = [n for n in context.facts.nodes if n.note]
     if kind == "state.io-error" and nodes:
@@ -40,7 +41,7 @@ def stopped(context: Context, told: Told, busy: bool, whole: bool) -> Optional[F
         title,
         told.confidence,
         sentences,
-        steps=steps or [step],
+        steps=[s for s in steps if s] or [step],
         proof=[Evidence(text=told.line or f"run state {told.name}")],
         rule=f"runstate.{told.name}",
     )
@@ -57,7 +58,31 @@ def _who_says(context: Context, told: Told) -> str:
     return f'The text has "{told.line}"; QEMU stops the VM with that (run state {told.name}){parked}.'
 
 
-def _of_error(told: Told) -> Tuple[List[str], List[str]]:
+_LINES = 4000
+# target/i386/cpu-dump.c x86_cpu_dump_state, 2.0 to 10.2: the byte at the instruction pointer stands in < >
+_CODE = Pattern(r"^Code=(?:[0-9a-f?]{2} ){0,64}(?P<at><[0-9a-f]{2}>(?: [0-9a-f]{2}){0,7})")
+_IP = Pattern(r"^(?P<register>[RE]IP) ?= ?(?P<value>[0-9a-f]{8,16})\b")
+_PREFIXES = {"c4": "VEX, of AVX", "c5": "VEX, of AVX", "62": "EVEX, of AVX-512"}
+
+
+def _instruction(context: Context) -> str:
+    """The instruction at which the guest stands, as QEMU's register dump in the text has its bytes; "" without one."""
+    code = place = None
+    for line in context.snapshot.unparsed[:_LINES]:
+        code = code or (_CODE.search(line) if "Code=" in line else None)
+        place = place or (_IP.search(line) if "IP" in line else None)
+    if code is None:
+        return ""
+    shown = code.group("at").replace("<", "").replace(">", "")
+    where = f" at {place.group('register')} 0x{place.group('value').lstrip('0') or '0'}" if place is not None else ""
+    wide = place is not None and place.group("register") == "RIP"
+    kind = _PREFIXES.get(shown[:2]) if wide or shown[3:4] in ("c", "d", "e", "f") else None  # else LES, LDS, BOUND
+    more = (f" {shown[:2]} begins an instruction with a prefix ({kind}) that most versions of KVM's emulator do not "
+            "know: the guest used it on a device's memory, or where KVM can't run guest code itself." if kind else "")
+    return f"The instruction{where} begins with the bytes {shown}.{more}"
+
+
+def _of_error(context: Context, told: Told) -> Tuple[List[str], List[str]]:
     """What an I/O error's or KVM's own line adds, and what to do about this one."""
     if told.name == "io-error" and told.device:
         full = told.errno == 28  # ENOSPC
@@ -68,12 +93,13 @@ def _of_error(told: Told) -> Tuple[List[str], List[str]]:
         return [f"A request of {told.device} failed: {told.reason} (errno {told.errno})."], steps
     if told.name != "internal-error":
         return [], []
-    steps = ["below that line, in QEMU's log: the guest's registers and the bytes at its instruction pointer; which "
-             "instruction is it?",
+    bytes_ = _instruction(context)
+    steps = ["" if bytes_ else "below that line, in QEMU's log: the guest's registers and the bytes at its instruction "
+             "pointer; which instruction is it?",
              "the host's kernel log (dmesg | grep -i kvm); only `system_reset` or a new start goes on"]
     if told.suberror is not None:
         meaning = SUBERRORS.get(told.suberror)
-        return ([f"Suberror {told.suberror}: {meaning}."] if meaning else []), steps
+        return ([f"Suberror {told.suberror}: {meaning}."] if meaning else []) + ([bytes_] if bytes_ else []), steps
     if told.reason.startswith("0x"):
         return [f"The processor refused to enter the guest (hardware error {told.reason})."], steps
     if told.reason.startswith("Bad address"):

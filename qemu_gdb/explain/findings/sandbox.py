@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Optional, Tuple
 
 from ...knowledge import sandbox, signals
@@ -36,16 +38,17 @@ def printed_number(snapshot: Snapshot) -> Optional[int]:
     return None
 
 
-def denied_by(call: str) -> str:
+def denied_by(call: str, version: Optional[str] = None) -> str:
     """What of QEMU's own sandbox denies a system call ("mount()"), as a sentence; "" where that is not known."""
     option = sandbox.option_of(call[:-2] if call.endswith("()") else "")
     if option == "on":
         return f"-sandbox on denies {call} whatever else it is told."
     if option == "resourcecontrol=deny":
-        return (
-            f"-sandbox on,{option} denies {call}: 5.2 ends the process for it, 7.2 and later have it fail with EPERM, "
-            "so there a filter of systemd or of a container may be the one."
-        )
+        # qemu_seccomp_get_action() of 5.2 to 10.2 (3.1 and before, from memory: it kills for every set)
+        old = f"-sandbox on,{option} denies {call}, and QEMU before 4.0 ends for it"
+        if re.match(r"[23]\.", version or ""):
+            return f"{old}."
+        return f"{old}; since then the call fails with EPERM, so a filter of systemd or of a container may be the one."
     if call == "clone()":  # 7.2 to 10.2; the rules of 5.2 have no clone
         return f"-sandbox on,{option} denies {call} where it makes a process (fork(), a script), and not for a thread."
     return f"-sandbox on,{option} denies {call}." if option else ""
@@ -54,9 +57,19 @@ def denied_by(call: str) -> str:
 def _asks(stack: Stack, position: int) -> bool:
     """Whether a frame is the one that asked for a system call, not the C library on its behalf."""
     name = stack.names[position]
-    if not name or name in common.PLUMBING or name == "clone" or name.startswith(("set", "__set", "syscall")):
+    wraps = bool(sandbox.option_of(name)) or name == "clone" or name.startswith(("set", "__set", "syscall"))
+    if not name or wraps or name in common.PLUMBING:
         return False
     return "setxid" not in name and code_of(stack.frames[position]).owner != "libc"
+
+
+def _library(stack: Stack, end: int) -> str:
+    """The library whose nameless frame asked for the system call, "" where a function or the C library did."""
+    for frame in stack.frames[:end]:
+        if code_of(frame).owner == "libc" or not frame.library or (frame.name or "") in common.PLUMBING:
+            continue
+        return "" if frame.function else os.path.basename(frame.library)
+    return ""
 
 
 def explain(context: Context, cause: Cause, function: str) -> None:
@@ -83,7 +96,9 @@ def explain(context: Context, cause: Cause, function: str) -> None:
         ]
         asker = next((s for s in others if not any("setxid_sighandler" in n for n in s.stack.names)), subject)
     position = next((p for p in range(len(asker.stack)) if _asks(asker.stack, p)), None)
+    library = _library(asker.stack, len(asker.stack) if position is None else position)
     where = f" in {asker.stack.names[position]}" if position is not None else ""
+    where = f", asked for by {library}" if library else where
     whose, more = _who_forbids(call)
     cause.headline = f"{'A seccomp filter' if more else 'The sandbox'} forbids {call}{where}"
     cause.function = asker.stack.names[position] if position is not None else cause.function
@@ -98,10 +113,14 @@ def explain(context: Context, cause: Cause, function: str) -> None:
             cause.sentences.append(f"It comes from {at(asker.stack, position)} of thread {asker.number}.")
     if call == "a system call":
         cause.steps.append("p $_siginfo._sifields._sigsys.syscall (or $orig_rax): which system call")
-    option = denied_by(call)
+    option = denied_by(call, context.snapshot.version)
     cause.sentences += [option] if option else []
     if not option:
         cause.steps.append(_COMPARE)
+    elif "=deny" in option and not more:
+        name = sandbox.option_of(call[:-2]).partition("=")[0]
+        cause.steps.append(f"does it live with -sandbox on,{name}=allow (libvirt: seccomp_sandbox = 0 in qemu.conf)? "
+                           f"Then whose code is it that needs {call}, and does a newer one do without?")
 
 
 def finding(message: Message) -> Optional[Finding]:

@@ -15,6 +15,7 @@ from ..complaint import complaint
 from ..context import Context, Subject
 from ..owners import code_of
 from ..stack import Stack
+from ..states import tries_instructions
 from . import common, purpose, runstates, stops, unplug
 from .common import at, capital, evidence, finding, joined, short, the, who
 from .crash import stopped_by_debugger
@@ -31,7 +32,7 @@ def find(context: Context, before: List[Finding]) -> List[Finding]:
     if crashed:
         return found
     hangs = [f for f in before if f.kind.startswith("hang.")]
-    stop = _breakpoint(context)
+    stop = _breakpoint(context) or _probe(context)
     if stop is not None:
         return [stop]
     state = _runstate(context)
@@ -128,6 +129,25 @@ def _breakpoint(context: Context) -> Optional[Finding]:
         proof=proof,
         steps=steps,
         rule="debugger-stop",
+    )
+
+
+def _probe(context: Context) -> Optional[Finding]:
+    current = _current(context)
+    if current is None or not tries_instructions(context):
+        return None
+    signal = context.snapshot.signal
+    return finding(
+        "state.breakpoint",
+        "Stopped by SIGILL, which is no error",
+        "certain",
+        [f"OpenSSL tries out in {current.stack.names[0]}, before main(), which instructions the CPU has, and catches "
+         "the SIGILL of those that it lacks. A debugger stops at it all the same."],
+        subjects=[current],
+        proof=[Evidence(text=signal.text if signal is not None else "SIGILL", thread=current.number),
+               evidence(current, 0, "tries out an instruction")],
+        steps=["in gdb: continue; for good: handle SIGILL nostop noprint pass"],
+        rule="probes-instructions",
     )
 
 
@@ -477,7 +497,10 @@ def _executing(context: Context, executing: List[Subject], truncated: bool, step
         )
     told = complaint(context.snapshot)
     steps = [] if told == "hang" else ["if it crashed: the line with the signal or the failed assertion, and bt full"]
-    if told != "crash":
+    if subject.told.role == "user-mode" and stack.names[0].startswith("safe_"):
+        steps = ["what does the guest program wait for? These stacks show QEMU's side alone: run it with -strace, or "
+                 "with -g PORT and gdb-multiarch for the guest's own stacks"]
+    elif told != "crash":
         lead = "" if told else "if it hangs or is slow: "
         steps.append(f"{lead}a second sample of thread apply all bt, some seconds later: which frames are the same?")
     return finding(

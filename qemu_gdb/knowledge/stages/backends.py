@@ -228,6 +228,8 @@ ROWS = (
                 or n.endswith("_refresh")
                 for n in v.names
             )
+            else "OpenGL for the guest (virglrenderer)"
+            if any(n.startswith(("virgl_", "vrend_")) for n in v.names)
             else "OpenGL of the display"
             if any(n.startswith(("dri_", "_mesa", "gl", "virgl", "vrend", "egl")) for n in v.names)
             else "GTK user interface"

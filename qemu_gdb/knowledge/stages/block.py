@@ -856,13 +856,11 @@ ROWS = (
         "NBD server",
         Names(
             "nbd_trip",
-            "nbd_co_client_start",
             "nbd_client_receive_next_request",
             "nbd_export_*",
             "nbd_server_*",
             "nbd_co_receive_request",
             "nbd_receive_request",
-            "nbd_negotiate*",
             "nbd_co_send_iov",
             "nbd_co_send_simple_reply",
             "nbd_co_send_chunk*",
@@ -885,6 +883,15 @@ ROWS = (
         weight=6,
         trigger=True,
     ),
+    # nbd/server.c: the coroutine of a new client, until its first request
+    Row(
+        "NBD server, handshake",
+        Names("nbd_co_client_start", "nbd_negotiate*"),
+        "NBD server: negotiates with a new client",
+        subsystem="Network Block Device (NBD)",
+        weight=6,
+        trigger=True,
+    ),
     # util/vhost-user-server.c, subprojects/libvhost-user/libvhost-user.c (10.2)
     Row(
         "block export",
@@ -892,6 +899,8 @@ ROWS = (
         lambda v: (
             "closes block exports and waits until they are gone"
             if any("close" in n or "shutdown" in n or n.endswith("_stop") for n in v.names)
+            else "virtiofsd serves a request of the guest"
+            if any(n.startswith(("fuse_session", "fuse_ll_", "fuse_reply", "fuse_send")) for n in v.names)
             else "serves a block export"
         ),
         weight=5,
