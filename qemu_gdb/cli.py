@@ -131,7 +131,7 @@ def _attach(words: List[str]) -> int:
 
         after = compared.text(snapshots, interval)
     told = _tell(parsed, options.thread_numbers(parsed.words[1:]), snapshots, f"process {parsed.words[0]}", after, 1)
-    stood = [s.source.stopped_ms for s in snapshots if s.source.stopped_ms is not None]
+    stood = [s.source.stopped_ms for s in snapshots if s.source.stopped_ms is not None and not s.source.was_stopped]
     if parsed.format == "text" and stood:
         each = ", ".join(f"{ms:.0f} ms" for ms in stood[:10]) + (", ..." if len(stood) > 10 else "")
         _write(sys.stdout, f"The guest stood still for {each}.\n")

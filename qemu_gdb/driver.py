@@ -44,8 +44,12 @@ def attach(pid: int, samples: int = 1, interval: float = 1.0) -> List[Snapshot]:
         kept = tasks.stuck(pid)
         if kept:  # gdb would wait for them, with all others stopped
             return _told_by_kernel(pid, kept, None, samples)
+        was_stopped = bool(tasks.stopped(pid))
         try:
-            return _attach(program, real, task)
+            snapshots = _attach(program, real, task)
+            for snapshot in snapshots:
+                snapshot.source.was_stopped = was_stopped
+            return snapshots
         except _Unstoppable as error:
             return _told_by_kernel(pid, error.kept, error.stopped_ms, samples)
     except Failed:
@@ -165,8 +169,15 @@ def core(path: str, program: Optional[str] = None) -> List[Snapshot]:
         found = corefile.read(path)
     except corefile.NotACore as error:
         raise Failed(str(error)) from None
-    program, note = _program(found, program)
-    snapshots = _run([program, path], {})
+    cut = corefile.cut(path)
+    try:
+        program, note = _program(found, program)
+        snapshots = _run([program, path], {})
+    except Failed as error:
+        if cut is None:
+            raise
+        told = "gdb could not open the core" if str(error).startswith("no process") else str(error)
+        raise Failed(f"{told} (it is cut: {cut})") from None
     if note:
         for snapshot in snapshots:
             snapshot.notices.append(Notice("notice.wrong-program", note))

@@ -120,6 +120,7 @@ class Source:
     file: Optional[str] = None
     debug_info: str = "none"  # full, partial, symbols, none
     stopped_ms: Optional[float] = None
+    was_stopped: bool = False  # by a signal, before it was captured
     taken_s: Optional[float] = None  # of several captures: when it was stopped, on a clock that all of them share
     dialect: str = ""  # of a text: gdb, lldb, asan, ...
 
@@ -163,6 +164,7 @@ class VCpu:
     address: int = 0
     accelerator: Optional[str] = None  # kvm, tcg, ...
     halted: Optional[bool] = None
+    masked: Optional[bool] = None  # the guest has interrupts off
     stop: Optional[bool] = None
     stopped: Optional[bool] = None
     running: Optional[bool] = None
@@ -320,6 +322,7 @@ class Migration:
     uri: str = ""
     detail: str = ""
     command: str = ""  # of the process at the other end (exec:), while that runs
+    pages_awaited: Optional[int] = None  # of an incoming postcopy: asked of the source, and not there yet
 
 
 @record

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 
 import machine
 import pytest
@@ -54,6 +55,19 @@ def test_attach_where_the_program_was_replaced_since(tmp_path, monkeypatch):
         assert done.returncode == 0, done.stderr
         assert {"main-loop", "rcu", "vcpu-mttcg"} <= {t["role"] for t in json.loads(done.stdout)["threads"]}
         assert machine.qmp(qemu, "query-status")["return"]["status"] == "running"
+
+
+def test_a_process_that_a_signal_stopped_is_told_as_stopped_and_left_so():
+    with machine.qemu("tcg-multi") as qemu:
+        os.kill(qemu.pid, signal.SIGSTOP)
+        one, several = cli("attach", qemu.pid), cli("attach", "--samples", "2", "--interval", "0.1", qemu.pid)
+        assert state_of(qemu.pid) == "T"
+        os.kill(qemu.pid, signal.SIGCONT)
+        again = cli("attach", qemu.pid).stdout.decode()
+    for page in (one.stdout.decode(), several.stdout.decode()):
+        assert "The process is stopped by a signal (SIGSTOP or SIGTSTP)" in page and f"kill -CONT {qemu.pid}" in page
+        assert "nothing is stuck" not in page.lower()
+    assert "is stopped by a signal" not in again
 
 
 @pytest.mark.parametrize("arguments, expected", [
@@ -112,3 +126,18 @@ def test_a_damaged_core_is_one_line_or_explained(idle_core, tmp_path):
         done = cli("core", tmp_path / "core")
         assert b"Traceback" not in done.stderr
         assert done.returncode in (0, 1, 2) and (done.stdout or len(done.stderr.splitlines()) == 1)
+
+
+def test_a_cut_core_says_how_much_of_it_is_there(idle_core, tmp_path):
+    size = os.path.getsize(idle_core)
+    cut = tmp_path / "core"
+    shutil.copy(idle_core, cut)
+    os.truncate(cut, size // 2)
+    assert f"{size // 2 >> 20} of {size >> 20} MiB" in str(corefile.cut(str(cut)))
+    assert corefile.cut(str(idle_core)) is None
+    done = cli("core", cut, shutil.which(machine.QEMU))
+    said = (done.stdout + done.stderr).decode()
+    assert f"{size // 2 >> 20} of {size >> 20} MiB are in the file" in said and "attach to one" not in said
+    os.truncate(cut, 3000)
+    done = cli("core", cut)
+    assert "cut inside its headers" in done.stderr.decode() and len(done.stderr.splitlines()) == 1

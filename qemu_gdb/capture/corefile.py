@@ -54,6 +54,22 @@ def tasks(path: str) -> Dict[int, Task]:
     return _told(path, _tasks) or {}
 
 
+class Cut(NamedTuple):
+    """A core whose file ends before what its headers promise: a limit on its size (ulimit -c), a full disk."""
+
+    have: int  # bytes
+    whole: int
+    lacks_data: bool  # of the program: gdb then shows what its file has, from before it ran
+
+    def __str__(self) -> str:
+        return f"{self.have >> 20} of {self.whole >> 20} MiB are in the file"
+
+
+def cut(path: str) -> Optional[Cut]:
+    """Whether the core at ``path`` is cut; None for a whole one, and for any other file."""
+    return _told(path, _cut)
+
+
 _Told = TypeVar("_Told")
 
 
@@ -112,6 +128,8 @@ def read(path: str) -> Core:
         if isinstance(error, NotACore):
             raise
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        if isinstance(error, struct.error):
+            reason = "the core is cut inside its headers"
         raise NotACore(f"cannot read {path}: {reason}") from error
 
 
@@ -126,6 +144,40 @@ def _headers(data: mmap.mmap) -> Iterator[Tuple[int, int, int, int]]:
         kind, _flags, offset, address, _physical, in_file, _memory = struct.unpack_from("<IIQQQQQ", data,
                                                                                         table + i * size)
         yield kind, offset, address, in_file
+
+
+_WRITABLE = 2  # PF_W
+_AROUND = 16 << 20  # bytes behind a program's mappings of its file, where its other data lie
+
+
+def _cut(data: mmap.mmap) -> Optional[Cut]:
+    whole = max((offset + size for _kind, offset, _address, size in _headers(data)), default=0)
+    if whole <= len(data):
+        return None
+    own = _program_range(data)
+    lacks = own is None
+    (table,) = struct.unpack_from("<Q", data, 32)
+    for index, (kind, offset, address, size) in enumerate(_headers(data)):
+        flags = struct.unpack_from("<I", data, table + index * 56 + 4)[0]
+        if own is not None and kind == 1 and flags & _WRITABLE and size and offset + size > len(data):
+            lacks = lacks or own[0] <= address < own[1] + _AROUND
+    return Cut(len(data), whole, lacks)
+
+
+def _program_range(data: mmap.mmap) -> Optional[Tuple[int, int]]:
+    """The addresses over which the program's file is mapped."""
+    entry = 0
+    files: List[Tuple[int, int, int, str]] = []
+    for kind, offset, _address, size in _headers(data):
+        for note, _name, body in _notes(data, offset, size) if kind == 4 else ():
+            if note == _NT_FILE:
+                files = _files(body)
+            elif note == _NT_AUXV:
+                pairs = (struct.unpack_from("<QQ", body, i) for i in range(0, min(len(body), 4096) - 15, 16))
+                entry = next((value for key, value in pairs if key == _AT_ENTRY), 0)
+    name = next((f[3] for f in files if f[0] <= entry < f[1]), None)
+    own = [f for f in files if f[3] == name]
+    return (min(f[0] for f in own), max(f[1] for f in own)) if own else None
 
 
 def _notes(data: mmap.mmap, offset: int, size: int) -> Iterator[Tuple[int, bytes, bytes]]:

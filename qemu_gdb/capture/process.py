@@ -95,6 +95,24 @@ def _restore_language(before: str) -> None:
         gdb.execute("set language auto", to_string=True)
 
 
+def _threads(inferior: gdb.Inferior) -> List[gdb.InferiorThread]:
+    threads = sorted(inferior.threads(), key=lambda t: t.num) if inferior.is_valid() and inferior.pid else []
+    if not threads:
+        raise NoProcess("no process to explain: attach to one, open a core, or give --file FILE")
+    return threads
+
+
+def require_stopped() -> None:
+    """
+    :raises NoProcess: there is none, or all of it runs
+    """
+    if all(thread.is_running() for thread in _threads(gdb.selected_inferior())):
+        raise NoProcess(_ALL_RUN)
+
+
+_ALL_RUN = "the process is running: interrupt it first"
+
+
 def capture(wanted: FrozenSet[str] = frozenset(), progress: Optional[Callable[[int, int], None]] = None) -> Process:
     """Walk every thread of the current inferior. Arguments are read for functions in ``wanted`` (canonical names),
     and for every frame of the selected and the crashed threads.
@@ -104,9 +122,7 @@ def capture(wanted: FrozenSet[str] = frozenset(), progress: Optional[Callable[[i
     :raises NoProcess: there is nothing to capture
     """
     inferior = gdb.selected_inferior()
-    threads = sorted(inferior.threads(), key=lambda t: t.num) if inferior.is_valid() and inferior.pid else []
-    if not threads:
-        raise NoProcess("no process to explain: attach to one, open a core, or give --file FILE")
+    threads = _threads(inferior)
     snapshot = Snapshot(source=Source(kind=_kind(inferior), pid=inferior.pid))
     program = _program(inferior, snapshot)
     process = Process(inferior, snapshot, program, _bias(program))
@@ -128,7 +144,11 @@ def capture(wanted: FrozenSet[str] = frozenset(), progress: Optional[Callable[[i
             process.threads[thread.lwp] = each
     running = [t for t in snapshot.threads if t.stop_reason == _RUNNING]
     if running and len(running) == len([t for t in snapshot.threads if not t.kernel_only]):
-        raise NoProcess("the process is running: interrupt it first")
+        raise NoProcess(_ALL_RUN)
+    if running:
+        snapshot.notices.append(Notice(
+            "notice.truncated", f"{len(running)} of {len(snapshot.threads)} threads run (non-stop mode) and were not "
+            "read: `interrupt -a` stops them"))
     _take_signal(snapshot)
     snapshot.source.debug_info = walker.debug_info()
     snapshot.notices += walker.notices()

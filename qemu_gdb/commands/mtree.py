@@ -25,6 +25,10 @@ def run(parsed: Parsed) -> None:
     from ..state.qom import Qom
 
     wanted = " ".join(parsed.words) or None
+    try:
+        capture.require_stopped()
+    except capture.NoProcess as error:
+        raise UsageError(str(error)) from None
     with capture.selection_kept():
         reading = access.Process()
         try:

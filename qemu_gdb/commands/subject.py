@@ -41,7 +41,7 @@ def of_process(search: bool = True, search_everything: bool = False) -> Snapshot
     ``search``: look for coroutines in memory, beside those that the block layer knows; ``search_everything``: in all
     writable memory, not only in the heaps.
     """
-    from ..capture import last_words, process
+    from ..capture import corefile, last_words, process
     from ..knowledge.arguments import WANTED_ARGUMENTS
 
     with process.selection_kept():
@@ -49,7 +49,14 @@ def of_process(search: bool = True, search_everything: bool = False) -> Snapshot
             captured = process.capture(WANTED_ARGUMENTS)
         except process.NoProcess as error:
             raise UsageError(str(error)) from error
-        _read_state(captured, search, search_everything)
+        source = captured.snapshot.source
+        cut = corefile.cut(source.file) if source.kind == "core" and source.file else None
+        if cut is not None:
+            unread = "; QEMU's own state is not read, for what gdb would show of it is from before it ran" \
+                if cut.lacks_data else ""
+            captured.snapshot.notices.insert(0, Notice("notice.truncated", f"The core is cut: {cut}{unread}."))
+        if cut is None or not cut.lacks_data:
+            _read_state(captured, search, search_everything)
     last_words.add_messages(captured.snapshot)
     return captured.snapshot
 

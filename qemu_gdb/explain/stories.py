@@ -459,7 +459,7 @@ _STOPPED: Dict[str, str] = {
     "internal-error": "stopped: the accelerator reported an error",
     "debug": "stopped: by the gdb stub",
     "watchdog": "stopped: by the watchdog",
-    "save-vm": "stopped: a snapshot is being saved",
+    "save-vm": "stopped: a snapshot or a dump is being saved",
     "restore-vm": "stopped: a snapshot is being loaded",
     "colo": "stopped: COLO checkpoint",
 }

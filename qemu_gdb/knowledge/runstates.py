@@ -22,7 +22,7 @@ RUNSTATES: Dict[str, Tuple[str, str, str]] = {
     "paused": ("state.paused", "The VM is paused", "`cont` resumes it"),
     "suspended": ("state.paused", "The guest is suspended (S3)", "`system_wakeup` wakes it; `cont` does not"),
     "restore-vm": ("state.paused", "A snapshot is being loaded", "wait for loadvm"),
-    "save-vm": ("state.paused", "A snapshot is being saved", "wait for savevm"),
+    "save-vm": ("state.paused", "A snapshot or a dump of the guest's memory is being saved", "wait until that is done"),
     "debug": ("state.paused", "The VM is stopped by the gdbstub", "continue in the gdb that debugs the guest"),
     "io-error": (
         "state.io-error",

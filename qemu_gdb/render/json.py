@@ -76,6 +76,7 @@ def _source(explanation: Explanation) -> Plain:
         "file": source.file,
         "debug_info": source.debug_info,
         "stopped_ms": source.stopped_ms,
+        "was_stopped": source.was_stopped if source.kind == "live" else None,
         "dialect": source.dialect or None,
     }
 

@@ -124,6 +124,8 @@ class _Reading:
     def machine(self) -> None:
         process, facts = self.process, self.facts
         facts.runstate = runstate.read(process)
+        if facts.runstate == "shutdown":
+            facts.extra["resets_shut_down"] = runstate.resets_shut_down(process)
         with process.guard("migration"):
             facts.migration = migration.read(process, self.qom)
         with process.guard("character devices"):
@@ -216,6 +218,9 @@ class _Reading:
         self.facts.monitor_commands = monitor.read(
             self.process, self.arguments, self.snapshot.threads, self.snapshot.coroutines
         )
+        unread = monitor.unread(self.process)
+        if unread:
+            self.facts.extra["unread_monitors"] = unread
 
     def names(self) -> None:
         stacks = [t.frames for t in self.snapshot.threads] + [c.frames for c in self.snapshot.coroutines]

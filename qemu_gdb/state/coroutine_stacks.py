@@ -122,7 +122,7 @@ class CoroutineStacks:
             # By end: a count would run on into what lies behind the function.
             listing = gdb.selected_frame().architecture().disassemble(start, start + 400)
         except gdb.error as error:
-            raise NotReadable("the code of qemu_coroutine_switch") from error
+            raise NotReadable("the code of qemu_coroutine_switch could not be read") from error
         for instruction in listing:
             if _CALL.match(instruction["asm"]) and "sigsetjmp" in instruction["asm"]:
                 return int(instruction["addr"]) + int(instruction["length"])

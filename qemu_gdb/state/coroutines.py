@@ -241,8 +241,8 @@ def read(
                 process.note(f"coroutines: {len(found)} contexts found; only {len(result)} coroutines were unwound")
                 break
             with process.guard(f"coroutine {candidate.address:#x}"):
-                if origin == "search" and reader.is_pooled(candidate):
-                    continue
+                if origin in ("search", "job") and reader.is_pooled(candidate):
+                    continue  # a job keeps the address of its coroutine when that has ended
                 result.append(reader.read(candidate, origin))
     return result
 

@@ -37,6 +37,8 @@ def read(process: Process, qom: Qom) -> List[Migration]:
             entry.uri = _channel(process, qom, file)
             entry.detail = _detail(process, pointer, file)
             entry.command = _command(entry.uri)
+            if direction == "incoming" and has_field(pointer, "page_requested_count"):
+                entry.pages_awaited = optional(lambda: int(pointer["page_requested_count"]))  # noqa: B023
             result.append(entry)
     return result
 

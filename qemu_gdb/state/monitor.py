@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import gdb
 
 from ..model import Coroutine, Frame, MonitorCommand, Thread
 from . import qobjects
-from .access import NotReadable, Process, optional
+from .access import NotReadable, Process, field, optional
 from .arguments import FrameArguments, parse
 
 _MARSHAL = re.compile(r"^qmp_marshal_(\w+)$")
@@ -119,6 +119,24 @@ def _label(process: Process, monitor: int) -> str:
         return process.string(process.at(monitor, type_)["chr"]["chr"]["label"], 64)
     except (gdb.error, NotReadable):
         return ""
+
+
+_LEAST_UNREAD = 4096  # bytes that a client which reads may leave for a moment
+
+
+def unread(process: Process) -> Dict[str, int]:
+    """Bytes of answers and events that wait for a monitor's client to read, by the monitor's id: those of a client that
+    does not (Monitor.outbuf and out_watch, monitor/monitor-internal.h; a QString in 5.2).
+    """
+    head = process.variable("mon_list")
+    found: Dict[str, int] = {}
+    for monitor in process.qtailq(head, "entry", "monitors", 64) if head is not None else ():
+        with process.guard("what a monitor has to send"):
+            if int(monitor["out_watch"]) and int(monitor["outbuf"]):
+                size = int(field(monitor["outbuf"].dereference(), "len", "length"))
+                if size >= _LEAST_UNREAD:
+                    found[_label(process, int(monitor)) or f"{int(monitor):#x}"] = size
+    return found
 
 
 def _dispatching(process: Process, coroutines: Sequence[Coroutine]) -> str:

@@ -27,6 +27,14 @@ def read(process: Process) -> Optional[str]:
     return _stripped(process) if not process.has_types else None
 
 
+def resets_shut_down(process: Process) -> bool:
+    """Whether a reset of the guest's shuts it down: reboot_action (softmmu/runstate-action.c, since 6.0), before that
+    no_reboot (softmmu/vl.c of 5.2).
+    """
+    action = process.variable("reboot_action", "no_reboot")
+    return action is not None and int(action) == 1  # REBOOT_ACTION_SHUTDOWN
+
+
 def _stripped(process: Process) -> Optional[str]:
     # The variable is static, but exported functions compare it: runstate_check(state), runstate_is_running().
     for function in ("runstate_check", "runstate_get", "runstate_is_running"):

@@ -14,7 +14,7 @@ _LIMIT = 4096
 # CPUState's, include/hw/core/cpu.h
 _MEMBERS = ("node.tqe_next", "cpu_index", "thread_id", "halted", "stop", "stopped", "running", "exit_request",
             "interrupt_request", "work_list.sqh_first", "kvm_run", "vcpu_dirty")
-_REGISTERS = ("env.hflags", "env.eip", "env.segs[1].base", "env.cr[0]")  # X86CPU's, target/i386/cpu.h
+_REGISTERS = ("env.hflags", "env.eflags", "env.eip", "env.segs[1].base", "env.cr[0]")  # X86CPU's, target/i386/cpu.h
 
 # linux/kvm.h; the numbers are the kernel's ABI
 KVM_EXITS = {
@@ -124,6 +124,7 @@ def _kvm_exit(process: Process, run: int, result: VCpu) -> None:
 
 # target/i386/cpu.h: HF_CS32_MASK, HF_LMA_MASK, HF_CS64_MASK; CR0_PE
 _HF_CS32, _HF_LMA, _HF_CS64, _CR0_PE, _HF_SMM = 1 << 4, 1 << 14, 1 << 15, 1, 1 << 19
+_EFLAGS_IF = 1 << 9  # IF_MASK
 
 
 def _guest_x86(process: Process, x86: gdb.Type, result: VCpu) -> None:
@@ -142,4 +143,5 @@ def _guest_x86(process: Process, x86: gdb.Type, result: VCpu) -> None:
         mode = "32-bit"
     else:
         mode = "16-bit"
+    result.masked = not require(env, "env.eflags") & _EFLAGS_IF
     result.mode = f"{mode} SMM" if flags & _HF_SMM else mode

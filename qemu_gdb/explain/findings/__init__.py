@@ -7,7 +7,22 @@ from typing import List, Sequence
 from ...knowledge import signals
 from ...model import Finding
 from ..context import Context
-from . import asks, crash, fuzzers, hang, lasting, lone, profile, rules, said_at_exit, sanitizers, spinning, state
+from . import (
+    asks,
+    crash,
+    fuzzers,
+    hang,
+    lasting,
+    lone,
+    mismatch,
+    profile,
+    rules,
+    said_at_exit,
+    sanitizers,
+    spinning,
+    state,
+    stopped,
+)
 
 
 def find(context: Context) -> None:
@@ -27,11 +42,11 @@ def find(context: Context) -> None:
     findings: List[Finding] = []
     if cause is not None:
         findings = [crash.told(context, each) for each in [cause, *sanitizers.further(context, cause)]]
-    stopped = crash.stopped_by_debugger(context)
+    at_breakpoint = crash.stopped_by_debugger(context)
     if cause is None:
         hangs = fuzzers.timed_out(context) or hang.find(context)
         hangs += spinning.within(context)
-        if stopped or signals.only_stops(context.snapshot.signal):
+        if at_breakpoint or signals.only_stops(context.snapshot.signal):
             # a debugger's stop makes others wait; only what no running on would end is a hang
             hangs = [f for f in hangs if f.kind == "hang.deadlock" and f.confidence != "possible"]
         findings += hangs
@@ -42,8 +57,9 @@ def find(context: Context) -> None:
         guess = crash.possible_crash(context)
         if guess is not None:
             findings = _with_guess(findings, [crash.told(context, guess), *rules.find(context, guess)])
-    if all(f.kind.startswith("state.") for f in findings) and not stopped:
+    if all(f.kind.startswith("state.") for f in findings) and not at_breakpoint:
         findings = lone.beside(context) + findings
+    findings = mismatch.led_by(context, stopped.led_by(context, findings))
     asks.fill(context, findings)
     context.explanation.findings = findings
     _known(context, findings)
@@ -52,6 +68,8 @@ def find(context: Context) -> None:
 def compare(contexts: Sequence[Context]) -> None:
     """Add to several captures of one process what only their comparison shows, and take back what it refutes."""
     explanations = [context.explanation for context in contexts]
+    if any(c.snapshot.source.was_stopped for c in contexts):
+        return
     if any(not e.is_qemu or any(f.kind.startswith("crash.") for f in e.findings) for e in explanations):
         return
     stands = lasting.find(contexts)

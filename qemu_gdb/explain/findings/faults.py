@@ -7,6 +7,7 @@ from typing import List, Optional, Tuple
 
 from ...knowledge import graphics, pointers, signals
 from ...knowledge.helpers import is_cast
+from ...knowledge.match import Names
 from ...knowledge.roles import STARTERS
 from ...model import Evidence, Frame
 from ...pattern import Pattern
@@ -362,9 +363,15 @@ def _top(stack: Stack) -> int:
     trampoline = next((i for i, f in enumerate(stack.frames[:16]) if f.kind == "signal"), None)
     if trampoline is None or trampoline + 1 >= len(stack):
         return 0
-    if trampoline == 0 or any(n in _FAULT_HANDLERS for n in stack.names[:trampoline]):
+    inside = stack.names[:trampoline]
+    raised_again = bool(inside) and inside[0] in _RAISES and all(not n or n in common.PLUMBING for n in inside[1:])
+    if trampoline == 0 or raised_again or any(n in _FAULT_HANDLERS for n in inside):
         return trampoline + 1
     return 0
+
+
+# what a handler without a name that raises its signal again stands in: system/cpus.c sigbus_reraise, 5.2 to 10.2
+_RAISES = Names("pthread_sigmask", "raise", "pthread_kill*", "__pthread_kill*", "kill", "tgkill", "sigprocmask")
 
 
 def _bad_pointer(

@@ -101,6 +101,14 @@ def behind_peer(blocked: BlockedCall) -> Finding:
     if blocked.stack.find("qemu_init") is not None:
         title = f"QEMU is still starting: it waits for {peer.says}"
         sentences.append("No vCPU runs yet.")
+    elif peer.name == "migration-stream" and blocked.role == "postcopy-listen" and not victims and _no_page_awaited(
+        blocked.context
+    ):
+        kind, confidence = "state.running", "likely"
+        title = "Postcopy is under way: the destination waits for the source's data, and no thread for a page"
+        sentences.append("The source may send slowly, by its limit (max-postcopy-bandwidth) or its link. Until the "
+                         "last page is here, this VM is lost with the source, and with the link.")
+        steps = ["query-migrate on both sides, twice: does the remaining RAM fall?"]
     elif blocked.may_flow:
         # migration/qemu-file.c: the thread's socket blocks, and RAM is there faster than a link takes it
         sentences.append("A healthy migration waits there most of the time, too: it has more to send than the link "
@@ -122,6 +130,11 @@ def behind_peer(blocked: BlockedCall) -> Finding:
         does = blocked.child.told.summary or "see its stack"
         sentences.append(f"That is the other process shown, as it seems: {does}.")
     return finding(kind, title, confidence, sentences, subjects=subjects, proof=blocked.proof(), steps=steps, rule=rule)
+
+
+def _no_page_awaited(context: Context) -> bool:
+    """Whether memory tells that the destination of a postcopy waits for no page (MigrationIncomingState)."""
+    return any(m.direction == "incoming" and m.pages_awaited == 0 for m in context.facts.migration)
 
 
 def _stream(context: Context) -> str:

@@ -30,7 +30,17 @@ from .links import (
     victims_text,
 )
 from .peer_calls import descriptor_of
-from .requests import in_flight, one_each, request_text, server_of, short_wait
+from .requests import (
+    held_back,
+    in_flight,
+    look_outside,
+    one_each,
+    request_text,
+    server_of,
+    short_wait,
+    told_outside,
+    waiting_outside,
+)
 from .steps import for_nbd, for_peer
 
 _POLL_KINDS = {row.name: row.kind for row in holders.NESTED_POLLS}
@@ -50,7 +60,8 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
     proof = [evidence(last, waiting.at, f"polls {waiting.says}")]
     steps: List[str] = []
     confidence = "likely"
-    word = graph = ""  # what the worker of such a request waits for in the host's kernel
+    word = ""  # what the worker of such a request waits for in the host's kernel
+    graph = others = ""  # why a drain inside a write section hangs; what a coroutine waits for of which no list tells
     kind = "hang.drain-waits-for-io"
     if waiting.row == "hmp-coroutine" and command.endswith('"screendump"'):
         return _polled_peer(context, last, victims, waiting, peers.SCREENDUMP, [x for x in sentences if x], proof)
@@ -110,8 +121,13 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
             sentences.append(graph)
         if not workers and coroutine is None and not graph:
             hidden = "Which request that is, no stack shows: it is a coroutine that has yielded, or is in the kernel."
+            outside = waiting_outside(context)
             if waiting.row == "v9fs":
                 hidden = "Which 9p request that is, no stack shows: its coroutine has yielded."
+            elif outside and waiting.kind in ("drain", "nested-poll"):
+                hidden = f"{told_outside(outside)[1]} That is what it waits for, as it seems."
+                others = short_wait(outside[0])
+                steps += look_outside(outside[0])
             elif waiting.kind == "graph-wrlock":
                 hidden = (
                     "Which reader that is, no stack shows: it is a coroutine that has yielded inside a read section."
@@ -157,9 +173,15 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
             title = f"{subject_words} waits in a drain for disk I/O that does not complete"
             if command:
                 title = f"{command} waits for disk I/O that does not complete"
+            held = held_back(context, requests) if requests else ""
+            if held:
+                title = f"{subject_words} waits for disk I/O that {held}"
+                steps.insert(0, "it ends as time passes: raise or remove that limit where QMP answers")
             if graph:
                 title = f"{subject_words} drains a node inside the block graph's write lock: it may never end"
                 steps.insert(0, "update QEMU: 10.2 drains before it takes that lock")
+        elif others:
+            title = f"{subject_words} waits {waiting.says}, and a coroutine for {others}"
         else:
             title = f"{subject_words} waits {waiting.says}, polling in {stack.names[waiting.at]}"
             if served_by is not None and served_by.waits_kind == "peer":

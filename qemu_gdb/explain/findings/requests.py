@@ -73,6 +73,50 @@ def one_each(context: Context, requests: Sequence[Request]) -> List[Request]:
     return sorted(chosen.values(), key=lambda r: (bool(owners.get(r.coroutine)), r.coroutine not in blamed))
 
 
+_LIMITS = {"throttle": "a limit on its I/O holds back", "timer": "a timer holds back (a latency, or a job's speed)"}
+
+
+def held_back(context: Context, requests: Sequence[Request]) -> str:
+    """What holds requests back that end as time passes, behind "that"; "" where one waits for more."""
+    found = {c.address: c for c in context.snapshot.coroutines}
+    kinds = set()
+    for request in one_each(context, requests):
+        path = coroutines.last_links(found.values(), request.coroutine)
+        last = found.get(path[-1] if path else request.coroutine)
+        kinds.add(last.waits_kind if last is not None else "")
+    return _LIMITS.get(kinds.pop(), "") if len(kinds) == 1 else ""
+
+
+# What a coroutine waits for that does not come from the host's kernel or from QEMU's own code.
+OUTSIDE = frozenset({"peer", "throttle", "blkdebug"})
+
+
+def waiting_outside(context: Context) -> List[Coroutine]:
+    """The suspended coroutines of which no block node lists a request, and that wait for somebody outside: a server's
+    for its client, a request that is not let in yet.
+    """
+    listed = {r.coroutine for r in context.facts.requests}
+    return [c for c in context.snapshot.coroutines if c.waits_kind in OUTSIDE and c.address not in listed]
+
+
+def told_outside(found: Sequence[Coroutine]) -> Tuple[str, str]:
+    """How many wait for what, for a title and as a sentence."""
+    first = found[0]
+    alike = sum(short_wait(c) == short_wait(first) for c in found)
+    says = f"{alike} coroutine{' waits' if alike == 1 else 's wait'} for"
+    more = f", and {len(found) - alike} more for others" if len(found) > alike else ""
+    return f"{says} {short_wait(first)}", f"{says} {first.waits_text} ({first.address:#x}){more}."
+
+
+def look_outside(coroutine: Coroutine) -> List[str]:
+    """What to do about what a coroutine waits for outside."""
+    if coroutine.waits_kind == "throttle":
+        return ["that is a limit which was set (block_set_io_throttle, a throttle group): raise it if it is too low"]
+    where = coroutine.waits_text.partition(" at ")[2]
+    there = f"a second sample: is it still there? Then look at the other end of {where}: does that process run?"
+    return ([there] if where else []) + [f"qemu-coroutines {coroutine.address:#x}"]
+
+
 def short_wait(coroutine: Coroutine) -> str:
     """What a coroutine waits for, without the address: "a reply of the NBD server"."""
     return coroutine.waits_text.partition(" at ")[0]

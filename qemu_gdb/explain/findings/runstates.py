@@ -34,6 +34,14 @@ def stopped(context: Context, told: Told, busy: bool, whole: bool) -> Optional[F
         sentences.append(
             f"Migration ({migration.direction}): {migration.state}{f', {migration.uri}' if migration.uri else ''}."
         )
+    if migration is not None and migration.direction == "outgoing" and migration.state.startswith("postcopy"):
+        title = "Postcopy: the VM runs on the destination, and this side still has pages of its RAM"
+        sentences.append("Do not `cont` here and do not end this process: the VM over there would lose the pages that "
+                         "it has not got yet.")
+        step = "query-migrate, twice: does the remaining RAM fall?"
+    if told.name == "shutdown" and _resets_end_it(context):
+        title = "The guest has shut down or reset itself (-no-reboot makes one of the other); the process stays"
+        sentences.append("A triple fault is such a reset, too.")
     if not busy and context.live_subjects:
         sentences.append("All threads rest normally." if whole or not told.line else "The threads shown rest normally.")
     return finding(
@@ -45,6 +53,12 @@ def stopped(context: Context, told: Told, busy: bool, whole: bool) -> Optional[F
         proof=[Evidence(text=told.line or f"run state {told.name}")],
         rule=f"runstate.{told.name}",
     )
+
+
+def _resets_end_it(context: Context) -> bool:
+    """Whether a reset of the guest's shuts it down: -no-reboot, -action reboot=shutdown (system/runstate.c)."""
+    said = context.snapshot.command_line or ""
+    return bool(context.facts.extra.get("resets_shut_down")) or "-no-reboot" in said or "reboot=shutdown" in said
 
 
 def _who_says(context: Context, told: Told) -> str:

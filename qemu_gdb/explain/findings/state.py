@@ -19,7 +19,7 @@ from ..states import tries_instructions
 from . import common, purpose, runstates, stops, unplug
 from .common import at, capital, evidence, finding, joined, short, the, who
 from .crash import stopped_by_debugger
-from .requests import in_flight, one_each, short_wait
+from .requests import OUTSIDE, in_flight, look_outside, one_each, short_wait, told_outside, waiting_outside
 from .steps import for_outside
 
 _SAID_BESIDE_HANG = ("state.io-error", "state.guest-panicked")
@@ -163,7 +163,10 @@ def _runstate(context: Context) -> Optional[Finding]:
     if told.name == "running":  # a text's own word adds to what the stacks show, and stands for no thread
         return _running(context) if not told.line else None
     whole = not told.line or _whole(context)
-    return runstates.stopped(context, told, bool(_busy(context)), whole)
+    found = runstates.stopped(context, told, bool(_busy(context)), whole)
+    if found is not None:
+        found.explanation = " ".join([found.explanation, *_jobs(context)])
+    return found
 
 
 def _jobs(context: Context) -> List[str]:
@@ -173,7 +176,9 @@ def _jobs(context: Context) -> List[str]:
         if job.cancelled:
             copies = f": its {job.in_flight} copies in flight have to complete first" if job.in_flight else ""
             told.append(f"Job {job.id} ({job.type}) has been cancelled, and is not over yet{copies}.")
-        elif job.status not in (None, "null", "concluded"):
+        elif job.status == "concluded":
+            told.append(f"Job {job.id} ({job.type}) has ended, and waits for job-dismiss; query-jobs tells its error.")
+        elif job.status not in (None, "null"):
             progress = f", {job.progress}" if job.progress else ""
             told.append(f"Job {job.id} ({job.type}): {job.status}{progress}{_why(job)}.")
     return told
@@ -209,11 +214,16 @@ def _with_jobs(context: Context, title: str) -> Tuple[str, List[str]]:
     )
 
 
+def _sure(context: Context) -> str:
+    """How sure it is that nothing is wrong: what was not read may be what is."""
+    return "possible" if any(n.kind == "notice.truncated" for n in context.snapshot.notices) else "certain"
+
+
 def _busy(context: Context) -> List[Subject]:
     return [
         s
         for s in context.live_subjects
-        if (s.waiting is None or not s.waiting.resting)
+        if len(s.stack) and (s.waiting is None or not s.waiting.resting)
         and s.told.role not in VCPUS
         and s.told.state not in ("idle", "running-guest")
         and s.told.role not in ("external-library", "glib-worker")
@@ -225,14 +235,21 @@ def _running(context: Context) -> Optional[Finding]:
     guest = [s for s in vcpus if s.told.state == "running-guest"]
     busy = _busy(context)
     main = context.with_role("main-loop")
-    if main and not busy and not guest and vcpus and not context.facts.requests:
-        title, steps = _with_jobs(context, "Nothing is stuck in QEMU: the guest is idle and all threads rest")
+    outside = waiting_outside(context)
+    unread = context.facts.extra.get("unread_monitors") or {}
+    if main and not busy and not guest and vcpus and not (context.facts.requests or outside or unread):
+        calm, waits = "Nothing is stuck in QEMU: the guest is idle and all threads rest", "wait for an interrupt"
+        known = context.facts.vcpus
+        if known and all(vcpu.halted and vcpu.masked for vcpu in known):
+            calm = "Nothing is stuck in QEMU: the guest has halted with interrupts off, and goes on by itself no more"
+            waits = "have interrupts off: only an NMI, an SMI, INIT or a reset wakes them (a guest that gave up, or " \
+                    "firmware that found nothing to start)"
+        title, steps = _with_jobs(context, calm)
         return finding(
             "state.idle",
             title,
-            "certain",
-            ["Run state running; the vCPUs are halted and wait for an interrupt; the main loop waits for events.",
-             *_jobs(context)],
+            _sure(context),
+            [f"Run state running; the vCPUs are halted and {waits}; the main loop waits for events.", *_jobs(context)],
             proof=[Evidence(text="run state running")],
             steps=steps,
             rule="running-idle",
@@ -241,15 +258,30 @@ def _running(context: Context) -> Optional[Finding]:
     calm = "The VM runs; nothing is stuck in QEMU"
     title, steps = _with_jobs(context, calm)
     at_work = title == calm and bool(main) and main[0] in busy
+    if title == calm and _sure(context) != "certain":
+        title = calm = "The VM runs; nothing that was read of it is stuck"
     if at_work:
         title = "The VM runs; the main loop is at work, and serves no monitor and no device meanwhile"
         steps = ["a second sample, some seconds later: is the main loop still there?"]
     if context.facts.requests and not steps:
         title, steps = _with_requests(context, title)
+    if outside:
+        short_, sentence = told_outside(outside)
+        sentences.append(sentence)
+        if title == calm:
+            title = f"The VM runs and no thread is stuck; {short_}"
+            steps = look_outside(outside[0])
     if context.facts.requests:
         several = len(one_each(context, context.facts.requests)) > 1
         sentences.append(in_flight(context, context.facts.requests))
         sentences.append(f"No thread waits for {'them' if several else 'it'}.")
+    for name, size in list(unread.items())[:2]:
+        much = f"{size >> 20} MiB" if size >> 20 else f"{size >> 10} KiB"
+        sentences.append(f"Monitor {name} has {much} of answers and events to send, and its client does not read them: "
+                         "they pile up in QEMU's memory.")
+    if unread and title == calm:
+        title = f"The VM runs and no thread is stuck; the client of monitor {next(iter(unread))} does not read"
+        steps = [f"ss -xp, ss -tnp: which process is the client of {next(iter(unread))}? It hangs, or reads no more"]
     if guest:
         sentences.append(f"{capital(common.listed(guest))} {'is' if len(guest) == 1 else 'are'} in the guest.")
     if busy:
@@ -258,7 +290,7 @@ def _running(context: Context) -> Optional[Finding]:
     return finding(
         "state.running",
         title,
-        "possible" if at_work else "certain",
+        "possible" if at_work else _sure(context),
         sentences,
         subjects=guest[:4],
         proof=[Evidence(text="run state running")],
@@ -273,7 +305,7 @@ def _with_requests(context: Context, title: str) -> Tuple[str, List[str]]:
     waiting = [
         (r, found[r.coroutine])
         for r in one_each(context, context.facts.requests)
-        if r.coroutine in found and found[r.coroutine].waits_kind in _OUTSIDE
+        if r.coroutine in found and found[r.coroutine].waits_kind in OUTSIDE
     ]
     if not waiting:
         return title, []
@@ -283,10 +315,6 @@ def _with_requests(context: Context, title: str) -> Tuple[str, List[str]]:
     title = f"The VM runs and no thread is stuck; {alike} request{' waits' if alike == 1 else 's wait'} for {whom}"
     steps = for_outside(context, request, coroutine)
     return title, [f"a second sample: is the same request still there? Then {steps[0]}", *steps[1:]] if steps else []
-
-
-# What a request waits for that does not come from the host's kernel or from QEMU's own code.
-_OUTSIDE = frozenset({"peer", "throttle", "blkdebug"})
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -651,6 +679,18 @@ def _tool(context: Context, tool: Subject, resting: List[Subject], sentences: Li
     caller = common.qemu_frame(stack, outer + 1) if outer is not None else None
     if caller is not None and stack.names[caller] != "main":
         workers = [s for s in context.with_role("thread-pool-worker") if s.waiting is None]
+        by_time = [c for c in context.snapshot.coroutines if c.waits_kind in ("throttle", "timer")]
+        if by_time and not workers:
+            return finding(
+                "state.idle",
+                f"{who(tool)} waits for {stack.names[caller]}, which goes on when its time has come",
+                "likely",
+                [f"{who(tool)} waits in its main loop for {at(stack, caller)} to finish.", told_outside(by_time)[1],
+                 "That ends by itself: a rate limit (-r), a sleep or a latency that was asked for."],
+                subjects=[tool],
+                proof=[evidence(tool, caller, stack.names[caller])],
+                rule="tool-by-time",
+            )  # fmt: skip
         sentences = [
             f"{who(tool)} waits in its main loop for {at(stack, caller)} to finish.",
             "No thread shown works on it: the request is with the kernel or another machine, or a wake-up was lost."
@@ -668,6 +708,18 @@ def _tool(context: Context, tool: Subject, resting: List[Subject], sentences: Li
             proof=[evidence(tool, outer, "main_loop_wait"), evidence(tool, caller, stack.names[caller])],
             steps=["a second sample; if nothing moves, qemu-requests and qemu-coroutines: what is still in flight?"],
             rule="quiet-tool",
+        )
+    outside = waiting_outside(context)
+    if outside:
+        short_, sentence = told_outside(outside)
+        return finding(
+            "state.idle",
+            f"The threads shown rest; {short_}",
+            "likely",
+            [*sentences, sentence],
+            subjects=resting[:4],
+            steps=look_outside(outside[0]),
+            rule="quiet-outside",
         )
     sentences.append("Nothing in it waits for a lock or a request as far as the stacks show.")
     return finding(
