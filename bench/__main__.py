@@ -259,6 +259,7 @@ def main() -> None:
             print("no core with 600 threads: QEMU did not start")
             return
         compare(target, "qemu-explain --all", "thread apply all bt", 1.0)
+        compare(target, "qemu-explain --all --stacks", "thread apply all bt", 0.6)
         search(target)
 
 

@@ -16,9 +16,9 @@ EXPLAINED, NOTHING_FOUND, BAD_USAGE = 0, 1, 2
 MAX_BYTES = 1 << 30  # of a text
 
 EXPLAIN_OPTIONS = (options.ALL, options.VERBOSE, options.FORMAT, options.REPORT, options.NO_REDACT)
-ATTACH_OPTIONS = (*EXPLAIN_OPTIONS, options.SAMPLES, options.INTERVAL, options.SAVE)
+ATTACH_OPTIONS = (*EXPLAIN_OPTIONS, options.SAMPLES, options.INTERVAL, options.STACKS, options.SAVE)
 TRIAGE_OWN_OPTIONS = (options.RESUME, options.TIMEOUT, options.JOBS)  # of triage
-CORE_OPTIONS = (*EXPLAIN_OPTIONS, options.SAVE)
+CORE_OPTIONS = (*EXPLAIN_OPTIONS, options.STACKS, options.SAVE)
 HELP = f"""\
 usage: qemu-gdb explain [options] FILE|- [THREAD...]
        qemu-gdb attach [options] PID [THREAD...]
@@ -121,7 +121,7 @@ def _attach(words: List[str]) -> int:
     samples = options.number(parsed, options.SAMPLES, 1, 1, 1000)
     interval = options.number(parsed, options.INTERVAL, 1, 0, 3600)
     try:
-        snapshots = driver.attach(int(parsed.words[0]), int(samples), interval)
+        snapshots = driver.attach(int(parsed.words[0]), int(samples), interval, parsed.has(options.STACKS))
     except driver.Failed as error:
         raise Unreadable(str(error)) from error
     _save(parsed, snapshots)
@@ -145,7 +145,8 @@ def _core(words: List[str]) -> int:
     if not 1 <= len(parsed.words) <= 2:
         raise UsageError("expected a core file, and perhaps its program")
     try:
-        snapshots = driver.core(parsed.words[0], parsed.words[1] if len(parsed.words) > 1 else None)
+        program = parsed.words[1] if len(parsed.words) > 1 else None
+        snapshots = driver.core(parsed.words[0], program, parsed.has(options.STACKS))
     except driver.Failed as error:
         raise Unreadable(str(error)) from error
     _save(parsed, snapshots)

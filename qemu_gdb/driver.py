@@ -22,9 +22,9 @@ class Failed(Exception):
     """gdb could not do it; the message is one line for the user."""
 
 
-def attach(pid: int, samples: int = 1, interval: float = 1.0) -> List[Snapshot]:
+def attach(pid: int, samples: int = 1, interval: float = 1.0, stacks: bool = False) -> List[Snapshot]:
     """Capture a live process ``samples`` times, ``interval`` seconds apart. gdb reads the symbols first; the process
-    stands still only while its threads and state are read.
+    stands still only while its threads and state (with ``stacks``, its threads alone) are read.
 
     :raises Failed: no such process, not allowed, no gdb
     """
@@ -39,7 +39,7 @@ def attach(pid: int, samples: int = 1, interval: float = 1.0) -> List[Snapshot]:
         raise Failed(f"not allowed to look at process {pid}; root may") from None
     except OSError as error:
         raise Failed(f"process {pid}: {error.strerror}") from None
-    task = {"pid": pid, "samples": samples, "interval": interval}
+    task = {"pid": pid, "samples": samples, "interval": interval, "stacks": stacks}
     try:
         kept = tasks.stuck(pid)
         if kept:  # gdb would wait for them, with all others stopped
@@ -158,8 +158,8 @@ def _end(process: subprocess.Popen[bytes], pid: int) -> None:
                      f"be ended from here; as root: kill -9 {' '.join(map(str, tracers))}; kill -CONT {pid}")
 
 
-def core(path: str, program: Optional[str] = None) -> List[Snapshot]:
-    """Capture a core file; without ``program``, the one that the core names.
+def core(path: str, program: Optional[str] = None, stacks: bool = False) -> List[Snapshot]:
+    """Capture a core file; without ``program``, the one that the core names. ``stacks``: as in ``attach``.
 
     :raises Failed: no core, or its program can't be found
     """
@@ -172,7 +172,7 @@ def core(path: str, program: Optional[str] = None) -> List[Snapshot]:
     cut = corefile.cut(path)
     try:
         program, note = _program(found, program)
-        snapshots = _run([program, path], {})
+        snapshots = _run([program, path], {"stacks": stacks})
     except Failed as error:
         if cut is None:
             raise

@@ -31,6 +31,15 @@ def test_attach_explains_and_lets_the_guest_go(idle_qemu):
     assert machine.qmp(idle_qemu, "query-status")["return"]["status"] == "running"
 
 
+def test_stacks_alone_leave_the_state_out(idle_qemu, idle_core):
+    for words in (["attach", idle_qemu.pid], ["core", idle_core]):
+        told = json.loads(cli(*words, "--stacks", "--format", "json").stdout)
+        assert {"main-loop", "rcu", "vcpu-mttcg"} <= {t["role"] for t in told["threads"]}
+        assert told["qemu"]["runstate"] is None and told["locks"] == told["coroutines"] == told["requests"] == []
+    (page,) = machine.gdb(["-p", idle_qemu.pid], "qemu-explain --stacks")
+    assert "main loop" in page and "next timer" not in page
+
+
 def test_attach_says_how_long_the_guest_stood_still(idle_qemu):
     page = cli("attach", idle_qemu.pid).stdout.decode()
     assert page.splitlines()[-1].startswith("The guest stood still for ")

@@ -25,7 +25,8 @@ def main() -> None:
     task: Dict[str, Any] = json.loads(os.environ["QEMU_GDB_BATCH"])
     answer: Dict[str, Any] = {"schema": SCHEMA}
     try:
-        snapshots = _attach(task) if "pid" in task else [subject.of_process()]
+        snapshots = _attach(task) if "pid" in task else [
+            subject.of_process(state=not task.get("stacks"))]
         answer["snapshots"] = [{"source": {}, "threads": [], **to_plain(s)} for s in snapshots]
     except (gdb.error, subject.UsageError) as error:
         answer["error"] = " ".join(str(error).split())
@@ -35,27 +36,30 @@ def main() -> None:
 
 def _attach(task: Dict[str, Any]) -> List[Snapshot]:
     pid, samples, interval = int(task["pid"]), int(task["samples"]), float(task["interval"])
-    _warm_up()
+    state = not task.get("stacks")
+    _warm_up(state)
     _preload(Libraries(pid).files)
     gdb.execute("set auto-solib-add off", to_string=True)
     snapshots: List[Snapshot] = []
     for sample in range(samples):
         if sample:
             time.sleep(interval)
-        snapshots.append(_once(pid, task["answer"] + ATTACHING))
+        snapshots.append(_once(pid, task["answer"] + ATTACHING, state))
         print(f"sample {sample + 1} of {samples}", file=sys.stderr, flush=True)
     return snapshots
 
 
-def _warm_up() -> None:
+def _warm_up(with_state: bool) -> None:
     """Read what can be read before the process is stopped: this program's code, QEMU's symbols and types.
 
     No more than will be used: where the program is loaded at another address, gdb moves in the pause all that it has
     read in full.
     """
+    imports.load()
+    if not with_state:
+        return
     from .. import state
 
-    imports.load()
     nobody = Snapshot()
     try:
         state.read_all(nobody, None, limits=state.Limits(search_bytes=0))
@@ -83,7 +87,7 @@ def _preload(libraries: List[str]) -> None:
     gdb.execute("inferior 1", to_string=True)
 
 
-def _once(pid: int, marker: str) -> Snapshot:
+def _once(pid: int, marker: str, state: bool) -> Snapshot:
     libraries = Libraries(pid)
     used = processor.times(pid)
     with open(marker, "w", encoding="ascii"):
@@ -93,9 +97,9 @@ def _once(pid: int, marker: str) -> Snapshot:
     os.remove(marker)
     try:
         libraries.read_needed()
-        snapshot = subject.of_process()
+        snapshot = subject.of_process(state=state)
         if not libraries.enough_for(snapshot):
-            snapshot = subject.of_process()
+            snapshot = subject.of_process(state=state)
     finally:
         gdb.execute("detach", to_string=True)
         stopped = (time.monotonic() - before) * 1000

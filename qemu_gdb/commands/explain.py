@@ -11,7 +11,8 @@ from ..options import Parsed, UsageError
 from ..render import output
 from . import base, subject
 
-OPTIONS = (options.ALL, options.VERBOSE, options.FORMAT, options.FILE, options.SAVE, options.REPORT, options.NO_REDACT)
+OPTIONS = (options.ALL, options.VERBOSE, options.FORMAT, options.FILE, options.STACKS, options.SAVE, options.REPORT,
+           options.NO_REDACT)  # fmt: skip
 TAKES_THREADS = True
 
 

@@ -32,14 +32,14 @@ def snapshots(parsed: Parsed) -> List[Snapshot]:
             return cli.load(os.path.expanduser(file))
         except cli.Unreadable as error:
             raise UsageError(str(error)) from error
-    return [of_process()]
+    return [of_process(state=not parsed.has(options.STACKS))]
 
 
-def of_process(search: bool = True, search_everything: bool = False) -> Snapshot:
+def of_process(search: bool = True, search_everything: bool = False, state: bool = True) -> Snapshot:
     """Capture gdb's current process and read its state; selection and settings stay as they are.
 
     ``search``: look for coroutines in memory, beside those that the block layer knows; ``search_everything``: in all
-    writable memory, not only in the heaps.
+    writable memory, not only in the heaps. ``state``: read QEMU's own structures, not only the stacks.
     """
     from ..capture import corefile, last_words, process
     from ..knowledge.arguments import WANTED_ARGUMENTS
@@ -55,7 +55,7 @@ def of_process(search: bool = True, search_everything: bool = False) -> Snapshot
             unread = "; QEMU's own state is not read, for what gdb would show of it is from before it ran" \
                 if cut.lacks_data else ""
             captured.snapshot.notices.insert(0, Notice("notice.truncated", f"The core is cut: {cut}{unread}."))
-        if cut is None or not cut.lacks_data:
+        if state and (cut is None or not cut.lacks_data):
             _read_state(captured, search, search_everything)
     last_words.add_messages(captured.snapshot)
     return captured.snapshot
