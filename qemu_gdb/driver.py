@@ -44,7 +44,7 @@ def attach(pid: int, samples: int = 1, interval: float = 1.0, stacks: bool = Fal
         kept = tasks.stuck(pid)
         if kept:  # gdb would wait for them, with all others stopped
             return _told_by_kernel(pid, kept, None, samples)
-        was_stopped = bool(tasks.stopped(pid))
+        was_stopped = tasks.stopped_by_signal(pid)
         try:
             snapshots = _attach(program, real, task)
             for snapshot in snapshots:

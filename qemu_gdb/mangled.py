@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import List, Tuple
 
-_OPENS = "INXJF"  # template arguments, a nested name, an expression, a pack, a function type: each ends with E
+_OPENS = "INJF"  # template arguments, a nested name, a pack, a function type: each ends with E
 _HASH = re.compile(r"h[0-9a-f]{16}$")  # the last part of a name by Rust's old scheme
 
 
@@ -75,6 +75,8 @@ def _past(text: str, at: int) -> int:
         if letter.isdigit():
             at = _identifier(text, at)[1]
             continue
+        if letter == "X" or (letter == "L" and not text[at + 1].islower()):
+            raise _Unknown(text)
         if letter in "ST" and not text[at + 1].islower():  # a substitution or a parameter: S_, S1_, T0_
             at = text.index("_", at)
         elif letter == "L" and text[at + 1].islower():  # a literal: Li5E

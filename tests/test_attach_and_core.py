@@ -74,7 +74,7 @@ def test_a_process_that_a_signal_stopped_is_told_as_stopped_and_left_so():
         os.kill(qemu.pid, signal.SIGCONT)
         again = cli("attach", qemu.pid).stdout.decode()
     for page in (one.stdout.decode(), several.stdout.decode()):
-        assert "The process is stopped by a signal (SIGSTOP or SIGTSTP)" in page and f"kill -CONT {qemu.pid}" in page
+        assert "The process is stopped by a signal (SIGSTOP" in page and f"kill -CONT {qemu.pid}" in page
         assert "nothing is stuck" not in page.lower()
     assert "is stopped by a signal" not in again
 
@@ -149,4 +149,4 @@ def test_a_cut_core_says_how_much_of_it_is_there(idle_core, tmp_path):
     assert f"{size // 2 >> 20} of {size >> 20} MiB are in the file" in said and "attach to one" not in said
     os.truncate(cut, 3000)
     done = cli("core", cut)
-    assert "cut inside its headers" in done.stderr.decode() and len(done.stderr.splitlines()) == 1
+    assert "cut or damaged inside its headers" in done.stderr.decode() and len(done.stderr.splitlines()) == 1

@@ -254,6 +254,13 @@ def test_everyday_path_names_the_fix_of_the_very_file_in_which_it_crashed_and_no
     assert kicked("virtio_gpu_handle_ctrl", "hw/display/virtio-gpu.c") == []
 
 
+def test_a_file_of_the_same_name_in_another_folder_is_not_the_file_that_a_fix_changes():
+    from qemu_gdb.explain.known import _key
+
+    assert _key("hw/ide/pci.c") != _key("hw/vfio/pci.c") and _key("block.c") != _key("migration/block.c")
+    assert _key("target-i386/cpu.c") == _key("target/i386/cpu.c") and _key("exec.c") == _key("system/exec.c")
+
+
 def test_builder_tells_what_is_wrong_with_its_input(tmp_path, capsys):
     (tmp_path / "facts").write_text("[]\n")
     assert builder.main([str(tmp_path / "facts"), "--data", str(tmp_path)]) == 2

@@ -91,7 +91,7 @@ def _tasks(data: mmap.mmap) -> Dict[int, Task]:
         return found
     layout = struct.Struct(f"<{len(_REGISTERS)}Q")
     last = 0
-    for kind, offset, _address, size in _headers(data):
+    for kind, offset, _address, size, _flags in _headers(data):
         for note, name, body in _notes(data, offset, size) if kind == 4 else ():
             if note == _NT_PRSTATUS and name == b"CORE" and len(body) >= _PR_REG + layout.size:
                 (last,) = struct.unpack_from("<i", body, _PR_PID)
@@ -129,21 +129,21 @@ def read(path: str) -> Core:
             raise
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         if isinstance(error, struct.error):
-            reason = "the core is cut inside its headers"
+            reason = "it is cut or damaged inside its headers"
         raise NotACore(f"cannot read {path}: {reason}") from error
 
 
-def _headers(data: mmap.mmap) -> Iterator[Tuple[int, int, int, int]]:
-    """Type, offset, address and size in the file of each segment."""
+def _headers(data: mmap.mmap) -> Iterator[Tuple[int, int, int, int, int]]:
+    """Type, offset, address, size in the file and flags of each segment."""
     (table,) = struct.unpack_from("<Q", data, 32)
     size, count = struct.unpack_from("<HH", data, 54)
     if count == 0xFFFF:  # PN_XNUM: the number stands in the first section header
         (sections,) = struct.unpack_from("<Q", data, 40)
         (count,) = struct.unpack_from("<I", data, sections + 44)
     for i in range(min(count, _MAX_HEADERS)):
-        kind, _flags, offset, address, _physical, in_file, _memory = struct.unpack_from("<IIQQQQQ", data,
-                                                                                        table + i * size)
-        yield kind, offset, address, in_file
+        kind, flags, offset, address, _physical, in_file, _memory = struct.unpack_from("<IIQQQQQ", data,
+                                                                                       table + i * size)
+        yield kind, offset, address, in_file, flags
 
 
 _WRITABLE = 2  # PF_W
@@ -151,14 +151,12 @@ _AROUND = 16 << 20  # bytes behind a program's mappings of its file, where its o
 
 
 def _cut(data: mmap.mmap) -> Optional[Cut]:
-    whole = max((offset + size for _kind, offset, _address, size in _headers(data)), default=0)
+    whole = max((offset + size for _kind, offset, _address, size, _flags in _headers(data)), default=0)
     if whole <= len(data):
         return None
     own = _program_range(data)
     lacks = own is None
-    (table,) = struct.unpack_from("<Q", data, 32)
-    for index, (kind, offset, address, size) in enumerate(_headers(data)):
-        flags = struct.unpack_from("<I", data, table + index * 56 + 4)[0]
+    for kind, offset, address, size, flags in _headers(data):
         if own is not None and kind == 1 and flags & _WRITABLE and size and offset + size > len(data):
             lacks = lacks or own[0] <= address < own[1] + _AROUND
     return Cut(len(data), whole, lacks)
@@ -168,7 +166,7 @@ def _program_range(data: mmap.mmap) -> Optional[Tuple[int, int]]:
     """The addresses over which the program's file is mapped."""
     entry = 0
     files: List[Tuple[int, int, int, str]] = []
-    for kind, offset, _address, size in _headers(data):
+    for kind, offset, _address, size, _flags in _headers(data):
         for note, _name, body in _notes(data, offset, size) if kind == 4 else ():
             if note == _NT_FILE:
                 files = _files(body)
@@ -195,7 +193,7 @@ def _read(data: mmap.mmap) -> Core:
     segments: List[_Segment] = []
     files: List[Tuple[int, int, int, str]] = []
     auxiliary = {}
-    for kind, offset, address, size in _headers(data):
+    for kind, offset, address, size, _flags in _headers(data):
         if kind == 1:  # PT_LOAD
             segments.append(_Segment(offset, address, size))
         elif kind == 4:  # PT_NOTE
@@ -248,7 +246,7 @@ def _string(data: mmap.mmap, segments: List[_Segment], address: int) -> str:
 def _arguments(data: mmap.mmap) -> List[str]:
     segments: List[_Segment] = []
     vector = b""
-    for kind, offset, address, size in _headers(data):
+    for kind, offset, address, size, _flags in _headers(data):
         if kind == 1:
             segments.append(_Segment(offset, address, size))
         elif kind == 4:

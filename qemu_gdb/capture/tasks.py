@@ -142,6 +142,11 @@ def stopped(pid: int) -> Optional[bool]:
     return main.state in ("T", "t") if main.state else None
 
 
+def stopped_by_signal(pid: int) -> bool:
+    """Whether a signal has stopped the whole process, and no debugger."""
+    return _task(pid, pid).state == "T"
+
+
 def ended(pid: int) -> bool:
     """Whether the process is gone, or only its exit status is left of it."""
     return all(task.state in ("Z", "X") for task in look(pid).values())

@@ -324,19 +324,33 @@ def _is_all_above(likeness: Likeness, tokens: Sequence[str]) -> bool:
 
 
 def _changes(problem: int, files: Set[str]) -> str:
-    """Which of a problem's fixed files has one of these base names, "" for none: files move between releases."""
-    return next((f for f in problems().problem(problem).files if os.path.basename(f) in files), "")
+    """Which of a problem's fixed files is one of these, "" for none; see `_key`."""
+    return next((f for f in problems().problem(problem).files if _key(f) in files), "")
+
+
+# Folders between which files moved in other releases, under their own name
+_MOVED = ("softmmu", "system", "common", "tcg", "kvm", "dataplane", "core", "")
+# Names of which the tree has many
+_COMMON = frozenset(("pci.c", "cpu.c", "kvm.c", "core.c", "block.c", "translate.c", "helper.c", "nvme.c", "main.c",
+                     "signal.c", "machine.c", "bus.c", "init.c", "common.c", "trace.c"))  # fmt: skip
+
+
+def _key(path: str) -> str:
+    """A source file by its name, and by its folder where several have that name: files move between releases."""
+    name = os.path.basename(path)
+    folder = os.path.basename(os.path.dirname(path)).replace("target-", "")
+    return f"{folder}/{name}" if name in _COMMON and folder not in _MOVED else name
 
 
 def _crashed_in(subject: Subject) -> Set[str]:
-    """Base names of the source files whose code crashed; where no frame tells, of those that define the function."""
+    """The source files whose code crashed (`_key`); where no frame tells, those that define the function."""
     found: Set[str] = set()
     for thread, culprit in _crashed(subject):
         frame = next((f for f in thread.frames if f.name and f.name == culprit), None)
         if frame is not None and frame.file:
-            found.add(os.path.basename(frame.file.replace("\\", "/")))
+            found.add(_key(frame.file.replace("\\", "/")))
         elif frame is not None:
-            places = {os.path.basename(info.file) for info in lookup(frame.name)}
+            places = {_key(info.file) for info in lookup(frame.name)}
             found.update(places if len(places) <= _FEW_PLACES else ())
     return found
 

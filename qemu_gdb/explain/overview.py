@@ -174,19 +174,20 @@ def _why_not(context: Context) -> str:
 
 
 # arch/x86/mm/fault.c, arch/x86/kernel/dumpstack.c, arch/arm64/kernel/traps.c of Linux 4.x to 6.x
-_OOPS = Pattern(r"\b(?:BUG: |Oops: |Oops - |kernel BUG at |Internal error: )")
+_OOPS = Pattern(r"\bBUG: (?:kernel NULL pointer|unable to handle)|\bOops(?:: | - )|\bkernel BUG at "
+                r"|Internal error: Oops")
 _OOPS_AT = Pattern(r"\b(?:RIP: 0010:|pc : )(?P<function>[\w.]+)\+0x[0-9a-f]+/0x[0-9a-f]+(?: (?P<module>\[\w+\]))?")
 
 
 def _oops(context: Context, tasks: Optional[str]) -> str:
     """What to say where the host's kernel itself crashed, "" where it did not."""
     lines = context.snapshot.unparsed[:4000]
-    if not any(_OOPS.search(line) for line in lines):
+    if tasks is None or not any(_OOPS.search(line) for line in lines):
         return ""
     place = next((found for found in map(_OOPS_AT.search, lines) if found is not None), None)
     spot = f" in {place.group('function')} {place.group('module') or ''}".rstrip() if place is not None else ""
     ends = any(s.stack.find("do_exit") is not None for s in context.subjects)
-    return (f"the host's kernel itself crashed{spot}, {'when' if ends else 'in a call of'} {tasks or 'the task'}"
+    return (f"the host's kernel itself crashed{spot}, {'when' if ends else 'in a call of'} {tasks}"
             f"{' ended' if ends else ''}. That is a bug of the kernel{' or of that module' if '[' in spot else ''}, "
             "whatever the program asked for: report it there, with the whole log; the host needs a new start.")
 

@@ -173,9 +173,10 @@ def null_in(snapshot: Snapshot, line: str) -> str:
 def zero_divisor(snapshot: Snapshot, line: str, arguments: Sequence[Tuple[str, str]]) -> str:
     """The divisor of a source line that was printed as 0, or that an argument shows to be; "" without one."""
     zeros = [name for name, value in [*values(snapshot), *arguments] if value == "0"]
-    packed = line.replace(" ", "")
+    packed = re.sub(r"//.*|/\*.*?(?:\*/|$)", "", line).replace(" ", "")
     for name in zeros:
-        if re.search(rf"[/%]\(?{re.escape(name.replace(' ', ''))}(?!\w)", packed):
+        bare = re.escape(name.replace(" ", ""))
+        if re.search(rf"[/%](?:{bare}(?![\w.(\[]|->)|\({bare}\))", packed):
             return name
     return ""
 

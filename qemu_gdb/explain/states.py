@@ -210,9 +210,11 @@ _ABRT = r"killed by (SIG[A-Z]+)|terminated with signal (?:\d+, )?(SIG[A-Z]+)|rea
 def tries_instructions(context: Context) -> bool:
     """Whether the SIGILL is one that a library provokes and catches, which stops a debugger alone."""
     signal = context.snapshot.signal
-    return signals.named(signal) == "SIGILL" and any(
-        name in signals.PROBES for s in context.live_subjects for name in s.stack.names[:2]
-    )
+    if signals.named(signal) != "SIGILL" or signal is None or "received signal" not in signal.text:
+        return False  # of a core: then nothing caught it
+    live = context.live_subjects
+    took = next((s for s in live if s.told.thread.current or s.told.thread.crashed), live[0] if live else None)
+    return took is not None and any(name in signals.PROBES for name in took.stack.names[:2])
 
 
 def _mark_fatal(context: Context) -> None:

@@ -216,10 +216,10 @@ CPU_ABORTS: Dict[str, str] = {
                         "a bad return address (GETPC() taken in the wrong function), or the block was thrown away "
                         "meanwhile.",
     # retaddr 0: target/i386/tcg/seg_helper.c and others read the guest's tables so, outside any translated block
-    "cpu_io_recompile of no block": "Under -icount an access to a device's memory has to be the last of its block, and "
-                                    "this one is of no translated block at all (return address 0): the CPU model "
-                                    "itself reads or writes there, a descriptor table, a stack or a page table that "
-                                    "the guest has put into a device's memory.",
+    "cpu_io_recompile of no block": "An access to a device's memory has to be the last of its block (before 8.2 only "
+                                    "under -icount), and this one is of no translated block at all (return address "
+                                    "0): the CPU model itself reads or writes there, a descriptor table, a stack or "
+                                    "a page table that the guest has put into a device's memory.",
     # tcg-accel-ops-icount.c, cpus.c: "Raised interrupt while not in I/O function"
     **dict.fromkeys(("icount_handle_interrupt", "tcg_handle_interrupt"),
                     "Under -icount an interrupt may be raised by a guest instruction only where translation allows "

@@ -131,7 +131,7 @@ OUTER: Dict[str, Tuple[Yields, ...]] = {
         Yields("nbd_negotiate", "peer", ("client",), "the NBD client to negotiate"),
         Yields("qemu_fill_buffer", "peer", ("f",), "the migration source"),
         Yields("process_incoming_migration_co", "peer", (), "the migration source"),
-        Yields("vu_message_read", "peer", (), "the vhost-user frontend"),
+        Yields("vu_message_read", "idle", (), "the vhost-user frontend's next message"),
         Yields("prh_co_entry", "peer", (), "the persistent-reservation helper"),
         Yields("pr_manager_helper_run", "peer", (), "the persistent-reservation helper"),
         Yields("sd_co_rw_vector", "peer", (), "the Sheepdog server"),

@@ -43,7 +43,7 @@ def find(context: Context) -> None:
     if cause is not None:
         findings = [crash.told(context, each) for each in [cause, *sanitizers.further(context, cause)]]
     at_breakpoint = crash.stopped_by_debugger(context)
-    if cause is None:
+    if cause is None or cause.row in ("sent", "watchdog"):  # for it was ended: what it did then is the question
         hangs = fuzzers.timed_out(context) or hang.find(context)
         hangs += spinning.within(context)
         if at_breakpoint or signals.only_stops(context.snapshot.signal):

@@ -8,6 +8,7 @@ from typing import Dict, Optional, Tuple
 from ...knowledge import functions, signals
 from ...knowledge.aborts import FATAL_PATHS, FatalPath, fatal_path_of
 from ...knowledge.glib import plain
+from ...knowledge.match import Names
 from ...knowledge.rules import CPU_ABORTS, CPU_ABORTS_OF_TCG
 from ...model import Evidence, Message
 from ..context import Context, Subject
@@ -357,14 +358,17 @@ def _qom_cast(context: Context, subject: Subject, position: int, start: int) -> 
     return cause
 
 
-_HUGE = 1 << 24  # of a count
+_HUGE = 1 << 31  # of a count: -1 as an unsigned number, and its like
+_SIZES = Names("*size*", "*len*", "*bytes*", "n", "nb")
 
 
 def _huge_factor(stack: Stack, position: int, size: int) -> Optional[Tuple[str, int]]:
     """The argument, with its value, that makes a size huge: one of the function that asked, which divides it."""
     for name in stack.frames[position].args:
         value = stack.arg_number(position, name)
-        if value is not None and value >= _HUGE and size % value == 0 and size // value <= 1 << 16:
+        if value is None or value < _HUGE or name in _SIZES:
+            continue
+        if size % value == 0 and 2 <= size // value <= 1 << 16:
             return name, value
     return None
 
@@ -435,8 +439,8 @@ def _named_abort(
         elif size and blame is not None and (factor := _huge_factor(stack, blame, size)):
             name, value = factor
             cause.sentences.append(
-                f"{function}{spot} asked for it: {size // value} times {name}, which is {value}. No such number is "
-                "meant; it was not checked."
+                f"{function}{spot} asked for it: {size // value} times {name}, which is {value}. That looks "
+                "like a number that was not checked."
             )
             cause.steps.append(f"where does {name} come from: a device's register, a descriptor, an image's header?")
         else:

@@ -35,7 +35,7 @@ def made_elsewhere(context: Context, subject: Subject, signal: Signal, kind: str
     """What is to say where a fault's signal was sent, or where the thread that it would be of waits in a system call,
     which gives EFAULT instead.
     """
-    if name == "SIGQUIT":
+    if name == "SIGQUIT" and subject.told.role != "user-mode" and "received signal" not in signal.text:
         cause = Cause(subject, "crash.signal", f"SIGQUIT was sent from outside{_sender(signal)}", "sent", "certain")
         cause.sentences.append("QEMU raises no SIGQUIT and catches none: somebody ended the process by it (Ctrl-\\ in "
                                "its terminal, kill -QUIT) to get this core. What the threads do is the question.")
@@ -91,13 +91,14 @@ _OF_MEMORY = (1, 2, 3, 4, 5)
 
 def _bus_error_sent(subject: Subject, signal: Signal, read: int) -> Cause:
     """util/main-loop.c sigfd_handler and system/cpus.c sigbus_reraise, 5.2 to 10.2: no instruction made the fault."""
+    info = "*info" if subject.stack.names[read] == "sigaction_invoke" else "info"
     sender = _sender(signal) if signal.code in _SENT else ""  # that of a signal raised again is the process itself
     cause = Cause(subject, "crash.signal", f"SIGBUS was sent to the process{sender}", "elsewhere", "likely")
     cause.sentences.append(
         f"{common.capital(common.the(subject))} read the signal from its descriptor of signals "
         f"({common.at(subject.stack, read)}), and QEMU raises a SIGBUS again that is none of the guest's memory: no "
         "access of QEMU's failed there. A process sent it, or the kernel told of a bad page that nobody had touched.")
-    cause.steps.append(f"frame {subject.stack.level(read)}, p *info: ssi_code 0 or less is a process's (ssi_pid), 5 "
+    cause.steps.append(f"frame {subject.stack.level(read)}, p {info}: ssi_code 0 or less is a process's (ssi_pid), 5 "
                        "the kernel's word of a bad page" if subject.stack.frames[read].file else
                        "the host's dmesg (\"hardware memory corruption\"), and the supervisor's log: who sent it?")
     cause.proof.append(evidence(subject, read, "reads the signal"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import List, Optional, Tuple
 
 from ...knowledge import holders, peers
@@ -116,7 +117,7 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
                     if waiting.row == "v9fs"
                     else f"is {short(worker)} still in {name}() a minute later? Then look at that storage")
             )
-        graph = _graph_writer(stack, waiting)
+        graph = _graph_writer(context, stack, waiting)
         if graph:
             sentences.append(graph)
         if not workers and coroutine is None and not graph:
@@ -177,7 +178,7 @@ def poll_wait(context: Context, last: Subject, victims: List[Subject], waiting: 
             if held:
                 title = f"{subject_words} waits for disk I/O that {held}"
                 steps.insert(0, "it ends as time passes: raise or remove that limit where QMP answers")
-            if graph:
+            if graph and _writes_and_drains(context):
                 title = f"{subject_words} drains a node inside the block graph's write lock: it may never end"
                 steps.insert(0, "update QEMU: 10.2 drains before it takes that lock")
         elif others:
@@ -421,7 +422,19 @@ def _nbd_connects(context: Context) -> Optional[Subject]:
     return next((s for s in context.live_subjects if s.stack.find("connect_thread_func") is not None), None)
 
 
-def _graph_writer(stack: Stack, waiting: Waiting) -> str:
+_WRITES_AND_DRAINS = ((8, 2), (10, 2))  # the releases from the first up to before the second
+
+
+def _writes_and_drains(context: Context) -> Optional[bool]:
+    """Whether this QEMU takes the graph's write lock before it drains; None where its version is not known."""
+    found = re.match(r"(\d{1,3})\.(\d{1,3})", context.snapshot.version or "")
+    if found is None:
+        return None
+    first, before = _WRITES_AND_DRAINS
+    return first <= (int(found.group(1)), int(found.group(2))) < before
+
+
+def _graph_writer(context: Context, stack: Stack, waiting: Waiting) -> str:
     if waiting.kind == "graph-wrlock":
         inner = stack.find(("job_exit", "job_do_finalize_locked", "job_finalize_single_locked"), waiting.at)
         if inner is not None:
@@ -433,7 +446,7 @@ def _graph_writer(stack: Stack, waiting: Waiting) -> str:
     if waiting.kind != "drain":
         return ""
     position = stack.find(("block_job_remove_all_bdrv",), waiting.at)
-    if position is None:
+    if position is None or _writes_and_drains(context) is False:
         return ""
     return (
         f"{at(stack, position)} takes the graph write lock before it (QEMU 8.2 to 10.0), and a request that the drain "

@@ -34,11 +34,15 @@ def stopped(context: Context, told: Told, busy: bool, whole: bool) -> Optional[F
         sentences.append(
             f"Migration ({migration.direction}): {migration.state}{f', {migration.uri}' if migration.uri else ''}."
         )
-    if migration is not None and migration.direction == "outgoing" and migration.state.startswith("postcopy"):
+    if migration is not None and migration.direction == "outgoing" and migration.state in _RUNS_OVER_THERE and (
+        told.name in ("finish-migrate", "postmigrate", "paused")
+    ):
         title = "Postcopy: the VM runs on the destination, and this side still has pages of its RAM"
         sentences.append("Do not `cont` here and do not end this process: the VM over there would lose the pages that "
                          "it has not got yet.")
         step = "query-migrate, twice: does the remaining RAM fall?"
+        if migration.state != "postcopy-active":
+            step = "the connection broke: migrate-recover on the destination, then migrate with resume here"
     if told.name == "shutdown" and _resets_end_it(context):
         title = "The guest has shut down or reset itself (-no-reboot makes one of the other); the process stays"
         sentences.append("A triple fault is such a reset, too.")
@@ -53,6 +57,10 @@ def stopped(context: Context, told: Told, busy: bool, whole: bool) -> Optional[F
         proof=[Evidence(text=told.line or f"run state {told.name}")],
         rule=f"runstate.{told.name}",
     )
+
+
+# qapi/migration.json; in postcopy-device (10.2) the destination does not run yet
+_RUNS_OVER_THERE = ("postcopy-active", "postcopy-paused", "postcopy-recover-setup", "postcopy-recover")
 
 
 def _resets_end_it(context: Context) -> bool:

@@ -133,8 +133,10 @@ def _breakpoint(context: Context) -> Optional[Finding]:
 
 
 def _probe(context: Context) -> Optional[Finding]:
-    current = _current(context)
-    if current is None or not tries_instructions(context):
+    if not tries_instructions(context):
+        return None
+    current = next((s for s in context.live_subjects if s.stack.names and s.stack.names[0] in signals.PROBES), None)
+    if current is None:
         return None
     signal = context.snapshot.signal
     return finding(

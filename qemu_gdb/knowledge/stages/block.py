@@ -900,7 +900,7 @@ ROWS = (
             "closes block exports and waits until they are gone"
             if any("close" in n or "shutdown" in n or n.endswith("_stop") for n in v.names)
             else "virtiofsd serves a request of the guest"
-            if any(n.startswith(("fuse_session", "fuse_ll_", "fuse_reply", "fuse_send")) for n in v.names)
+            if any(n.startswith(("fv_", "lo_", "virtio_loop")) for n in v.all_names)
             else "serves a block export"
         ),
         weight=5,

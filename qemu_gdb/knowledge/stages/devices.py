@@ -334,9 +334,9 @@ def _vhost_user(view: View) -> str:
 def _usb(view: View) -> str:
     if any(n.startswith(("xhci", "ehci", "uhci", "ohci")) for n in view.names):
         controller = next(n.split("_")[0].upper() for n in view.names if n.startswith(("xhci", "ehci", "uhci", "ohci")))
-        # hw/usb/core.c, hcd-*.c: usb_port_reset, usb_device_reset, xhci_port_reset
+        # hw/usb/core.c, hcd-*.c: usb_port_reset, usb_device_reset; a reset of the machine comes there, too
         if any("port_reset" in n or "device_reset" in n for n in view.names):
-            return f"the guest resets a USB port ({controller.replace('XHCI', 'xHCI')})"
+            return f"resets a USB device ({controller.replace('XHCI', 'xHCI')})"
         return f"{controller.replace('XHCI', 'xHCI')} controller works on transfers"
     if any("packet" in n or "handle" in n or "complete" in n for n in view.names):
         return "handles a USB packet"
