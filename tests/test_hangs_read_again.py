@@ -112,3 +112,12 @@ def test_a_guest_that_resets_a_usb_port_is_told():
     explained = told(thread(f"ioctl libusb_reset_device usb_host_handle_reset usb_device_reset xhci_port_reset "
                             f"xhci_port_write {KVM}", number=4, lwp=1004))  # fmt: skip
     assert "resets a USB device (xHCI)" in explained.threads[0].summary + explained.findings[0].explanation
+
+
+def test_a_function_that_goes_round_for_a_device_names_it():
+    found = told(
+        thread("vhost_svq_more_used vhost_svq_poll vhost_vdpa_net_svq_flush vhost_vdpa_net_cvq_load vhost_net_start "
+               f"virtio_net_set_status virtio_pci_common_write memory_region_dispatch_write {KVM}", number=3, lwp=1003),
+        main_loop(WANTS_BQL),
+    ).findings[0]  # fmt: skip
+    assert "the vDPA device has used a buffer" in found.explanation and "mlx5_vdpa" in found.next_steps[0]

@@ -262,3 +262,46 @@ LOCKUP = ("watchdog: BUG: soft lockup - CPU#3 stuck for 22s! [CPU 1/KVM:6118]\nC
 
 def test_a_lockup_is_no_crash_of_the_kernel():
     assert "itself crashed" not in " ".join(render([told(LOCKUP)], Form()).split())
+
+
+def test_what_qemu_wrote_right_before_hw_error_is_the_reason():
+    found = told(
+        "qemu-kvm: virtio-iommu page mask 0xfff is incompatible with mask 0x20010000\n"
+        "qemu: hardware error: vfio: DMA mapping failed, unable to continue\n"
+        + frames("__GI_abort ()", 'hw_error (fmt=0x1 "vfio: DMA mapping failed") at ../softmmu/cpus.c:128',
+                 "vfio_listener_region_add () at ../hw/vfio/common.c:1068", *VCPU)
+    ).findings[0]  # fmt: skip
+    assert 'Right before, QEMU wrote "virtio-iommu page mask 0xfff is incompatible' in found.explanation
+
+
+def test_valgrind_s_free_inside_a_block_says_so_and_whose_block_it_is():
+    found = told(
+        "==30712== Command: qemu-system-x86_64\n==30712== Invalid free() / delete / delete[] / realloc()\n"
+        "==30712==    at 0x48399AB: free (vg_replace_malloc.c:538)\n"
+        "==30712==    by 0x5C2D5F: bufp_alloc (redirect.c:478)\n"
+        "==30712==    by 0x5C6A0B: usbredir_buffered_bulk_packet (redirect.c:2166)\n"
+        "==30712==  Address 0x2b1c7e40 is 1,024 bytes inside a block of size 16,384 alloc'd\n"
+        "==30712==    at 0x483877F: malloc (vg_replace_malloc.c:307)\n"
+        "==30712==    by 0x6E5A0B7: usbredirparser_do_read (in /usr/lib64/libusbredirparser.so.1.1.0)\n"
+        "==30712==    by 0x5C5232: usbredir_chardev_read (redirect.c:1364)\n"
+    ).findings[0]
+    assert "1,024 bytes inside a block of 16,384" in found.explanation
+    assert "usbredirparser_do_read" in found.explanation
+
+
+def test_longjmp_that_unwinds_on_windows_is_no_bad_pointer():
+    found = told(
+        "QEMU emulator version 7.2.91\n(1a2c.2f10): Access violation - code c0000005 (first chance)\n"
+        "ntdll!RtlpUnwindFunctionFull+0x1c0:\n # Child-SP          RetAddr               Call Site\n"
+        "00 00000000`0a0fe000 00007ff9`1 ntdll!RtlpUnwindFunctionFull+0x1c0\n"
+        "01 00000000`0a0fe100 00007ff9`2 ntdll!RtlUnwindEx+0x300\n"
+        "02 00000000`0a0fe200 00007ff9`3 ucrtbase!longjmp+0x20\n"
+        "03 00000000`0a0fe300 00007ff9`4 qemu_system_aarch64!cpu_loop_exit+0x44\n"
+        "04 00000000`0a0fe400 00007ff9`5 qemu_system_aarch64!raise_exception_ra+0x30\n"
+    ).findings[0]
+    assert "no unwind information" in found.explanation and "hand over" not in " ".join(found.next_steps)
+
+
+def test_an_issue_s_number_in_a_heading_is_no_frame():
+    explained = told("#2791 (opened) vhost-vdpa: guest boot stalls\n\n" + MAIN_AT_REST)
+    assert len(explained.threads) == 1 and not any(n.kind == "notice.truncated" for n in explained.notices)

@@ -20,6 +20,7 @@ _SOURCE = Pattern(r"\.(?:c|h|S|s|cc|cpp|rs|inc|m|mm|hpp|cxx)$")
 _CLOSED = Pattern(r"\) (?:at \S+:\d+|from \S+)$")  # whatever the strings before it look like
 _ADDRESS_ONLY = Pattern(r"(?:0x[0-9a-fA-F]*)?(?:\s*in)?$")
 _FRAME = Pattern(
+    r"(?!\((?:open(?:ed)?|closed|merged|fixed|new)\))"  # a tracker's heading
     r"(?:0x[0-9a-fA-F]|in\b|pc [0-9a-fA-F]{8}|<signal |<function |<null>|<unknown|\?\?|n/a|\(|"
     r"[^\s(]{1,4000}(?:\s*\(|\s*$|\s+at\s|\s+from\s|\s+[^\s]+:\d|\s+<null>|\s+/|\s+\[)|[^(]{1,500}(?:::"
     r"|<)[^(]{0,500}\(|.{0,200}::)"

@@ -344,7 +344,7 @@ def _symbols(context: Context) -> None:
                 continue
             owner = code.owner
             if not frame.name and owner == "none":
-                unnamed += 1
+                unnamed += frame.pc is None or frame.pc >= 0x10000  # below: a call through a bad pointer
             elif owner == "qemu":
                 named += 1
                 with_file += frame.file is not None

@@ -288,6 +288,14 @@ PROGRESS: Tuple[Progress, ...] = (
 )
 
 
+# Functions that go round until somebody outside has done his part: whom, and what to look at.
+BUSY_WAITS: Tuple[Tuple[str, str, str], ...] = (
+    # hw/virtio/vhost-shadow-virtqueue.c, 8.0 to 10.2: ten seconds for each element
+    ("vhost_svq_poll", "the vDPA device has used a buffer of its control queue, for up to 10 seconds a buffer",
+     "the host's dmesg and the vDPA device's driver (mlx5_vdpa, ...): why does it not answer on its control queue?"),
+)
+
+
 class LongCall(NamedTuple):
     """A system call that takes long on purpose, or whose failure only the kernel's log tells, by its caller."""
 

@@ -179,9 +179,22 @@ def _hw_error(context: Context, subject: Subject, position: int, start: int, mes
     cause.proof.append(evidence(subject, position, f"hw_error{f': {said}' if said else ''}"))
     if blame is not None:
         cause.proof.append(evidence(subject, blame, f"{function} {spot}".rstrip()))
+    before = _written_before(context, message)
+    if before:
+        cause.sentences.append(f'Right before, QEMU wrote "{cut(before, 160)}": that is the reason.')
     if "vfio" in said:
         mappings.explain(context, cause)
     return cause
+
+
+def _written_before(context: Context, message: Optional[Message]) -> str:
+    """QEMU's own error line right above the last one, as error_report_err(err); hw_error(...) leaves it."""
+    lines = context.snapshot.messages
+    at_ = next((i for i, each in enumerate(lines) if each is message), 0)
+    above = lines[at_ - 1] if at_ else None
+    if above is None or above.kind != "qemu-error":
+        return ""
+    return re.sub(r"^.*?(?:qemu[\w-]*|kvm): ", "", oneline(above.text), count=1)
 
 
 def _said(stack: Stack, position: int, message: Optional[Message], kind: str) -> str:

@@ -398,6 +398,10 @@ def executing_holder(context: Context, last: Subject, victims: List[Subject]) ->
     if len(title) > 90:
         title = f"{capital(short(last))} holds {lock} in {place}; others wait"
     steps = [f"take a second sample: if {short(last)} is still in {place}, it loops there or is very slow"]
+    goes_round = next((row for row in peers.BUSY_WAITS if stack.find((row[0],), 0, 4) is not None), None)
+    if goes_round is not None:
+        sentences.append(f"{goes_round[0]} goes round until {goes_round[1]}.")
+        steps.insert(0, goes_round[2])
     if in_call:
         tid = last.told.thread.lwp or "TID"
         steps = [

@@ -260,7 +260,14 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
     cause.proof.append(Evidence(text=oneline(signal.text) or name, thread=subject.number))
     if blame is not None:
         cause.proof.append(evidence(subject, blame, f"{function} {spot}".rstrip()))
-    if kind == "crash.invalid-access":
+    if kind == "crash.invalid-access" and _unwinds_for_longjmp(stack, top):
+        cause.sentences.append(
+            "longjmp() unwinds the stack there, through the code that TCG generated, which has no unwind information. "
+            "Not the guest's doing: QEMU has to be built with the setjmp() that does not unwind "
+            "(include/system/os-win32.h)."
+        )
+        cause.steps.append("a newer QEMU, or another build of it for this host (mingw's setjmp): does it end as well?")
+    elif kind == "crash.invalid-access":
         _bad_pointer(context, cause, subject, top, blame, culprit, address)
     elif kind == "crash.bus-error":
         host_memory.explain(context, cause, function, address, signal)
@@ -283,6 +290,12 @@ def faulted(context: Context, subject: Subject) -> Optional[Cause]:
     elif kind == "crash.abort":
         cause.headline = f"abort(){f' called in {function}' if function else '; the stack does not show by whom'}"
     return cause
+
+
+def _unwinds_for_longjmp(stack: Stack, top: int) -> bool:
+    """Whether Windows' longjmp(), which unwinds the stack, was at it when TCG left its loop (accel/tcg/cpu-exec*.c)."""
+    unwinds = top < len(stack) and stack.names[top].startswith(("RtlUnwind", "RtlpUnwind", "RtlVirtualUnwind"))
+    return unwinds and stack.find(("cpu_loop_exit", "cpu_loop_exit_restore", "cpu_loop_exit_noexc"), top) is not None
 
 
 # setrlimit(2) of Linux; systemd.exec(5)

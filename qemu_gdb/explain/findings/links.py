@@ -179,6 +179,8 @@ def peer_of(stack: Stack, start: int, stop: int) -> Tuple[Optional[peers.Peer], 
     best: Optional[Tuple[int, int]] = None
     for position in range(start, stop):
         name = stack.names[position]
+        if name == "qio_task_complete":
+            break  # io/task.c: what is further out has ended, and called who waits now
         if not name or name in holders.PRIMITIVES or name in peers.SYSCALLS:
             continue
         for rank, row in enumerate(peers.PEERS):

@@ -164,10 +164,27 @@ def _reported(context: Context, subject: Subject, reports: List[Message]) -> Cau
                 cause.sentences.append(lead + name + by + ("." if earlier is other else f" {verb}."))
                 earlier_ones[verb] = name
                 cause.proof.append(Evidence(text=f"{verb}: {name} {place(earlier[0].stack.frames[position])}".rstrip()))
+    inside = _inside(context) if "free" in meaning and "use" not in meaning else None
+    if inside is not None:
+        cause.sentences.append(f"The address is {inside[0]} bytes inside a block of {inside[1]}: no block begins "
+                               "there. A pointer into the middle of it was given away as one to free.")
     cause.proof.insert(0, Evidence(text=text, thread=subject.number))
     user = stack.names[caller] if caller is not None else function
     cause.steps += _steps(tool, meaning, user, earlier_ones)
     return cause
+
+
+# coregrind/m_addrinfo.c of Valgrind; compiler-rt's asan_descriptions.cpp
+_INSIDE = Pattern(r"(?:is|located) (?P<at>[\d,]{1,20}) bytes inside (?:of |a block of size )(?P<size>[\d,]{1,20})")
+
+
+def _inside(context: Context) -> Optional[Tuple[str, str]]:
+    """How far into which size of block the address lies, where that is not its beginning."""
+    for line in [*(t.heading for t in context.snapshot.threads[:64]), *context.snapshot.unparsed[:2000]]:
+        found = _INSIDE.search(line) if "bytes inside" in line else None
+        if found is not None:
+            return (found.group("at"), found.group("size")) if found.group("at").strip("0,") else None
+    return None
 
 
 # compiler-rt's msan_report.cpp: of a variable on the stack
@@ -235,6 +252,11 @@ def _steps(tool: str, meaning: str, user: str, earlier: Dict[str, str]) -> List[
 def _who(stack: Stack, verb: str) -> Optional[int]:
     """The first frame of an earlier event that is no allocator's, constructor's or helper's; else the first at all."""
     question = "leak" if verb == "allocated it" else "crash"
+    if verb == "allocated it":  # a library's own block is not its caller's
+        maker = next((p for p, name in enumerate(stack.names) if name and name not in common.PLUMBING
+                      and not helper_for(name, question)), None)
+        if maker is not None and code_of(stack.frames[maker]).owner == "library":
+            return maker
     for position, name in enumerate(stack.names):
         if name and code_of(stack.frames[position]).owner == "qemu" and not helper_for(name, question):
             return position

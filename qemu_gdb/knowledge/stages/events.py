@@ -512,7 +512,10 @@ ROWS = (
             "longjmp",
             "__libc_siglongjmp",
         ),
-        "switches coroutines",
+        lambda v: (
+            "leaves the CPU loop (longjmp)" if any(n.startswith("cpu_loop_exit") for n in v.all_names)
+            else "switches coroutines"
+        ),
         weight=3,
     ),
     # util/coroutine-sigaltstack.c, util/coroutine-ucontext.c, util/coroutine-wasm.c (10.2)
