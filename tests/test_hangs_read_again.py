@@ -121,3 +121,14 @@ def test_a_function_that_goes_round_for_a_device_names_it():
         main_loop(WANTS_BQL),
     ).findings[0]  # fmt: skip
     assert "the vDPA device has used a buffer" in found.explanation and "mlx5_vdpa" in found.next_steps[0]
+
+
+def test_a_9p_request_that_a_worker_runs_is_what_the_reset_waits_for():
+    explained = told(
+        thread("fstatat64 local_lstat v9fs_co_lstat v9fs_walk coroutine_trampoline makecontext", number=9, lwp=1009),
+        thread(f"{POLL} fdmon_poll_wait aio_poll v9fs_reset virtio_reset virtio_pci_common_write "
+               f"memory_region_dispatch_write {KVM}", number=3, lwp=1003),
+        main_loop(WANTS_BQL),
+    )  # fmt: skip
+    assert explained.threads[0].role == "thread-pool-worker" and len(explained.findings) == 1
+    assert "works on one of them" in explained.findings[0].explanation

@@ -305,3 +305,21 @@ def test_longjmp_that_unwinds_on_windows_is_no_bad_pointer():
 def test_an_issue_s_number_in_a_heading_is_no_frame():
     explained = told("#2791 (opened) vhost-vdpa: guest boot stalls\n\n" + MAIN_AT_REST)
     assert len(explained.threads) == 1 and not any(n.kind == "notice.truncated" for n in explained.notices)
+
+
+def test_a_free_inside_the_devices_own_dma_is_told_as_such():
+    def asan(*names):
+        return "".join(f"    #{n} 0x5{n:04x} in {name} ../hw/net/e1000e_core.c:{n}\n" for n, name in enumerate(names))
+
+    nested = ("e1000e_receive_iov", "e1000e_start_xmit", "e1000e_set_tdt", "e1000e_core_write")
+    entry = ("memory_region_write_accessor", "access_with_adjusted_size", "memory_region_dispatch_write",
+             "flatview_write_continue", "flatview_write", "address_space_write")  # fmt: skip
+    found = told(
+        "==1==ERROR: AddressSanitizer: heap-use-after-free on address 0x606000043d08 at pc 0x1 bp 0x2 sp 0x3\n"
+        "READ of size 8 at 0x606000043d08 thread T0\n"
+        + asan("e1000e_write_packet_to_guest", *nested, *entry, "qtest_process_command", "main_loop_wait", "main")
+        + "freed by thread T0 here:\n"
+        + asan("__interceptor_free", "net_rx_pkt_iovec_realloc", *nested, *entry, "address_space_rw", "pci_dma_write",
+               "e1000e_write_packet_to_guest", *nested, *entry, "qtest_process_command", "main_loop_wait", "main")
+    ).findings[0]  # fmt: skip
+    assert "by its own DMA (" in found.explanation and "mem_reentrancy_guard" in found.next_steps[0]

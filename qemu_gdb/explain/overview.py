@@ -344,7 +344,8 @@ def _symbols(context: Context) -> None:
                 continue
             owner = code.owner
             if not frame.name and owner == "none":
-                unnamed += frame.pc is None or frame.pc >= 0x10000  # below: a call through a bad pointer
+                called_nothing = frame is subject.stack.frames[0] and frame.pc is not None and frame.pc < 0x10000
+                unnamed += not called_nothing  # a call through a bad pointer
             elif owner == "qemu":
                 named += 1
                 with_file += frame.file is not None

@@ -212,6 +212,9 @@ def _main(stack: Stack, position: int, process: Process) -> Tuple[str, str]:
     return role, f"entry:{name} of a {kind or 'system'} program"
 
 
+_V9FS_WORK = Names("v9fs_co_*")
+
+
 def _on_coroutine(context: Context, subject: Subject, process: Process, position: int) -> Tuple[str, str]:
     """A stack that starts in a coroutine: the thread below it is not visible, only its number or name."""
     thread = subject.told.thread
@@ -220,6 +223,9 @@ def _on_coroutine(context: Context, subject: Subject, process: Process, position
         return "coroutine", "suspended-coroutine"
     if stack.has("process_incoming_migration_co"):
         return "main-loop", "coroutine-of-the-main-loop:process_incoming_migration_co"
+    # hw/9pfs/coth.c: v9fs_co_run_in_worker() has the rest of a request's coroutine run on a worker of the pool
+    if stack.find(_V9FS_WORK) is not None and stack.names[0] not in _YIELDED:
+        return "thread-pool-worker", "9p-request-on-a-worker"
     named = role_of_name(thread.name) if thread.name else None
     if named:
         return named[0], f"coroutine-on-thread-named:{thread.name}"

@@ -18,6 +18,7 @@ from ..states import can_have_taken
 from . import common
 from .cause import Cause, function_at, past_helpers
 from .common import at, capital, cut, evidence, oneline, place
+from .rules import reentered
 
 
 def sanitizer(context: Context, subject: Subject) -> Optional[Cause]:
@@ -170,6 +171,13 @@ def _reported(context: Context, subject: Subject, reports: List[Message]) -> Cau
                                "there. A pointer into the middle of it was given away as one to free.")
     cause.proof.insert(0, Evidence(text=text, thread=subject.number))
     user = stack.names[caller] if caller is not None else function
+    again = reentered(freed[0].stack) if freed else None
+    if again is not None:
+        cause.sentences.append(
+            f"That free is inside an access that the device makes to itself by its own DMA "
+            f"({freed[0].stack.names[again]} entered again): the outer call goes on with what the inner one has freed.")
+        cause.steps.append("does QEMU 8.1 or later do it, too? Its guard refuses such accesses (mem_reentrancy_guard)")
+        return cause
     cause.steps += _steps(tool, meaning, user, earlier_ones)
     return cause
 
